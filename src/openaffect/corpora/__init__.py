@@ -1,0 +1,1 @@
+"""Manifest rows, readers of published corpora, and the synthetic corpus."""
