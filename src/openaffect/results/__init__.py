@@ -1,0 +1,1 @@
+"""The Analysis of a clip and the forms it can be written in."""
