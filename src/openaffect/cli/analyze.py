@@ -1,0 +1,149 @@
+"""`openaffect analyze`: clips in, readable reports and result files out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from openaffect import DEFAULT_MODEL
+from openaffect.errors import UsageError
+
+if TYPE_CHECKING:
+    pass
+
+Given = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Clips or folders of clips.")]
+Out = Annotated[Path | None, typer.Option(help="Folder for the result files.")]
+Format = Annotated[
+    str | None,
+    typer.Option(metavar="A,B", help="Forms to write: json,csv,vtt,srt,eaf,textgrid,html."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of the report.")]
+Html = Annotated[bool, typer.Option("--html", help="Write a page (here, without --out).")]
+Embed = Annotated[bool, typer.Option("--embed", help="Put the clip itself into the page.")]
+SubtitleText = Annotated[
+    str | None, typer.Option(metavar="TEXT|FILE", help="What is said, or a .srt or .vtt file.")
+]
+Labels = Annotated[
+    str | None, typer.Option(metavar="A,B,C", help="Choose among these emotions only.")
+]
+Question = Annotated[str | None, typer.Option(help="Ask this about the clip.")]
+Frames = Annotated[int | None, typer.Option(min=1, help="How many frames the model sees.")]
+Fusion = Annotated[
+    str | None,
+    typer.Option(help="video_concat, frame_concat or cross_attention, if the checkpoint can."),
+]
+Seed = Annotated[int | None, typer.Option(min=0, help="Seed of sampled answers.")]
+Start = Annotated[float | None, typer.Option(min=0, metavar="SECONDS", help="Begin here.")]
+End = Annotated[float | None, typer.Option(min=0, metavar="SECONDS", help="Stop here.")]
+Language = Annotated[
+    str | None,
+    typer.Option(metavar="CODE", help="Language spoken, such as de; else found."),
+]
+Transcribe = Annotated[
+    bool, typer.Option("--transcribe/--no-transcribe", help="Recognise speech without subtitle.")
+]
+Model = Annotated[str, typer.Option(metavar="PRESET|DIR", help="Model to use.")]
+Device = Annotated[str, typer.Option(help="Where it runs: cpu, cuda, mps.")]
+Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="Also folders in folders.")]
+Again = Annotated[bool, typer.Option("--again", help="Repeat clips done by an earlier run.")]
+MaxSeconds = Annotated[float | None, typer.Option(min=0, help="Longest part to read.")]
+MaxBytes = Annotated[int | None, typer.Option(min=1, help="Largest file to read.")]
+MaxPixels = Annotated[int | None, typer.Option(min=1, help="Largest picture to read.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("analyze")(analyze)
+
+
+def analyze(
+    paths: Given,
+    out: Out = None,
+    format: Format = None,
+    json: Json = False,
+    html: Html = False,
+    embed: Embed = False,
+    subtitle: SubtitleText = None,
+    labels: Labels = None,
+    question: Question = None,
+    frames: Frames = None,
+    fusion: Fusion = None,
+    seed: Seed = None,
+    start: Start = None,
+    end: End = None,
+    language: Language = None,
+    transcribe: Transcribe = True,
+    model: Model = DEFAULT_MODEL,
+    device: Device = "cpu",
+    recursive: Recursive = False,
+    again: Again = False,
+    max_seconds: MaxSeconds = None,
+    max_bytes: MaxBytes = None,
+    max_pixels: MaxPixels = None,
+) -> None:
+    """Say which emotions are perceived in clips, and why.
+
+    Prints a report. With --out, writes DIR/<clip name without ending>.json and the other forms
+    named by --format. Several clips share one loaded model; one that fails costs only itself and
+    is listed at the end (exit code 1). A repeated run over several clips skips what is done.
+    """
+    from openaffect.cli.analyze_run import AnalyzeRun, Output
+    from openaffect.cli.clips import collect_clips
+
+    if start is not None and end is not None and end <= start:
+        raise UsageError(f"--end {end:g} must come after --start {start:g}")
+    clips = collect_clips(paths, recursive=recursive)
+    if subtitle is not None and len(clips) > 1:
+        raise UsageError(f"--subtitle belongs to one clip, and there are {len(clips)}")
+    output = Output.chosen(out, format, html=html, embed=embed, json=json)
+    given = {
+        "start": start,
+        "end": end,
+        "subtitle": _words(subtitle, start, end),
+        "labels": _label_set(labels),
+        "question": question,
+        "frames": frames,
+        "seed": seed,
+        "language": language,
+        "transcribe": transcribe,
+    }
+    limits = {"max_seconds": max_seconds, "max_bytes": max_bytes, "max_pixels": max_pixels}
+    run = AnalyzeRun(
+        model=model,
+        device=device,
+        fusion=fusion,
+        options=_without_none(given),
+        limits=_without_none(limits),
+        output=output,
+        again=again,
+    )
+    if run.over(clips):
+        raise typer.Exit(1)
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _words(subtitle: str | None, start: float | None, end: float | None) -> str | None:
+    """The words to read, from the text or the subtitle file that was given."""
+    if subtitle is None:
+        return None
+    from openaffect.media.subtitles import subtitle_text
+
+    words = subtitle_text(subtitle, start, end).strip()
+    if not words:
+        raise UsageError("--subtitle holds no words for this part of the clip")
+    return words
+
+
+def _label_set(labels: str | None) -> tuple[str, ...] | None:
+    """The labels between commas; raises UsageError for fewer than two."""
+    if labels is None:
+        return None
+    found = tuple(dict.fromkeys(label.strip() for label in labels.split(",") if label.strip()))
+    if len(found) < 2:
+        raise UsageError(f"--labels needs at least two different labels, not {labels!r}")
+    return found

@@ -1,0 +1,194 @@
+"""One run of `openaffect analyze`: the model loaded once, clip after clip, failures kept apart."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+
+from openaffect.cli import one_line, unexpected
+from openaffect.cli.clips import result_names
+from openaffect.cli.run_record import RunRecord, request_key
+from openaffect.errors import OpenAffectError, UsageError
+from openaffect.results.analysis import Analysis
+from openaffect.results.writers import RenderOptions, ResultWriter, write_atomically, writer_of
+from openaffect.results.writers.report import print_report
+
+if TYPE_CHECKING:
+    from openaffect.inference.analyzer import AnalyzeOptions, Analyzer
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where results go and in which forms."""
+
+    folder: Path | None  # for result files; None writes none
+    writers: tuple[ResultWriter, ...]  # forms of the result files
+    embed: bool  # whether pages hold the clip itself
+    json: bool  # whether stdout gets JSON instead of reports
+
+    @classmethod
+    def chosen(
+        cls, out: Path | None, formats: str | None, *, html: bool, embed: bool, json: bool
+    ) -> Output:
+        """The output that the options ask for; raises UsageError where they contradict.
+
+        With a folder, JSON is always among the forms. `--html` alone writes the page here.
+        """
+        names = [name for name in (formats or "").split(",") if name.strip()]
+        if formats is not None and not names:
+            raise UsageError("--format names no form; give for example --format json,csv")
+        if formats is not None and out is None:
+            raise UsageError("--format writes files: name their folder with --out DIR")
+        if out is not None:
+            names = ["json", *names]
+            if out.exists() and not out.is_dir():
+                raise UsageError(f"--out {out} is not a folder")
+        if html:
+            names.append("html")
+            out = Path() if out is None else out
+        writers = tuple({writer.name: writer for writer in map(writer_of, names)}.values())
+        if embed and "html" not in {writer.name for writer in writers}:
+            raise UsageError("--embed is about the page: add --html")
+        return cls(folder=out, writers=writers, embed=embed, json=json)
+
+    def files(self, name: str) -> list[Path]:
+        """The files that a clip's results go to."""
+        folder = self.folder
+        return [] if folder is None else [folder / (name + w.suffix) for w in self.writers]
+
+    def write(self, analysis: Analysis, name: str) -> None:
+        """Write every form; raises OpenAffectError where that is not possible."""
+        options = RenderOptions(folder=self.folder or Path(), embed=self.embed)
+        for writer, path in zip(self.writers, self.files(name), strict=True):
+            write_atomically(path, writer.render(analysis, options))
+
+
+@dataclass
+class AnalyzeRun:
+    """What every clip of one run has in common."""
+
+    model: str  # preset or folder
+    device: str  # where the model runs
+    fusion: str | None  # fusion to use, or the checkpoint's own
+    options: dict[str, Any]  # fields of AnalyzeOptions that were given
+    limits: dict[str, Any]  # fields of media.limits.Limits that were given
+    output: Output  # where results go
+    again: bool = False  # whether clips done by an earlier run are repeated
+    _analyzer: Analyzer | None = field(default=None, init=False)
+
+    def over(self, clips: list[Path]) -> int:
+        """Analyse the clips; returns how many failed, after listing them on stderr.
+
+        A single clip's error is raised as it is.
+        """
+        options = self._checked_options()
+        named = list(zip(clips, result_names(clips), strict=True))
+        if len(named) == 1:
+            clip, name = named[0]
+            self._show(self._finish(clip, name, options))
+            return 0
+        return self._batch(named, options)
+
+    def _batch(self, named: list[tuple[Path, str]], options: AnalyzeOptions) -> int:
+        folder = self.output.folder
+        record = RunRecord(folder) if folder is not None else None
+        failures: list[tuple[Path, str]] = []
+        skipped = 0
+        with _progress(len(named)) as advance:
+            for clip, name in named:
+                key = request_key(clip, self._request())
+                if record and not self.again and record.done(key, self.output.files(name)):
+                    skipped += 1
+                    advance(f"{clip.name}: done before")
+                    continue
+                try:
+                    analysis = self._finish(clip, name, options)
+                except OpenAffectError as error:
+                    failures.append((clip, one_line(str(error))))
+                except Exception as error:  # one bad clip costs only itself, whatever it is
+                    failures.append((clip, unexpected(error)))
+                else:
+                    if folder is None or self.output.json:
+                        self._show(analysis, line=True)
+                    if record:
+                        record.add(key, clip, self.output.files(name))
+                advance(clip.name)
+        if skipped and sys.stderr.isatty():
+            typer.echo(f"{skipped} clips were done before; --again repeats them", err=True)
+        if failures:
+            typer.echo(f"{len(failures)} of {len(named)} clips failed:", err=True)
+            for clip, reason in failures:
+                typer.echo(f"  {one_line(str(clip))}: {reason}", err=True)
+        return len(failures)
+
+    def _finish(self, clip: Path, name: str, options: AnalyzeOptions) -> Analysis:
+        """Analyse one clip and write its files."""
+        analysis = self._loaded().analyze(clip, options=options)
+        self.output.write(analysis, name)
+        return analysis
+
+    def _loaded(self) -> Analyzer:
+        """The model, loaded with the first clip that needs it."""
+        if self._analyzer is None:
+            from openaffect.inference.analyzer import Analyzer
+
+            self._analyzer = Analyzer.load(self.model, device=self.device, fusion=self.fusion)
+        return self._analyzer
+
+    def _checked_options(self) -> AnalyzeOptions:
+        from openaffect.inference.analyzer import AnalyzeOptions
+        from openaffect.media.limits import Limits
+
+        return AnalyzeOptions(**self.options, limits=Limits(**self.limits))
+
+    def _request(self) -> dict[str, Any]:
+        """Everything beside the clip that shapes its result files."""
+        return {
+            "model": self.model,
+            "fusion": self.fusion,
+            "options": self.options,
+            "forms": [writer.name for writer in self.output.writers],
+            "embed": self.output.embed,
+        }
+
+    def _show(self, analysis: Analysis, *, line: bool = False) -> None:
+        """Print the report or the JSON (one document a line when there are several)."""
+        if self.output.json:
+            typer.echo(analysis.to_json(indent=None if line else 2))
+            return
+        console = Console()
+        print_report(analysis, console)
+        if line:
+            console.rule(style="dim")
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Any]:
+    """A progress bar on a terminal, nothing in a pipe; yields the function to call per clip."""
+    if not sys.stderr.isatty():
+        yield lambda _name: None
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[clip]}", markup=False),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("clips", total=total, clip="")
+        yield lambda name: progress.update(task, advance=1, clip=one_line(name))
