@@ -1,3 +1,3 @@
-"""The encoders that transformers lacks; importing this package registers them with its Auto classes."""
+"""Encoders that transformers does not have; importing this registers them with the Auto classes."""
 
-from openaffect.models.encoders import facexformer as facexformer
+from openaffect.models.encoders import facexformer  # noqa: F401

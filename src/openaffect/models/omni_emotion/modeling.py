@@ -1,0 +1,392 @@
+"""The Omni-Emotion model (arXiv 2501.09502): three towers, three projectors, fusion, one decoder.
+
+Batch-first, padded inputs, so that beams, batches and samplers may index every tensor by sample:
+
+- pixel_values_videos (B, T, 3, H, W) and video_mask (B, T): which frames are there;
+- face_pixel_values (B, P, T, 3, h, w), face_signals (B, P, T, S) and face_mask (B, P, T): the face
+  of person p in frame t, where it was found;
+- input_features (B, C, bins, frames), audio_lengths (B, C) mel frames of each chunk, 0 for none,
+  and audio_signals (B, C, S).
+
+A modality that is missing has an all-false mask and no placeholder in the text. Frozen towers can
+be run once: `video_features`, `face_features` and `audio_features` take what `encode_video`,
+`encode_faces` and `encode_audio` returned, in place of pixels and mels.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModel, PreTrainedModel, WhisperConfig
+from transformers import initialization as init
+from transformers.cache_utils import Cache
+from transformers.generation import GenerationMixin
+from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from openaffect.models.encoders.whisper_cropped import encode_cropped
+from openaffect.models.fusion import CrossAttention, PersonTokens, frame_concat, video_concat
+from openaffect.models.omni_emotion.configuration import OmniEmotionConfig
+from openaffect.models.omni_emotion.projectors import (
+    AudioProjector,
+    FaceProjector,
+    FeatureNorm,
+    Projector,
+    audio_tokens,
+    pool_audio,
+    pool_faces,
+    pool_video,
+)
+
+MEDIA_INPUTS = (
+    "pixel_values_videos",
+    "video_features",
+    "video_mask",
+    "face_pixel_values",
+    "face_signals",
+    "face_features",
+    "face_mask",
+    "input_features",
+    "audio_features",
+    "audio_lengths",
+    "audio_signals",
+)
+
+
+@dataclass
+class OmniEmotionOutput(CausalLMOutputWithPast):
+    """Logits, and the loss where labels were given."""
+
+
+class OmniEmotionPreTrainedModel(PreTrainedModel):
+    """What the whole family shares with transformers: names, attention backends, initial values."""
+
+    config_class = OmniEmotionConfig
+    base_model_prefix = "model"
+    input_modalities = ("video", "audio", "text")
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _skip_keys_device_placement = ["past_key_values"]
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, OmniEmotionModel):
+            deviation = 1 / math.sqrt(self.config.text_config.hidden_size)
+            init.normal_(module.image_newline, mean=0.0, std=deviation)
+            init.normal_(module.face_newline, mean=0.0, std=deviation)
+        elif isinstance(module, FeatureNorm):
+            init.zeros_(module.shift)
+            init.ones_(module.scale)
+        elif isinstance(module, AudioProjector) and module.mix is not None:
+            init.zeros_(module.mix)
+
+
+def _audio_tower(config: OmniEmotionConfig) -> PreTrainedModel:
+    if isinstance(config.audio_config, WhisperConfig):
+        return WhisperEncoder(config.audio_config)
+    return AutoModel.from_config(config.audio_config)
+
+
+class OmniEmotionModel(OmniEmotionPreTrainedModel):
+    """Towers, projectors, fusion and the decoder without its head."""
+
+    def __init__(self, config: OmniEmotionConfig) -> None:
+        super().__init__(config)
+        size = config.text_config.hidden_size
+        self.vision_tower = AutoModel.from_config(config.vision_config)
+        self.vision_projector = Projector(config.vision_config.hidden_size, config)
+        self.image_newline = nn.Parameter(torch.randn(size) / math.sqrt(size))
+        self.audio_tower = _audio_tower(config)
+        self.audio_projector = AudioProjector(config.audio_config.hidden_size, config)
+        self.face_tower = AutoModel.from_config(config.face_config)
+        self.face_projector = FaceProjector(config.face_config.hidden_size, config)
+        self.face_newline = nn.Parameter(torch.randn(size) / math.sqrt(size))
+        if config.fusion == "cross_attention":
+            self.cross_attention = CrossAttention(
+                size,
+                config.cross_attention_heads,
+                config.cross_attention_layers,
+                config.cross_attention_keep_video,
+            )
+        self.language_model = AutoModel.from_config(config.text_config)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.language_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.language_model.set_input_embeddings(value)
+
+    def encode_video(self, pixel_values: Tensor) -> Tensor:
+        """Vision tower: frames (T, 3, H, W) -> (T, N, D_v), before the projector."""
+        layer = self.config.vision_feature_layer
+        pixel_values = pixel_values.to(self.vision_tower.dtype)
+        output = self.vision_tower(pixel_values, output_hidden_states=layer is not None)
+        features = output.last_hidden_state if layer is None else output.hidden_states[layer]
+        if self.config.vision_feature_select_strategy == "default":
+            features = features[:, 1:]
+        return features
+
+    def encode_faces(self, pixel_values: Tensor, signals: Tensor | None = None) -> Tensor:
+        """Face tower: faces (N, 3, h, w), measured signals (N, S) -> (N, N_f, D_f), pooled."""
+        pixel_values = pixel_values.to(self.face_tower.dtype)
+        extra = {} if signals is None else {"signals": signals.to(self.face_tower.dtype)}
+        output = self.face_tower(pixel_values, **extra)
+        return pool_faces(output.last_hidden_state, self.config.face_grid)
+
+    def encode_audio(self, mel: Tensor) -> Tensor:
+        """Audio tower: equally long chunks (n, bins, frames) -> (n, rows, layers, D_a), pooled."""
+        states = encode_cropped(self.audio_tower, mel)
+        layers = self.config.audio_layers or [-1]
+        stacked = torch.stack([states[layer] for layer in layers], dim=2)
+        pool = (self.config.audio_pool_stride, self.config.audio_summary)
+        return torch.stack([pool_audio(chunk, *pool) for chunk in stacked])
+
+    def video_tokens(
+        self, pixel_values_videos: Tensor | None, video_features: Tensor | None, mask: Tensor
+    ) -> list[Tensor | None]:
+        """Projected and pooled frames of each sample: (T, N_v, D), None where it has no frames."""
+        if video_features is not None:
+            features = video_features[mask]
+        else:
+            assert pixel_values_videos is not None
+            features = self.encode_video(pixel_values_videos[mask])
+        tokens = pool_video(self.vision_projector(features), self.config.vision_pool_stride)
+        counts = mask.sum(1).tolist()
+        return [part if len(part) else None for part in tokens.split(counts)]
+
+    def face_tokens(
+        self,
+        face_pixel_values: Tensor | None,
+        face_signals: Tensor | None,
+        face_features: Tensor | None,
+        mask: Tensor,
+    ) -> list[list[PersonTokens]]:
+        """Projected faces of each sample's people, those without any face left out."""
+        if face_features is not None:
+            features = face_features[mask]
+        else:
+            assert face_pixel_values is not None
+            signals = None if face_signals is None else face_signals[mask]
+            features = self.encode_faces(face_pixel_values[mask], signals)
+        tokens = self.face_projector(features)
+        samples: list[list[PersonTokens]] = [[] for _ in mask]
+        sample, person, frame = mask.nonzero(as_tuple=True)
+        for index in range(len(mask)):
+            for track in range(mask.shape[1]):
+                here = (sample == index) & (person == track)
+                if here.any():
+                    samples[index].append(PersonTokens(frame[here], tokens[here]))
+        return samples
+
+    def voice_tokens(
+        self,
+        input_features: Tensor | None,
+        audio_features: Tensor | None,
+        lengths: Tensor,
+        signals: Tensor | None,
+    ) -> Tensor:
+        """Projected voice of all chunks of all samples, in order: (tokens, D).
+
+        Chunks of one length are encoded together; a chunk's result does not depend on the others.
+        """
+        chunks = [(int(b), int(c)) for b, c in lengths.nonzero().tolist()]
+        rows: dict[tuple[int, int], Tensor] = {}
+        if audio_features is None:
+            assert input_features is not None
+            dtype = self.audio_tower.dtype
+            for length in lengths.unique().tolist():
+                alike = [chunk for chunk in chunks if int(lengths[chunk]) == length]
+                if alike:
+                    mel = torch.stack([input_features[chunk][:, :length] for chunk in alike])
+                    rows |= dict(zip(alike, self.encode_audio(mel.to(dtype)), strict=True))
+        else:
+            extra = 1 if self.config.audio_summary else 0
+            for chunk in chunks:
+                count = extra + audio_tokens(
+                    int(lengths[chunk]), self.config.audio_pool_stride, self.config.audio_summary
+                )
+                rows[chunk] = audio_features[chunk][:count]
+        return torch.cat(
+            [
+                self.audio_projector(rows[chunk], None if signals is None else signals[chunk])
+                for chunk in chunks
+            ]
+        )
+
+    def fuse(self, video: Tensor | None, people: list[PersonTokens]) -> Tensor:
+        """One sample's frames and faces as one sequence (L, D), by the configured fusion."""
+        if self.config.fusion == "frame_concat":
+            return frame_concat(video, people, self.image_newline)
+        if self.config.fusion == "cross_attention":
+            return self.cross_attention(video, people, self.image_newline, self.face_newline)
+        return video_concat(video, people, self.image_newline, self.face_newline)
+
+    def _fill(self, embeds: Tensor, input_ids: Tensor, token_id: int, values: Tensor) -> Tensor:
+        """Put one modality's tokens at its placeholders; their numbers must agree."""
+        places = input_ids == token_id
+        if int(places.sum()) != len(values):
+            raise ValueError(
+                f"{int(places.sum())} placeholders (token {token_id}) for {len(values)} media "
+                "tokens; lay the text out with OmniEmotionProcessor of the same configuration"
+            )
+        return embeds.masked_scatter(places[..., None], values.to(embeds.device, embeds.dtype))
+
+    def embed(
+        self,
+        input_ids: Tensor,
+        pixel_values_videos: Tensor | None = None,
+        video_features: Tensor | None = None,
+        video_mask: Tensor | None = None,
+        face_pixel_values: Tensor | None = None,
+        face_signals: Tensor | None = None,
+        face_features: Tensor | None = None,
+        face_mask: Tensor | None = None,
+        input_features: Tensor | None = None,
+        audio_features: Tensor | None = None,
+        audio_lengths: Tensor | None = None,
+        audio_signals: Tensor | None = None,
+    ) -> Tensor:
+        """Text embeddings (B, L, D) with every placeholder filled by its media token."""
+        placeholders = input_ids == self.config.video_token_id
+        placeholders |= input_ids == self.config.audio_token_id
+        # Placeholders may lie beyond the text model's own vocabulary.
+        embeds = self.get_input_embeddings()(input_ids.masked_fill(placeholders, 0))
+        if pixel_values_videos is not None and video_mask is None:
+            video_mask = pixel_values_videos.new_ones(pixel_values_videos.shape[:2], dtype=bool)
+        video: list[Tensor | None] = [None] * len(input_ids)
+        people: list[list[PersonTokens]] = [[] for _ in input_ids]
+        if video_mask is not None and video_mask.any():
+            video = self.video_tokens(pixel_values_videos, video_features, video_mask)
+        if face_mask is not None and face_mask.any():
+            people = self.face_tokens(face_pixel_values, face_signals, face_features, face_mask)
+        fused = [
+            self.fuse(frames, faces)
+            for frames, faces in zip(video, people, strict=True)
+            if frames is not None or faces
+        ]
+        if fused:
+            token_id = self.config.video_token_id
+            embeds = self._fill(embeds, input_ids, token_id, torch.cat(fused))
+        if audio_lengths is not None and audio_lengths.any():
+            voice = self.voice_tokens(input_features, audio_features, audio_lengths, audio_signals)
+            embeds = self._fill(embeds, input_ids, self.config.audio_token_id, voice)
+        return embeds
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: Tensor | None = None,
+        use_cache: bool | None = None,
+        **kwargs,  # type: ignore[no-untyped-def]
+    ) -> BaseModelOutputWithPast:
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("give exactly one of input_ids and inputs_embeds")
+        media = {name: kwargs.pop(name, None) for name in MEDIA_INPUTS}
+        if inputs_embeds is None:
+            assert input_ids is not None
+            inputs_embeds = self.embed(input_ids, **media)
+        return self.language_model(
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            use_cache=use_cache,
+            **kwargs,
+        )
+
+
+class OmniEmotionForConditionalGeneration(OmniEmotionPreTrainedModel, GenerationMixin):
+    """Omni-Emotion with its language modeling head; `generate` takes the processor's output."""
+
+    _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
+
+    def __init__(self, config: OmniEmotionConfig) -> None:
+        super().__init__(config)
+        self.model = OmniEmotionModel(config)
+        text = config.text_config
+        self.lm_head = nn.Linear(text.hidden_size, text.vocab_size, bias=False)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.model.set_input_embeddings(value)
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.lm_head
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int | Tensor = 0,
+        pixel_values_videos: Tensor | None = None,
+        video_features: Tensor | None = None,
+        video_mask: Tensor | None = None,
+        face_pixel_values: Tensor | None = None,
+        face_signals: Tensor | None = None,
+        face_features: Tensor | None = None,
+        face_mask: Tensor | None = None,
+        input_features: Tensor | None = None,
+        audio_features: Tensor | None = None,
+        audio_lengths: Tensor | None = None,
+        audio_signals: Tensor | None = None,
+        **kwargs,  # type: ignore[no-untyped-def]
+    ) -> OmniEmotionOutput:
+        """Shapes as at the top of this module; labels (B, L) with -100 where no loss is taken."""
+        outputs = self.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            use_cache=use_cache,
+            pixel_values_videos=pixel_values_videos,
+            video_features=video_features,
+            video_mask=video_mask,
+            face_pixel_values=face_pixel_values,
+            face_signals=face_signals,
+            face_features=face_features,
+            face_mask=face_mask,
+            input_features=input_features,
+            audio_features=audio_features,
+            audio_lengths=audio_lengths,
+            audio_signals=audio_signals,
+            **kwargs,
+        )
+        hidden = outputs.last_hidden_state
+        keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        logits = self.lm_head(hidden[:, keep, :])
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(
+                logits=logits, labels=labels, vocab_size=self.config.text_config.vocab_size
+            )
+        return OmniEmotionOutput(
+            loss=loss,
+            logits=logits,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+
+    def prepare_inputs_for_generation(self, input_ids: Tensor, **kwargs) -> dict:  # type: ignore[no-untyped-def]
+        """Media go through their towers with the prompt only, not again with every new token."""
+        inputs = super().prepare_inputs_for_generation(input_ids, **kwargs)
+        if not kwargs.get("is_first_iteration", False) and kwargs.get("use_cache", True):
+            for name in MEDIA_INPUTS:
+                inputs.pop(name, None)
+        return inputs

@@ -1,0 +1,147 @@
+"""From tower features to language model tokens: two linear layers, and what comes before them."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from transformers.activations import ACT2FN
+
+from openaffect.models.omni_emotion.configuration import OmniEmotionConfig
+
+
+def pool_video(tokens: Tensor, stride: int) -> Tensor:
+    """Bilinear shrinking of each frame's square grid by `stride`, rounding up.
+
+    (T, side * side, D) -> (T, ceil(side / stride) ** 2, D), as LLaVA-OneVision does (27 -> 14).
+    """
+    if stride == 1:
+        return tokens
+    frames, count, size = tokens.shape
+    side = math.isqrt(count)
+    if side * side != count:
+        raise ValueError(f"{count} tokens a frame are no square grid; set vision_pool_stride to 1")
+    grid = tokens.view(frames, side, side, size).permute(0, 3, 1, 2)
+    shrunk = nn.functional.interpolate(grid, size=[math.ceil(side / stride)] * 2, mode="bilinear")
+    return shrunk.flatten(2).transpose(1, 2)
+
+
+def pool_faces(features: Tensor, grid: int | None) -> Tensor:
+    """Average each face's square map to grid x grid positions: (N, side * side, D) -> (N, g * g, D)."""
+    if grid is None:
+        return features
+    faces, count, size = features.shape
+    side = math.isqrt(count)
+    maps = features.transpose(1, 2).view(faces, size, side, side)
+    return nn.functional.adaptive_avg_pool2d(maps, grid).flatten(2).transpose(1, 2)
+
+
+def audio_tokens(frames: int, stride: int, summary: bool) -> int:
+    """Tokens of a chunk of `frames` mel frames: two mel frames make one encoder frame of 20 ms."""
+    return math.ceil(math.ceil(frames / 2) / stride) + summary if frames else 0
+
+
+def pool_audio(states: Tensor, stride: int, summary: bool) -> Tensor:
+    """One chunk's rows for the audio projector: (E, layers, D) -> (rows, layers, D).
+
+    The rows are the averages over `stride` encoder frames; with `summary` they follow the mean and
+    the standard deviation over the whole chunk.
+    """
+    frames = states.flatten(1).T[None]
+    windows = nn.functional.avg_pool1d(frames, stride, stride, ceil_mode=True)[0].T
+    windows = windows.view(-1, *states.shape[1:])
+    if not summary:
+        return windows
+    return torch.cat([states.mean(0)[None], states.std(0, correction=0)[None], windows])
+
+
+class FeatureNorm(nn.Module):
+    """Fixed standardisation, (x - shift) * scale, by figures taken from training features."""
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.register_buffer("shift", torch.zeros(shape))
+        self.register_buffer("scale", torch.ones(shape))
+
+    shift: Tensor
+    scale: Tensor
+
+    def fit(self, samples: Tensor) -> None:
+        """Take mean and deviation of samples (n, *shape); a constant feature becomes 0."""
+        deviation = samples.double().std(0, correction=0)
+        scale = torch.where(deviation > 1e-4, 1 / deviation.clamp(min=1e-4), 0.0)
+        self.shift.copy_(samples.double().mean(0))
+        self.scale.copy_(scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., *shape) -> the same shape, at most 8 deviations from the mean."""
+        return ((x - self.shift) * self.scale).clamp(-8, 8)
+
+
+class Projector(nn.Module):
+    """Linear, activation, linear: the paper's projector for every modality."""
+
+    def __init__(self, in_size: int, config: OmniEmotionConfig) -> None:
+        super().__init__()
+        size = config.text_config.hidden_size
+        self.linear_1 = nn.Linear(in_size, size)
+        self.act = ACT2FN[config.projector_hidden_act]
+        self.dropout = nn.Dropout(config.projector_dropout)
+        self.linear_2 = nn.Linear(size, size)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(..., in_size) -> (..., hidden_size)"""
+        features = features.to(self.linear_1.weight.dtype)
+        return self.linear_2(self.dropout(self.act(self.linear_1(features))))
+
+
+class FaceProjector(Projector):
+    """The face projector; standardises measured features where the configuration says so."""
+
+    def __init__(self, in_size: int, config: OmniEmotionConfig) -> None:
+        super().__init__(in_size, config)
+        self.norm = FeatureNorm(in_size) if config.normalise_features else nn.Identity()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, N_f, in_size) -> (N, N_f, hidden_size)"""
+        return super().forward(self.norm(features))
+
+
+class AudioProjector(Projector):
+    """The audio projector: an optional mix of encoder layers, and an optional summary token."""
+
+    def __init__(self, in_size: int, config: OmniEmotionConfig) -> None:
+        super().__init__(in_size, config)
+        layers = len(config.audio_layers or [0])
+        self.mix = nn.Parameter(torch.zeros(layers)) if config.audio_layers else None
+        normal = config.normalise_features
+        self.norm = FeatureNorm(layers, in_size) if normal else nn.Identity()
+        if config.audio_summary:
+            signals = config.audio_signal_size
+            self.summary = Projector(2 * in_size + signals, config)
+            self.mean_norm = FeatureNorm(layers, in_size) if normal else nn.Identity()
+            self.deviation_norm = FeatureNorm(layers, in_size) if normal else nn.Identity()
+            self.signal_norm = FeatureNorm(signals) if normal and signals else nn.Identity()
+        else:
+            self.summary = None
+
+    def mixed(self, rows: Tensor) -> Tensor:
+        """Weighted mean over encoder layers: (..., layers, D) -> (..., D)."""
+        if self.mix is None:
+            return rows[..., 0, :]
+        return torch.einsum("...ld,l->...d", rows, self.mix.softmax(0))
+
+    def forward(self, rows: Tensor, signals: Tensor | None = None) -> Tensor:
+        """One chunk's rows (rows, layers, D) from `pool_audio` and signals (S,) -> (tokens, size).
+
+        The summary token comes first.
+        """
+        if self.summary is None:
+            return super().forward(self.mixed(self.norm(rows)))
+        parts = [
+            self.mixed(self.mean_norm(rows[0])),
+            self.mixed(self.deviation_norm(rows[1])),
+        ]
+        if signals is not None:
+            parts.append(self.signal_norm(signals))
+        whole = self.summary(torch.cat(parts, -1))[None]
+        return torch.cat([whole, super().forward(self.mixed(self.norm(rows[2:])))])
