@@ -1,0 +1,1 @@
+"""The only door to media files: pictures with true times, 16 kHz sound, and what models need."""

@@ -1,0 +1,34 @@
+"""Which media files a list of paths means: files as they are, folders by their files' endings."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from openaffect.errors import UsageError
+from openaffect.media.formats import ENDINGS
+
+
+def find_clips(paths: Iterable[str | Path]) -> list[Path]:
+    """The media files that paths name, in order, none twice.
+
+    A folder gives the media files directly inside it (hidden ones left out), sorted by name.
+    Raises UsageError for a missing path, a network address, and a folder without media files.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        if "://" in str(path):
+            raise UsageError(f"{path}: network addresses are not opened; download the file first")
+        path = Path(path)
+        if not path.exists():
+            raise UsageError(f"{path}: no such file or folder; check the path")
+        if not path.is_dir():
+            found[path] = None
+            continue
+        inside = sorted(
+            entry
+            for entry in path.iterdir()
+            if entry.suffix.lower() in ENDINGS and entry.is_file() and entry.name[0] != "."
+        )
+        if not inside:
+            raise UsageError(f"{path}: the folder holds no media files; give one with clips in it")
+        found.update(dict.fromkeys(inside))
+    return list(found)

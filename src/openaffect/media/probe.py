@@ -1,0 +1,98 @@
+"""What a media file declares, without decoding it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from openaffect.errors import MediaError
+from openaffect.media.door import (
+    audio_stream,
+    checked_path,
+    one_line,
+    opened,
+    seconds,
+    video_stream,
+)
+from openaffect.media.geometry import square_size
+from openaffect.media.limits import Limits
+from openaffect.media.still import image_size, is_still
+
+PRE_ROLL = 0.1  # seconds; sound that starts this little before 0 is encoder padding, not the start
+
+
+@dataclass(frozen=True)
+class MediaInfo:
+    """Declared facts of a media file."""
+
+    path: Path  # where it lies
+    size: int  # bytes
+    container: str  # format name, e.g. "mov,mp4,m4a,3gp,3g2,mj2", "wav" or "png"
+    duration: float  # seconds; 0.0 for stills and where nothing is declared
+    origin: float  # seconds, the container's time that counts as 0
+    has_video: bool  # pictures can be read (cover art does not count)
+    video_reason: str | None  # why not
+    video_codec: str | None  # decoder name
+    width: int  # pixels in the coded orientation, made square; 0 without pictures
+    height: int  # as width
+    frame_rate: float  # declared average frames per second; 0.0 where unknown
+    has_audio: bool  # sound can be read
+    audio_reason: str | None  # why not
+    audio_codec: str | None  # decoder name
+    sample_rate: int  # Hz; 0 without sound
+    channels: int  # 0 without sound
+
+
+def probe(path: str | Path, limits: Limits | None = None) -> MediaInfo:
+    """Declared facts of a media file; raises MediaError (or UsageError) where it is refused."""
+    limits = limits or Limits()
+    path = checked_path(path, limits)
+    with one_line(path):
+        if is_still(path):
+            name, width, height = image_size(path, limits)
+            return MediaInfo(
+                *(path, path.stat().st_size, name, 0.0, 0.0, True, None, name, width, height, 0.0),
+                *(False, "a still image has no sound", None, 0, 0),
+            )
+        with opened(path, limits) as container:
+            return describe(path, container, limits)
+
+
+def describe(path: Path, container: Any, limits: Limits) -> MediaInfo:
+    """Facts of an open container; raises MediaError where there is nothing to read."""
+    video, video_reason = video_stream(container)
+    audio, audio_reason = audio_stream(container)
+    if video is None and audio is None:
+        raise MediaError(f"{path}: nothing to analyse: {video_reason}; {audio_reason}")
+    width = height = 0
+    if video is not None:
+        limits.check_pixels(str(path), video.width, video.height)
+        width, height = square_size(video.width, video.height, video.sample_aspect_ratio)
+    starts = [seconds(s.start_time, s.time_base) for s in (video, audio) if s is not None]
+    start = min((at for at in starts if at is not None), default=0.0)
+    return MediaInfo(
+        path=path,
+        size=path.stat().st_size,
+        container=container.format.name,
+        duration=_duration(container, [s for s in (video, audio) if s is not None]),
+        origin=0.0 if -PRE_ROLL <= start <= 0 else start,
+        has_video=video is not None,
+        video_reason=video_reason,
+        video_codec=video.codec_context.name if video is not None else None,
+        width=width,
+        height=height,
+        frame_rate=float(video.average_rate or 0) if video is not None else 0.0,
+        has_audio=audio is not None,
+        audio_reason=audio_reason,
+        audio_codec=audio.codec_context.name if audio is not None else None,
+        sample_rate=audio.codec_context.sample_rate if audio is not None else 0,
+        channels=audio.codec_context.channels if audio is not None else 0,
+    )
+
+
+def _duration(container: Any, streams: list[Any]) -> float:
+    """The longest length that the container or one of the streams declares, seconds."""
+    from av import time_base
+
+    declared = [(container.duration or 0) / time_base]
+    declared += [seconds(s.duration, s.time_base) or 0.0 for s in streams]
+    return max(0.0, *declared)

@@ -1,0 +1,33 @@
+"""Resize uint8 frames with antialiasing, as Pillow does, without leaving uint8."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from torch.nn.functional import interpolate
+
+
+def resize(
+    frames: np.ndarray | torch.Tensor,
+    size: int | tuple[int, int],
+    *,
+    mode: Literal["bicubic", "bilinear"] = "bicubic",
+) -> torch.Tensor:
+    """Scales frames (T, H, W, 3) uint8 to a uint8 tensor (T, 3, h, w).
+
+    size is (h, w), or one number for a square. The antialiased uint8 kernel gives Pillow's
+    BICUBIC and BILINEAR up to rounding (at most 1 apart for nearly all pixels).
+    """
+    height, width = (size, size) if isinstance(size, int) else size
+    tensor = torch.as_tensor(np.asarray(frames) if not isinstance(frames, torch.Tensor) else frames)
+    if tensor.dtype != torch.uint8 or tensor.ndim != 4 or tensor.shape[-1] != 3:
+        raise ValueError(
+            f"frames must be uint8 of shape (T, H, W, 3), not {tensor.dtype} {tuple(tensor.shape)}"
+        )
+    channels_last = tensor.permute(0, 3, 1, 2)  # a view; the kernel is fastest on this layout
+    if tuple(tensor.shape[1:3]) == (height, width):
+        return channels_last.contiguous()
+    scaled = interpolate(
+        channels_last, size=(height, width), mode=mode, antialias=True, align_corners=False
+    )
+    return scaled.contiguous()

@@ -1,0 +1,257 @@
+"""Pictures of a clip: an index of all its packets, then one decode that keeps the wanted frames."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from openaffect.media.door import seconds
+from openaffect.media.formats import RANDOM_ACCESS_DECODERS, UNTIMED_CONTAINERS
+from openaffect.media.geometry import capped_size, orientation, square_size
+from openaffect.media.limits import Limits
+
+MAX_THREADS = 4
+SHORTEST_GAP = 8  # packets; emptying and restarting the decoder costs about as much
+
+
+@dataclass
+class PacketIndex:
+    """What the packets of a video stream say, in the order in which they are stored."""
+
+    pts: list[int | None] = field(default_factory=list)  # stated display time, stream time base
+    keyframe: list[bool] = field(default_factory=list)  # decoding may begin here
+    hidden: list[bool] = field(default_factory=list)  # decoded but never displayed (edit lists)
+    last_duration: int = 0  # stated duration of the packet displayed last, stream time base
+    _last_pts: int | None = None
+
+    def add(self, packet: Any) -> None:
+        """Notes one packet."""
+        at = packet.pts if packet.pts is not None else packet.dts
+        self.pts.append(at)
+        self.keyframe.append(packet.is_keyframe)
+        self.hidden.append(packet.is_discard)
+        if at is not None and (self._last_pts is None or at >= self._last_pts):
+            self._last_pts, self.last_duration = at, packet.duration or 0
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """When each frame of a stream is displayed."""
+
+    ticks: np.ndarray  # (N,) int64 display times in the stream's time base, ascending
+    times: np.ndarray  # (N,) float64 the same in seconds on the clip's clock
+    packets: np.ndarray  # (N,) int64 position in the file of the packet that holds the frame
+    end: float  # seconds, when the last frame leaves the screen
+    by_order: bool  # decoder output has no usable times: its k-th frame is the k-th of these
+
+
+def timeline(index: PacketIndex, stream: Any, origin: float, container: str) -> Timeline:
+    """Display times of all frames from the packets alone, nothing decoded."""
+    base = stream.time_base or Fraction(1, 1000)
+    rate = stream.average_rate or stream.guessed_rate
+    step = max(round(1 / (rate * base)), 1) if rate else 1
+    first = round(Fraction(origin) / base)
+    by_order = container in UNTIMED_CONTAINERS
+    shown = [i for i, hidden in enumerate(index.hidden) if not hidden]
+    stated = [index.pts[i] for i in shown]
+    if any(at is None or seconds(at, base) is None for at in stated):
+        by_order = True
+        ticks = np.arange(len(shown), dtype=np.int64) * step + first
+        order = np.arange(len(shown))
+    else:
+        raw = np.array(stated, dtype=np.int64)
+        order = np.argsort(raw, kind="stable")
+        ticks = raw[order]
+        if by_order and len(ticks):
+            ticks = ticks - ticks[0] + first
+    times = ticks * float(base) - origin
+    spacing = np.diff(ticks)
+    usual = int(np.median(spacing)) if len(spacing) else step
+    last = index.last_duration if 0 < index.last_duration * base < 3600 else usual
+    end = float(times[-1] + last * base) if len(times) else 0.0
+    return Timeline(ticks, times, np.array(shown, np.int64)[order], end, by_order)
+
+
+@dataclass
+class Pictures:
+    """Frames that a decode has kept."""
+
+    pixels: list[np.ndarray] = field(default_factory=list)  # each (H, W, 3) uint8, one size
+    times: list[float] = field(default_factory=list)  # seconds on the clip's clock
+    width: int = 0  # of the first frame, upright, square pixels, before scaling
+    height: int = 0
+    damaged: int = 0  # packets that the decoder refused
+    complete: bool = False  # every wanted frame appeared with its own time
+
+
+class FramePicker:
+    """Keeps the frames on display at the wanted times out of a stream of decoded frames."""
+
+    def __init__(
+        self,
+        wanted: list[int],
+        line: Timeline,
+        aspect: Fraction | None,
+        max_side: int,
+        name: str,
+        limits: Limits,
+    ) -> None:
+        self.pictures = Pictures()
+        self._wanted = wanted
+        self._line = line
+        self._aspect = aspect
+        self._name = name
+        self._max_side = max_side
+        self._limits = limits
+        self._next = 0  # position in wanted
+        self._exact = 0  # wanted frames that appeared with their own time
+        self._count = 0  # frames seen
+        self._previous: tuple[Any, int] | None = None  # the latest unused frame and its rank
+        self._size = (0, 0)  # of the kept frames as coded, before turning them upright
+
+    @property
+    def done(self) -> bool:
+        """Whether every wanted frame has been dealt with."""
+        return self._next >= len(self._wanted)
+
+    def see(self, frame: Any) -> None:
+        """Takes the next decoded frame in display order."""
+        self._limits.check_pixels(self._name, frame.width, frame.height)
+        rank = self._rank(frame)
+        self._count += 1
+        # Wanted frames that never appeared: what was on display then stands in for them.
+        while not self.done and self._wanted[self._next] < rank:
+            if self._previous is not None:
+                self._keep(*self._previous)
+                self._previous = None
+            self._next += 1
+        if not self.done and self._wanted[self._next] == rank:
+            self._keep(frame, rank)
+            self._exact += 1
+            self._next += 1
+            self._previous = None
+        else:
+            self._previous = (frame, rank)
+
+    def finish(self) -> Pictures:
+        """Ends the stream and gives what was kept."""
+        if not self.done and self._previous is not None:
+            self._keep(*self._previous)
+        self._previous = None
+        self._next = len(self._wanted)
+        self.pictures.complete = self._exact == len(self._wanted)
+        return self.pictures
+
+    def _rank(self, frame: Any) -> int:
+        """The place of a frame among all frames of the stream in display order."""
+        if self._line.by_order or frame.pts is None:
+            return self._count
+        return int(np.searchsorted(self._line.ticks, frame.pts))
+
+    def _keep(self, frame: Any, rank: int) -> None:
+        from av.video.reformatter import Interpolation
+
+        pictures = self.pictures
+        turn = orientation(frame)
+        if not pictures.pixels:
+            width, height = square_size(frame.width, frame.height, self._aspect)
+            pictures.width, pictures.height = (height, width) if turn.transpose else (width, height)
+            self._size = capped_size(width, height, self._max_side)
+            self._limits.check_picked(self._name, len(self._wanted), *self._size)
+        # A stream that changes its size keeps the size of its first frame.
+        width, height = self._size
+        rgb = frame.reformat(width, height, "rgb24", interpolation=Interpolation.BICUBIC)
+        upright = np.ascontiguousarray(turn.apply(rgb.to_ndarray()))
+        if pictures.pixels and upright.shape != pictures.pixels[0].shape:
+            return  # turned in mid-stream: cannot stand in one array with the others
+        pictures.pixels.append(upright)
+        pictures.times.append(float(self._line.times[min(rank, len(self._line.times) - 1)]))
+
+
+def plan(wanted: list[int], line: Timeline, index: PacketIndex, codec: str) -> np.ndarray:
+    """Which packets to decode for the wanted frames: (N packets,) bool, in file order.
+
+    Everything up to the last wanted frame, less the groups of pictures that hold none of them
+    where that is safe and saves work.
+    """
+    feed = np.zeros(len(index.pts), bool)
+    if not wanted:
+        return feed
+    needed = line.packets[wanted]
+    if codec not in RANDOM_ACCESS_DECODERS or line.by_order:
+        feed[: needed.max() + 1] = True
+        return feed
+    keys = np.flatnonzero(index.keyframe)
+    for place in needed:
+        group = int(np.searchsorted(keys, place, side="right")) - 1
+        # A picture stored after a keyframe but shown before it leans on the group before.
+        while group >= 0 and _earlier(index.pts[place], index.pts[keys[group]]):
+            group -= 1
+        feed[keys[group] if group >= 0 else 0 : place + 1] = True
+    _close_gaps(feed)
+    return feed
+
+
+def _earlier(one: int | None, other: int | None) -> bool:
+    return one is not None and other is not None and one < other
+
+
+def _close_gaps(feed: np.ndarray) -> None:
+    """Marks short unmarked runs: leaving out a few packets costs more than decoding them."""
+    marked = np.flatnonzero(feed)
+    for before, after in pairwise(marked):
+        if 1 < after - before <= SHORTEST_GAP:
+            feed[before:after] = True
+
+
+def decode(container: Any, stream: Any, picker: FramePicker, feed: np.ndarray) -> Pictures:
+    """One pass over the stream in which only the packets marked in feed (N,) bool are decoded."""
+    import av
+
+    context = stream.codec_context
+    context.thread_type = "AUTO"
+    context.thread_count = min(len(os.sched_getaffinity(0)), MAX_THREADS)
+    pictures = picker.pictures
+    running = False
+
+    def run(packet: Any) -> None:
+        try:
+            frames = context.decode(packet)
+        except av.FFmpegError:
+            pictures.damaged += 1
+            return
+        for frame in frames:
+            picker.see(frame)
+
+    last = int(np.flatnonzero(feed)[-1]) if feed.any() else -1
+    for place, packet in enumerate(packets(container, stream)):
+        if place > last or picker.done:
+            break
+        if feed[place]:
+            run(packet)
+            running = True
+        elif running:
+            run(None)
+            context.flush_buffers()
+            running = False
+    if not picker.done:
+        run(None)
+    return picker.finish()
+
+
+def packets(container: Any, *streams: Any) -> Iterator[Any]:
+    """The packets of streams up to the end of the file or to where it is damaged beyond reading."""
+    import av
+
+    source = container.demux(*streams)
+    while True:
+        try:
+            packet = next(source)
+        except (StopIteration, av.FFmpegError):
+            return
+        if packet.size:
+            yield packet
