@@ -89,7 +89,7 @@ class FaceXFormerEncoderConfig(PreTrainedConfig):
 
 @dataclass
 class FaceXFormerEncoderOutput(BaseModelOutput):
-    """`last_hidden_state` (N, positions, hidden_size); `feature_maps` one (N, C, H, W) per stage."""
+    """`last_hidden_state` (N, positions, hidden_size), `feature_maps` one (N, C, H, W) a stage."""
 
     feature_maps: tuple[Tensor, ...] | None = None
 
@@ -149,7 +149,7 @@ def eager_attention(
     dropout: float = 0.0,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor]:
-    """softmax(query key' scaling + mask) value, written out: (N, heads, L, d) -> (N, L, heads, d)."""
+    """softmax(query key' scaling + mask) value: (N, heads, L, d) -> (N, L, heads, d)."""
     scores = query @ key.transpose(2, 3) * scaling
     if attention_mask is not None:
         scores = scores + attention_mask
@@ -248,10 +248,10 @@ class FaceXFormerPreTrainedModel(PreTrainedModel):
     config_class = FaceXFormerEncoderConfig
     base_model_prefix = "facexformer"
     main_input_name = "pixel_values"
-    input_modalities = ("image",)
+    input_modalities = "image"
     supports_gradient_checkpointing = True
     _supports_sdpa = True
-    _no_split_modules = ["SwinBlock"]
+    _no_split_modules = ["SwinBlock"]  # noqa: RUF012  the base class fixes the type
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -316,13 +316,14 @@ class FaceXFormerEncoder(FaceXFormerPreTrainedModel):
             if stage:
                 grid = self.merges[stage - 1](grid)
             mask = shifted_window_mask(grid.shape[1], window, window // 2, grid.device, grid.dtype)
+            assert isinstance(blocks, nn.ModuleList)
             for block in blocks:
                 grid = block(grid, index, mask)
             scales.append(grid)
         fused = self.fuse_scales(scales)
         feature_maps = tuple(scale.permute(0, 3, 1, 2) for scale in scales)
         if return_dict is False:
-            return fused, feature_maps
+            return (fused, *feature_maps)
         return FaceXFormerEncoderOutput(last_hidden_state=fused, feature_maps=feature_maps)
 
     def fuse_scales(self, scales: list[Tensor]) -> Tensor:

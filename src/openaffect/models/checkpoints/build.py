@@ -1,0 +1,227 @@
+"""Put Omni-Emotion together from its published parts: one checkpoint, streamed, fully accounted.
+
+The parts are LLaVA-OneVision-Qwen2 (vision tower, its projector, newline, language model),
+Whisper (its encoder) and FaceXFormer (its encoder). What none of them holds, the audio and face
+projectors, the marker after a person's faces and the cross attention, is initialised from a seed
+and left to the training stages.
+"""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoTokenizer, SiglipVisionConfig, WhisperFeatureExtractor
+
+from openaffect.errors import WeightsError
+from openaffect.models.checkpoints.layouts import (
+    FACEXFORMER_LAYOUTS,
+    LLAVA_LAYOUTS,
+    NEW_PARTS,
+    WHISPER_LAYOUTS,
+)
+from openaffect.models.checkpoints.published_configs import assembled_config
+from openaffect.models.checkpoints.report import KeyReport, LeftKey, match_keys
+from openaffect.models.checkpoints.sources import TensorSource, open_folder, open_torch_entry
+from openaffect.models.checkpoints.writer import (
+    DTYPE_NAMES,
+    SHARD_BYTES,
+    PlannedTensor,
+    folder_at_once,
+    write_sharded,
+)
+from openaffect.models.encoders.facexformer import (
+    FaceXFormerEncoderConfig,
+    relative_position_index,
+)
+from openaffect.models.omni_emotion import (
+    OmniEmotionConfig,
+    OmniEmotionForConditionalGeneration,
+    OmniEmotionImageProcessor,
+    OmniEmotionProcessor,
+)
+from openaffect.models.omni_emotion.processing import AUDIO_TOKEN, VIDEO_TOKEN
+
+FACEXFORMER_ENTRY = "state_dict_backbone"  # holds the whole FaceXFormer, in spite of its name
+BESIDE_MODEL = "an entry of the training run beside the model"
+REPORT_FILE = "key_report.json"
+IMAGE_TOKEN = "<image>"  # LLaVA's; taken first so that ours have the ids of its published files
+
+
+def build_omni_emotion(
+    llava: Path,
+    whisper: Path,
+    facexformer: Path,
+    out: Path,
+    *,
+    dtype: str = "bfloat16",
+    seed: int = 0,
+    shard_bytes: int = SHARD_BYTES,
+    face_config: FaceXFormerEncoderConfig | None = None,
+    vision_config: SiglipVisionConfig | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    **choices: Any,
+) -> KeyReport:
+    """Write the assembled model, its processor and the account of its keys into a new folder.
+
+    Args:
+        llava: folder of llava-onevision-qwen2, original or transformers layout.
+        whisper: folder of a Whisper model in transformers' layout.
+        facexformer: FaceXFormer's training checkpoint (`model.pt`).
+        out: the folder to make; it appears when everything in it is complete.
+        dtype: number type of the written checkpoint.
+        seed: of the parts that no checkpoint holds.
+        shard_bytes: size at which a new file is begun.
+        face_config: sizes of the face encoder, whose file holds no configuration.
+        vision_config: sizes of the vision tower, where the LLaVA folder only names it.
+        progress: called with bytes written and bytes in all.
+        choices: fields of OmniEmotionConfig that the parts do not settle, such as `fusion`.
+
+    Raises:
+        UsageError: `out` is in use.
+        WeightsError: a part cannot be read, or a key is unexpected, missing or of another shape;
+            the report then lies beside `out`, with its name and `.key_report.json`.
+    """
+    if dtype not in (names := [str(kind).removeprefix("torch.") for kind in DTYPE_NAMES]):
+        raise WeightsError(f"dtype {dtype!r} is not one of {', '.join(names)}")
+    tokenizer = read_tokenizer(llava)
+    config = assembled_config(
+        llava,
+        whisper,
+        face_config,
+        vision_config,
+        video_token_id=tokenizer.convert_tokens_to_ids(VIDEO_TOKEN),
+        audio_token_id=tokenizer.convert_tokens_to_ids(AUDIO_TOKEN),
+        **choices,
+    )
+    config.dtype = dtype
+    config.architectures = [OmniEmotionForConditionalGeneration.__name__]
+    face_source, face_entries = open_torch_entry(facexformer, FACEXFORMER_ENTRY)
+    parts = (
+        (open_folder(llava), LLAVA_LAYOUTS),
+        (open_folder(whisper), WHISPER_LAYOUTS),
+        (face_source, FACEXFORMER_LAYOUTS),
+    )
+    with torch.device("meta"):
+        model = OmniEmotionForConditionalGeneration(config)
+    ours = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    if config.tie_word_embeddings:
+        del ours["lm_head.weight"]
+    report = match_keys(parts, ours, NEW_PARTS, value_checks(config))
+    face_part = next(part for part, path in report.sources.items() if path == str(facexformer))
+    beside_model = [LeftKey(face_part, name, (), BESIDE_MODEL) for name in face_entries]
+    report = replace(report, left=(*report.left, *beside_model))
+    if report.problems:
+        beside = out.parent / f"{out.name}.{REPORT_FILE}"
+        out.parent.mkdir(parents=True, exist_ok=True)
+        report.write(beside)
+        report.require_complete(beside)
+
+    sources = {key.name: (source, key.key) for source, key in _origins(report, parts)}
+    fresh = initialise_new(model, seed)
+
+    def pieces(name: str) -> Callable[[], Any]:
+        if name in sources:
+            source, key = sources[name]
+            return lambda: source.pieces(key)
+        return lambda: [fresh[name]]
+
+    number_type = getattr(torch, dtype)
+    total = sum(torch.Size(shape).numel() for shape in ours.values()) * number_type.itemsize
+    written = 0
+
+    def advance(count: int) -> None:
+        nonlocal written
+        written += count
+        if progress is not None:
+            progress(written, total)
+
+    with folder_at_once(out) as folder:
+        planned = (PlannedTensor(name, shape, pieces(name)) for name, shape in ours.items())
+        write_sharded(folder, planned, number_type, shard_bytes, advance)
+        config.save_pretrained(folder)
+        assembled_processor(config, tokenizer, whisper).save_pretrained(folder)
+        if (llava / "generation_config.json").is_file():
+            shutil.copyfile(llava / "generation_config.json", folder / "generation_config.json")
+        report.write(folder / REPORT_FILE)
+    return report
+
+
+def _origins(report: KeyReport, parts: tuple) -> list[tuple[TensorSource, Any]]:
+    """Every taken key with the source that holds it."""
+    by_path = {str(source.path): source for source, _ in parts}
+    return [(by_path[report.sources[key.part]], key) for key in report.taken]
+
+
+def value_checks(config: OmniEmotionConfig) -> dict[str, Callable[[Tensor], bool]]:
+    """How published buffers are compared with what our modules compute."""
+    expected = relative_position_index(config.face_config.window_size)  # type: ignore[union-attr]
+    return {"relative_position_index": lambda found: torch.equal(found.flatten().long(), expected)}
+
+
+def initialise_new(model: OmniEmotionForConditionalGeneration, seed: int) -> dict[str, Tensor]:
+    """The tensors of NEW_PARTS of a model on the meta device, by the model's own initialisation."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for prefix in NEW_PARTS:
+            owner, _, leaf = prefix.rpartition(".")
+            if leaf:  # one parameter of a module whose other parts are published
+                module = model.get_submodule(owner)
+                module.to_empty(device="cpu", recurse=False)
+                model._init_weights(module)
+            elif any(name == owner for name, _ in model.named_modules()):
+                model.get_submodule(owner).to_empty(device="cpu").apply(model._init_weights)
+    return {
+        name: tensor.detach()
+        for name, tensor in model.state_dict().items()
+        if name.startswith(tuple(NEW_PARTS))
+    }
+
+
+def read_tokenizer(llava: Path) -> Any:
+    """The tokenizer of a LLaVA folder with our placeholders added.
+
+    Raises:
+        WeightsError: the folder holds no tokenizer.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(llava, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise WeightsError(
+            f"{llava}: holds no readable tokenizer ({str(error).splitlines()[0]})"
+        ) from error
+    placeholders = [IMAGE_TOKEN, VIDEO_TOKEN, AUDIO_TOKEN]
+    tokenizer.add_special_tokens(
+        {"additional_special_tokens": placeholders}, replace_extra_special_tokens=False
+    )
+    return tokenizer
+
+
+def assembled_processor(
+    config: OmniEmotionConfig, tokenizer: Any, whisper: Path
+) -> OmniEmotionProcessor:
+    """The processor that lays text and media out as the configuration says."""
+    vision: Any = config.vision_config
+    audio: Any = config.audio_config
+    face: Any = config.face_config
+    if (whisper / "preprocessor_config.json").is_file():
+        extractor = WhisperFeatureExtractor.from_pretrained(whisper)
+    else:
+        extractor = WhisperFeatureExtractor(feature_size=audio.num_mel_bins)
+    side = vision.image_size // vision.patch_size
+    face_positions = face.sequence_length if config.face_grid is None else config.face_grid**2
+    return OmniEmotionProcessor(
+        OmniEmotionImageProcessor(size=vision.image_size, face_size=face.image_size),
+        extractor,
+        tokenizer,
+        fusion=config.fusion,
+        cross_attention_keep_video=config.cross_attention_keep_video,
+        tokens_per_frame=(-(-side // config.vision_pool_stride)) ** 2,
+        tokens_per_face=face_positions,
+        audio_pool_stride=config.audio_pool_stride,
+        audio_summary=config.audio_summary,
+        audio_crop=config.audio_crop,
+    )
