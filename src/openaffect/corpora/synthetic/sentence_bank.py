@@ -1,0 +1,77 @@
+"""Our own sentences of everyday spoken dialogue, by the feeling that their words tell.
+
+The files beside this one hold one sentence a line: intensity (0 mild, 1 medium, 2 strong), the
+words, and fitting words of open vocabulary. `neutral` sentences tell nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+
+from openaffect.corpora.manifest import LABELS, Row
+
+# Every sixth sentence is kept for test and every twelfth for validation, at fixed places.
+TEST_PERIOD, TEST_PHASE = 6, 5
+VALIDATION_PERIOD, VALIDATION_PHASE = 12, 2
+LICENCE = "CC0-1.0"
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One sentence and what its words alone tell."""
+
+    label: str  # one of LABELS; "neutral" also stands for words that tell nothing
+    number: int  # place in the label's file, from 0
+    intensity: int  # 0 mild, 1 medium, 2 strong
+    words: str  # the sentence as written
+    open_labels: tuple[str, ...]  # two to four fitting words of open vocabulary
+
+    @property
+    def split(self) -> str:
+        """The split that the sentence is kept for."""
+        if self.number % TEST_PERIOD == TEST_PHASE:
+            return "test"
+        if self.number % VALIDATION_PERIOD == VALIDATION_PHASE:
+            return "validation"
+        return "train"
+
+
+@lru_cache(maxsize=1)
+def sentences() -> tuple[Sentence, ...]:
+    """All sentences, label by label in the order of LABELS."""
+    folder = files("openaffect.corpora.synthetic") / "sentences"
+    bank = []
+    for label in LABELS:
+        lines = (folder / f"{label}.txt").read_text(encoding="utf-8").splitlines()
+        for number, line in enumerate(lines):
+            intensity, words, fitting = (part.strip() for part in line.split("|"))
+            open_labels = tuple(word.strip() for word in fitting.split(","))
+            bank.append(Sentence(label, number, int(intensity), words, open_labels))
+    return tuple(bank)
+
+
+def sentences_of(label: str, split: str) -> tuple[Sentence, ...]:
+    """The sentences of one label that are kept for one split."""
+    return tuple(s for s in sentences() if s.label == label and s.split == split)
+
+
+def text_rows() -> tuple[Row, ...]:
+    """Every sentence as a row without media: nothing but the words tells the feeling."""
+    return tuple(
+        Row(
+            id=f"text-{s.label}-{s.number:03d}",
+            source="sentences",
+            split=s.split,
+            media=None,
+            speaker=None,
+            language="en",
+            words=s.words,
+            label=s.label,
+            open_labels=s.open_labels,
+            words_label=None if s.label == "neutral" else s.label,
+            licence=LICENCE,
+        )
+        for s in sentences()
+    )
