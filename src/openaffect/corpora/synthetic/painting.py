@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,7 +122,7 @@ def _curve(
     """A soft line through the knots (both sides of the face), 1 on it, 0 beyond `width`."""
     nearest = np.full(x.shape, np.inf, np.float32)
     side = np.abs(x)
-    for (ax, ay), (bx, by) in zip(knots[:-1], knots[1:], strict=True):
+    for (ax, ay), (bx, by) in pairwise(knots):
         dx, dy = bx - ax, by - ay
         t = np.clip(((side - ax) * dx + (y - ay) * dy) / (dx * dx + dy * dy), 0, 1)
         taper = 1.0
