@@ -1,7 +1,7 @@
 """How a voice sounds, in figures: pitch and energy over time, and a fixed vector of statistics.
 
 Whisper's log-mel is normalised by its own maximum, so an encoder behind it cannot hear how loud a
-voice is; these figures carry that, and put pitch, tempo and timbre into numbers that clues can name.
+voice is; these figures carry that, and put pitch, tempo and timbre into numbers for the clues.
 """
 
 from dataclasses import dataclass
