@@ -19,3 +19,22 @@ def shared() -> Path:
     if not EVALUATION_DATA.is_dir():
         pytest.skip("the real evaluation media do not lie beside the project")
     return EVALUATION_DATA
+
+
+@pytest.fixture(scope="session")
+def small_parts() -> dict[str, Path]:
+    """Folders of omni-emotion-small by part: text, speech, frame, landmarks, expression.
+
+    Fetched and converted on first use; skips where no source can be reached. Weights that came but
+    are not the right ones fail.
+    """
+    from openaffect.errors import WeightsError
+    from openaffect.models.pull_progress import SilentProgress
+    from openaffect.models.store import pull
+
+    try:
+        return pull("omni-emotion-small", progress=SilentProgress())
+    except WeightsError as error:
+        if "refused" in str(error) or "sha256" in str(error):
+            raise
+        pytest.skip(str(error))
