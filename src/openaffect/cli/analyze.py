@@ -13,7 +13,7 @@ from openaffect.errors import UsageError
 if TYPE_CHECKING:
     pass
 
-Given = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Clips or folders of clips.")]
+Given = Annotated[list[str], typer.Argument(metavar="PATH...", help="Clips or folders of clips.")]
 Out = Annotated[Path | None, typer.Option(help="Folder for the result files.")]
 Format = Annotated[
     str | None,

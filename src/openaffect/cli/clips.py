@@ -7,56 +7,34 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from openaffect.errors import UsageError
-
-VIDEO_SUFFIXES = frozenset(
-    (".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".mj2", ".mkv", ".webm", ".avi", ".ts", ".mts")
-)
-AUDIO_SUFFIXES = frozenset((".wav", ".mp3", ".m4a", ".ogg", ".oga", ".opus", ".flac", ".aac"))
-IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png"))
-CLIP_SUFFIXES = VIDEO_SUFFIXES | AUDIO_SUFFIXES | IMAGE_SUFFIXES
-"""Endings of the files that are taken from a folder; a file named by itself may have any ending."""
+from openaffect.media.folder import find_clips
 
 
-def collect_clips(given: Iterable[Path], *, recursive: bool = False) -> list[Path]:
+def collect_clips(given: Iterable[str], *, recursive: bool = False) -> list[Path]:
     """The clips that paths stand for: a file for itself, a folder for the clips in it by name.
 
-    Each file counts once. Raises UsageError for a path that does not exist, a network address,
-    and a folder without a clip.
+    With `recursive`, also those in the folders below. Each file counts once. Raises UsageError for
+    a path that does not exist, a network address, and a folder without a clip.
     """
-    clips: dict[Path, Path] = {}
+    paths: list[str | Path] = []
     for path in given:
-        for clip in _clips_at(path, recursive):
-            clips.setdefault(clip.resolve(), clip)
-    return list(clips.values())
+        paths += _clips_below(Path(path)) if recursive and Path(path).is_dir() else [path]
+    return list({clip.resolve(): clip for clip in find_clips(paths)}.values())
 
 
-def _clips_at(path: Path, recursive: bool) -> list[Path]:
-    try:
-        if path.is_dir():
-            return _clips_in(path, recursive)
-        if path.exists():
-            return [path]
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError:
-        raise UsageError(f"no path: {str(path)!r}") from None
-    if ":/" in str(path):
-        raise UsageError(f"{path}: network addresses are not read; download the clip first")
-    raise UsageError(f"no such file or folder: {path}")
-
-
-def _clips_in(folder: Path, recursive: bool) -> list[Path]:
-    entries = folder.rglob("*") if recursive else folder.iterdir()
-    clips = sorted(
-        entry
-        for entry in entries
-        if entry.suffix.lower() in CLIP_SUFFIXES
-        and not entry.name.startswith(".")
-        and entry.is_file()
-    )
+def _clips_below(folder: Path) -> list[Path]:
+    """The clips in a folder and in the visible folders below it, folder by folder."""
+    below = sorted(entry for entry in folder.rglob("*") if entry.is_dir())
+    clips: list[Path] = []
+    for inner in [folder, *below]:
+        if any(part.startswith(".") for part in inner.relative_to(folder).parts):
+            continue
+        try:
+            clips += find_clips([inner])
+        except UsageError:  # no clip in this one
+            continue
     if not clips:
-        hint = "" if recursive else "; --recursive looks into the folders below"
-        raise UsageError(f"no clip in the folder {folder}{hint}")
+        raise UsageError(f"{folder}: neither this folder nor one below it holds media files")
     return clips
 
 

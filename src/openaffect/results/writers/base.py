@@ -27,7 +27,7 @@ class ResultWriter(Protocol):
     suffix: str  # how its files end
 
     def render(self, analysis: Analysis, options: RenderOptions) -> str:
-        """The whole text of the file, with `\\n` line ends."""
+        """The whole text of the file."""
         ...
 
 

@@ -19,7 +19,7 @@ Row = tuple[float, float, str, int | None, str, float | None, str]
 
 
 class CsvWriter:
-    """One table per clip; tables of several clips can be put under each other."""
+    """One table per clip (RFC 4180); tables of several clips can be put under each other."""
 
     name = "csv"
     suffix = ".csv"
@@ -27,7 +27,7 @@ class CsvWriter:
     def render(self, analysis: Analysis, options: RenderOptions) -> str:
         """The table with its head. Text cells that a spreadsheet would run begin with `'`."""
         out = io.StringIO()
-        table = csv.writer(out, lineterminator="\n")
+        table = csv.writer(out)
         table.writerow(COLUMNS)
         path = safe_cell(analysis.clip.path)
         for start, end, kind, track, name, value, text in rows(analysis):

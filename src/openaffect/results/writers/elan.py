@@ -9,7 +9,8 @@ from xml.etree import ElementTree
 from openaffect.results.analysis import Analysis
 from openaffect.results.writers.base import RenderOptions
 from openaffect.results.writers.clip_link import clip_link
-from openaffect.results.writers.spans import one_line, tiers
+from openaffect.results.writers.plain_text import one_line
+from openaffect.results.writers.spans import tiers
 
 FORMAT = "3.0"
 SCHEMA_LOCATION = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
@@ -30,7 +31,7 @@ class ElanWriter:
         root = ElementTree.Element(
             "ANNOTATION_DOCUMENT",
             {
-                "AUTHOR": f"openaffect {analysis.model.version}",
+                "AUTHOR": one_line(f"openaffect {analysis.model.version}"),
                 "DATE": datetime.now(UTC).isoformat(timespec="seconds"),
                 "FORMAT": FORMAT,
                 "VERSION": FORMAT,

@@ -20,6 +20,7 @@ from openaffect.errors import OpenAffectError
 from openaffect.results.analysis import Analysis, Emotion, Segment
 from openaffect.results.writers.base import RenderOptions
 from openaffect.results.writers.clip_link import clip_link
+from openaffect.results.writers.plain_text import clean
 from openaffect.results.writers.report import what_was_used
 from openaffect.results.writers.timeline import time_span, timeline
 
@@ -44,14 +45,19 @@ class HtmlWriter:
             policy=_policy(style, script),
             style=style,
             script=script,
-            title=escape(Path(clip.path).name),
-            subtitle=escape(f"{span}{model.preset} · openaffect {model.version}"),
+            title=safe(Path(clip.path).name),
+            subtitle=safe(f"{span}{model.preset} · openaffect {model.version}"),
             player=_player(analysis, options),
             timeline=_timeline(analysis),
             findings=_findings(analysis),
             rest=_rest(analysis),
-            notice=escape(analysis.notice),
+            notice=safe(analysis.notice),
         )
+
+
+def safe(text: str) -> str:
+    """Text that can stand anywhere in the page."""
+    return escape(clean(text))
 
 
 @cache
@@ -79,7 +85,7 @@ def _player(analysis: Analysis, options: RenderOptions) -> str:
     source = clip_link(analysis, options.folder)
     if options.embed:
         source = _data_url(Path(analysis.clip.path), mime)
-    link = escape(source)
+    link = safe(source)
     if mime.startswith("image/"):
         return f'<img src="{link}" alt="The analysed image">'
     tag = "audio" if mime.startswith("audio/") else "video"
@@ -121,7 +127,7 @@ def _timeline(analysis: Analysis) -> str:
 
 def _section(heading: str, body: str, kind: str = "") -> str:
     style = f' class="{kind}"' if kind else ""
-    return f"<section{style}><h2>{escape(heading)}</h2>\n{body}</section>\n"
+    return f"<section{style}><h2>{safe(heading)}</h2>\n{body}</section>\n"
 
 
 def _findings(analysis: Analysis) -> str:
@@ -129,13 +135,13 @@ def _findings(analysis: Analysis) -> str:
     if analysis.emotions:
         parts.append(_section("Emotion perceived as", _bars(analysis.emotions)))
     if analysis.open_emotions:
-        words = "".join(f"<li>{escape(word)}</li>" for word in analysis.open_emotions)
+        words = "".join(f"<li>{safe(word)}</li>" for word in analysis.open_emotions)
         parts.append(_section("In open words", f'<ul class="words">{words}</ul>'))
     if analysis.question is not None:
-        answer = f'<p class="why">{escape(analysis.answer or "no answer")}</p>'
+        answer = f'<p class="why">{safe(analysis.answer or "no answer")}</p>'
         parts.append(_section(analysis.question, answer))
     if analysis.reasoning:
-        parts.append(_section("Why", f'<p class="why">{escape(analysis.reasoning)}</p>'))
+        parts.append(_section("Why", f'<p class="why">{safe(analysis.reasoning)}</p>'))
     if any(analysis.clues.values()):
         parts.append(_section("Clues", _clues(analysis), "clues"))
     return "".join(parts)
@@ -148,7 +154,7 @@ def _bars(emotions: tuple[Emotion, ...]) -> str:
         top = ' class="top"' if rank == 0 else ""
         width = f"{100 * emotion.probability:.2f}"
         rows.append(
-            f"<dt{top}>{escape(emotion.label)}</dt><dd{top}>{emotion.probability:.0%}</dd>"
+            f"<dt{top}>{safe(emotion.label)}</dt><dd{top}>{emotion.probability:.0%}</dd>"
             '<svg viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
             f'<rect width="{width}" height="8"/></svg>'
         )
@@ -163,7 +169,7 @@ def _clues(found: Analysis | Segment) -> str:
     parts = []
     for kind, clues in found.clues.items():
         if clues:
-            items = "".join(f"<li>{escape(clue)}</li>" for clue in clues)
+            items = "".join(f"<li>{safe(clue)}</li>" for clue in clues)
             parts.append(f"<h3>{CLUE_HEADINGS[kind]}</h3><ul>{items}</ul>")
     return "".join(parts)
 
@@ -171,7 +177,7 @@ def _clues(found: Analysis | Segment) -> str:
 def _rest(analysis: Analysis) -> str:
     parts = [_section("What was used", _modalities(analysis))]
     if analysis.warnings:
-        items = "".join(f"<li>{escape(warning)}</li>" for warning in analysis.warnings)
+        items = "".join(f"<li>{safe(warning)}</li>" for warning in analysis.warnings)
         parts.append(_section("Warnings", f'<ul class="plain warning">{items}</ul>'))
     if analysis.segments:
         parts.append(_section("Over time", _course(analysis)))
@@ -188,7 +194,7 @@ def _modalities(analysis: Analysis) -> str:
     for field in dataclasses.fields(analysis.modalities):
         use = getattr(analysis.modalities, field.name)
         mark = ('<td class="used">used' if use.used else '<td class="unused">not used') + "</td>"
-        rows.append(f"<tr><th>{field.name}</th>{mark}<td>{escape(what_was_used(use))}</td></tr>")
+        rows.append(f"<tr><th>{field.name}</th>{mark}<td>{safe(what_was_used(use))}</td></tr>")
     return f"<table>{''.join(rows)}</table>"
 
 
@@ -201,17 +207,17 @@ def _course(analysis: Analysis) -> str:
     for segment in analysis.segments:
         top = max(segment.emotions, key=lambda emotion: emotion.probability, default=None)
         named = f"{top.label} {top.probability:.0%}" if top else ""
-        words = escape(", ".join(segment.open_emotions))
+        words = safe(", ".join(segment.open_emotions))
         rows.append(
-            f"<tr><td>{_seek(segment.start)}</td><td>{escape(named)}</td>"
-            f"<td>{words}<br><small>{escape(segment.reasoning)}</small></td></tr>"
+            f"<tr><td>{_seek(segment.start)}</td><td>{safe(named)}</td>"
+            f"<td>{words}<br><small>{safe(segment.reasoning)}</small></td></tr>"
         )
     return f"<table>{''.join(rows)}</table>"
 
 
 def _lines(analysis: Analysis) -> str:
     rows = [
-        f"<tr><td>{_seek(line.start)}</td><td>{escape(line.text)}</td></tr>"
+        f"<tr><td>{_seek(line.start)}</td><td>{safe(line.text)}</td></tr>"
         for line in analysis.modalities.text.lines
     ]
     return f"<table>{''.join(rows)}</table>"
@@ -228,7 +234,7 @@ def _people(analysis: Analysis) -> str:
         if person.expression:
             top = max(person.expression, key=lambda emotion: emotion.probability)
             facts.append(f"face alone perceived as {top.label} {top.probability:.0%}")
-        told = escape("; ".join(facts))
+        told = safe("; ".join(facts))
         rows.append(f"<tr><th>{person.track}</th><td>{told}</td></tr>")
     return f"<table>{''.join(rows)}</table>"
 
@@ -238,7 +244,7 @@ def _origin(analysis: Analysis) -> str:
     parts = [(f"weights of {name}", digest) for name, digest in analysis.model.parts.items()]
     facts = [("clip", analysis.clip.sha256), *settings, *parts]
     rows = [
-        f"<tr><th>{escape(name)}</th><td><code>{escape(value)}</code></td></tr>"
+        f"<tr><th>{safe(name)}</th><td><code>{safe(value)}</code></td></tr>"
         for name, value in facts
     ]
     return f"<details><summary>Show</summary><table>{''.join(rows)}</table></details>"

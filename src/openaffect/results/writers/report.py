@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterable
 
 from rich.console import Console, Group, RenderableType
@@ -20,12 +19,12 @@ from openaffect.results.analysis import (
     TextUse,
     VideoUse,
 )
+from openaffect.results.writers.plain_text import clean
 
 BAR_CELLS = 24
 SHOWN_EMOTIONS = 8
 INDENT = (0, 0, 0, 2)
 
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
@@ -55,11 +54,6 @@ def report(analysis: Analysis, *, ascii_only: bool = False) -> RenderableType:
         parts += _section("Warnings", [clean(warning) for warning in analysis.warnings], "yellow")
     parts += [Text(), Text(clean(analysis.notice), style="dim")]
     return Group(*parts)
-
-
-def clean(text: str) -> str:
-    """Text without the control codes that could steer a terminal."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def bar(share: float, *, cells: int = BAR_CELLS, ascii_only: bool = False) -> str:

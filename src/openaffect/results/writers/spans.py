@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from openaffect.results.analysis import Analysis, Segment
+from openaffect.results.writers.plain_text import one_line
 
 STILL_SECONDS = 1.0
 """How long a still image stands in forms that need a length."""
 SHORTEST = 0.001
 """Seconds; the annotation forms count in milliseconds and know no empty stretch."""
-
-_NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_SPACE = re.compile(r"\s+")
 
 
 @dataclass(frozen=True)
@@ -23,11 +20,6 @@ class Span:
     start: float  # seconds
     end: float  # seconds, later than start
     text: str  # one line
-
-
-def one_line(text: str) -> str:
-    """The text on one line, without characters that XML cannot hold."""
-    return _SPACE.sub(" ", _NOT_XML.sub(" ", text)).strip()
 
 
 def windows(analysis: Analysis) -> list[tuple[float, float, Analysis | Segment]]:

@@ -6,7 +6,8 @@ import html
 
 from openaffect.results.analysis import Analysis
 from openaffect.results.writers.base import RenderOptions
-from openaffect.results.writers.spans import emotion_line, one_line, windows
+from openaffect.results.writers.plain_text import one_line
+from openaffect.results.writers.spans import emotion_line, windows
 
 NOTHING = "no emotion named"
 

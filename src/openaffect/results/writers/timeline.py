@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from openaffect.results.analysis import Analysis, FaceSample
+from openaffect.results.writers.plain_text import clean
 from openaffect.results.writers.spans import STILL_SECONDS, Span, emotion_line, windows
 
 WIDTH, HEIGHT = 1000, 100
@@ -148,7 +149,7 @@ def _block_lane(name: str, spans: list[Span], start: float, end: float) -> str:
         left, right = _x(span.start, start, end), _x(span.end, start, end)
         boxes.append(
             f'<rect x="{left}" y="14" width="{max(right - left, 1):.1f}" height="72">'
-            f"<title>{html.escape(span.text)}</title></rect>"
+            f"<title>{html.escape(clean(span.text))}</title></rect>"
         )
     return _lane(name, "", f'<g class="blocks">{"".join(boxes)}</g>')
 
@@ -173,12 +174,13 @@ def _course_lane(course: Course, start: float, end: float) -> str:
 
 
 def _lane(name: str, extent: str, drawing: str) -> str:
-    label = html.escape(name)
+    label = html.escape(clean(name))
+    course = html.escape(clean(f"{name} over time {extent}").strip())
     small = f"<small>{html.escape(extent)}</small>" if extent else ""
     return (
         f'<div class="lane"><span class="lane-name">{label}{small}</span>'
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" role="img" '
-        f'aria-label="{html.escape(f"{name} over time {extent}".strip())}">{drawing}</svg></div>'
+        f'aria-label="{course}">{drawing}</svg></div>'
     )
 
 
