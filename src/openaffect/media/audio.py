@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 
 from openaffect.media.door import seconds
-from openaffect.media.mel import SAMPLE_RATE
 
+SAMPLE_RATE = 16_000  # Hz, of all sound that is read; what Whisper was trained on
 GAP = 0.1  # seconds between stated and expected time above which the sound is placed anew
 WARM_UP = 0.5  # seconds decoded before the wanted start, for codecs that need a run-up
+# Swresample mixes floats with a gain above 1 (two equal channels come out 3 dB louder) unless told.
+DOWNMIX = {"rematrix_maxval": "1"}
 SILENCE = 2.0**-15  # one step of 16-bit sound; a track that never exceeds it is digitally silent
 SAMPLE_RATES = range(1000, 768_001)  # Hz; others come from damaged headers
 MAX_CHANNELS = 64
@@ -25,6 +27,7 @@ class AudioReader:
     start: float  # seconds, first wanted moment
     end: float  # seconds, end of the wanted part; may be infinite
     packets: int = 0  # packets seen in the wanted part
+    outside: int = 0  # packets before or after the wanted part, not decoded
     damaged: int = 0  # packets that the decoder refused
     last_time: float = 0.0  # seconds, end of the latest decoded sound
     runs: list[tuple[float, list[np.ndarray]]] = field(default_factory=list)  # (time, samples)
@@ -41,6 +44,7 @@ class AudioReader:
             if at is not None:
                 at -= self.origin
                 if at + length < self.start - WARM_UP or at >= self.end:
+                    self.outside += 1
                     return
             self.packets += 1
         try:
@@ -82,7 +86,7 @@ class AudioReader:
             if len(samples):
                 pieces.append((at, samples))
         if not pieces:
-            if self.runs:
+            if self.runs or self.outside:
                 return None, "the audio track has no sound in this part of the file", ()
             return None, "the audio track holds no sound", ()
         whole = np.zeros(max(at + len(samples) for at, samples in pieces), np.float32)
@@ -107,7 +111,9 @@ class AudioReader:
         shape = (frame.sample_rate, channels, frame.format.name)
         if self._resampler is None or shape != self._shape or abs(at - self.last_time) > GAP:
             self._flush()
-            self._resampler = AudioResampler(format="fltp", layout="mono", rate=SAMPLE_RATE)
+            self._resampler = AudioResampler(
+                format="fltp", layout="mono", rate=SAMPLE_RATE, options=DOWNMIX
+            )
             self._shape = shape
             self.runs.append((at, [np.zeros(0, np.float32)]))
             self.last_time = at

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 ASPECT_LIMIT = 16  # a sample aspect ratio beyond 16:1 is damage, not a choice
+MATRIX_BYTES = 36  # nine 32-bit numbers
 SQUARE_ENOUGH = 0.004  # ratios this near to 1 (359:360 is common) come from rounded sizes
 
 
@@ -29,6 +30,15 @@ class Orientation:
         return pixels
 
 
+# By quarter turns counter-clockwise.
+_ROTATIONS = (
+    Orientation(),
+    Orientation(transpose=True, mirror_y=True),
+    Orientation(mirror_x=True, mirror_y=True),
+    Orientation(transpose=True, mirror_x=True),
+)
+
+
 def orientation(frame: Any) -> Orientation:
     """The orientation that a decoded frame's display matrix asks for.
 
@@ -37,8 +47,11 @@ def orientation(frame: Any) -> Orientation:
     """
     from av.sidedata.sidedata import Type
 
-    side = frame.side_data.get(Type.DISPLAYMATRIX)
-    if side is None or side.buffer_size < 36:
+    try:
+        side = frame.side_data.get(Type.DISPLAYMATRIX)
+    except ValueError:  # PyAV has no name for some other side data of this frame
+        return _ROTATIONS[round(frame.rotation / 90) % 4]
+    if side is None or side.buffer_size < MATRIX_BYTES:
         return Orientation()
     a, b, _, c, d = np.frombuffer(bytes(side), dtype=np.int32, count=5).astype(np.int64)
     if abs(b) + abs(c) > abs(a) + abs(d):

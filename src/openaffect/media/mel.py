@@ -5,7 +5,8 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-SAMPLE_RATE = 16_000  # Hz, what Whisper was trained on
+from openaffect.media.audio import SAMPLE_RATE
+
 WINDOW = 400  # samples (25 ms) per Hann window and FFT
 HOP_LENGTH = 160  # samples (10 ms) between frames
 FRAMES_PER_SECOND = SAMPLE_RATE // HOP_LENGTH

@@ -59,6 +59,10 @@ def probe(path: str | Path, limits: Limits | None = None) -> MediaInfo:
 
 def describe(path: Path, container: Any, limits: Limits) -> MediaInfo:
     """Facts of an open container; raises MediaError where there is nothing to read."""
+    if not any(stream.type in ("video", "audio") for stream in container.streams):
+        raise MediaError(
+            f"{path}: holds neither pictures nor sound, it may be cut off; copy it again"
+        )
     video, video_reason = video_stream(container)
     audio, audio_reason = audio_stream(container)
     if video is None and audio is None:

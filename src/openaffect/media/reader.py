@@ -34,7 +34,6 @@ from openaffect.media.video import (
 )
 
 HASH_BLOCK = 1 << 20  # bytes
-LAG = 10.0  # seconds that streams of one file may be stored apart
 
 
 def read_clip(
@@ -63,6 +62,8 @@ def read_clip(
     warnings = list(scan.warnings)
     if pictures is not None and pictures.damaged:
         warnings.append(f"{pictures.damaged} pictures are damaged")
+    if pictures is not None and pictures.turned:
+        warnings.append(f"{pictures.turned} frames left out: the picture is turned in mid-video")
     if pictures is None and scan.audio is None:
         raise MediaError(f"{path}: nothing to analyse: {frames_reason}; {scan.audio_reason}")
     return Clip(
@@ -71,7 +72,7 @@ def read_clip(
         start=scan.start,
         end=scan.end,
         duration=scan.duration,
-        frames=Frames(np.stack(pictures.pixels), np.array(pictures.times)) if pictures else None,
+        frames=_frames(pictures),
         frames_reason=frames_reason,
         audio=scan.audio,
         audio_reason=scan.audio_reason,
@@ -128,26 +129,30 @@ def _scan(path: Path, start: float, end: float, limits: Limits) -> _Scan:
         index = PacketIndex()
         reader = None if audio is None else AudioReader(audio, info.origin, start, end)
         chosen = [stream for stream in (video, audio) if stream is not None]
-        latest = 0.0
+        duration, pictures_inside, timed = 0.0, 0, True
         for packet in packets(container, *chosen):
-            at = seconds(packet.dts if packet.dts is not None else packet.pts, packet.time_base)
+            at = seconds(packet.pts if packet.pts is not None else packet.dts, packet.time_base)
             at = None if at is None else at - info.origin
-            if at is not None and at > end + LAG:
-                break
-            if at is not None and at <= end:
-                limits.check_seconds(name, at - start)
-            latest = max(latest, at or 0.0)
+            length = seconds(packet.duration, packet.time_base) or 0.0
+            inside = at is None or start <= at < end
+            if at is not None:
+                if inside:
+                    limits.check_seconds(name, at - start)
+                duration = max(duration, at + max(length, 0.0))
             if packet.stream is video:
                 index.add(packet)
-                limits.check_frames(name, len(index.pts))
+                pictures_inside += inside
+                limits.check_frames(name, pictures_inside)
             elif reader is not None:
+                timed = timed and at is not None and length > 0
                 reader.feed(packet)
                 limits.check_seconds(name, reader.last_time - start)
         if reader is not None:
             reader.finish()
         line = None if video is None else timeline(index, video, info.origin, info.container)
-    seen = max(line.end if line else 0.0, reader.last_time if reader else 0.0)
-    duration = max(seen, info.duration) if latest > end else seen
+    # Decoded sound can be longer than stated by the padding that its encoder added.
+    decoded_end = reader.last_time if reader is not None and not timed else 0.0
+    duration = max(duration, line.end if line else 0.0, decoded_end)
     if start > 0 and start >= duration:
         raise UsageError(
             f"{path}: the part begins at {seconds_text(start)}, but the file ends at "
@@ -180,9 +185,16 @@ def _pictures(
     everything = np.ones(len(feed), bool)
     if not pictures.complete and not np.array_equal(feed, everything):
         pictures = _decode(path, wanted, line, everything, sampling, limits)
-    if not pictures.pixels:
+    if pictures.pixels is None:
         return None, "no picture of the video stream can be decoded"
     return pictures, None
+
+
+def _frames(pictures: Pictures | None) -> Frames | None:
+    if pictures is None or pictures.pixels is None:
+        return None
+    count = len(pictures.times)
+    return Frames(pictures.pixels[:count], np.array(pictures.times))
 
 
 def _decode(

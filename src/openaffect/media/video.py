@@ -80,11 +80,12 @@ def timeline(index: PacketIndex, stream: Any, origin: float, container: str) -> 
 class Pictures:
     """Frames that a decode has kept."""
 
-    pixels: list[np.ndarray] = field(default_factory=list)  # each (H, W, 3) uint8, one size
+    pixels: np.ndarray | None = None  # (wanted, H, W, 3) uint8; the first len(times) are filled
     times: list[float] = field(default_factory=list)  # seconds on the clip's clock
     width: int = 0  # of the first frame, upright, square pixels, before scaling
     height: int = 0
     damaged: int = 0  # packets that the decoder refused
+    turned: int = 0  # wanted frames left out because the picture is turned from there on
     complete: bool = False  # every wanted frame appeared with its own time
 
 
@@ -157,18 +158,21 @@ class FramePicker:
 
         pictures = self.pictures
         turn = orientation(frame)
-        if not pictures.pixels:
+        if pictures.pixels is None:
             width, height = square_size(frame.width, frame.height, self._aspect)
             pictures.width, pictures.height = (height, width) if turn.transpose else (width, height)
             self._size = capped_size(width, height, self._max_side)
             self._limits.check_picked(self._name, len(self._wanted), *self._size)
+            across, down = self._size[::-1] if turn.transpose else self._size
+            pictures.pixels = np.empty((len(self._wanted), down, across, 3), np.uint8)
         # A stream that changes its size keeps the size of its first frame.
         width, height = self._size
         rgb = frame.reformat(width, height, "rgb24", interpolation=Interpolation.BICUBIC)
-        upright = np.ascontiguousarray(turn.apply(rgb.to_ndarray()))
-        if pictures.pixels and upright.shape != pictures.pixels[0].shape:
-            return  # turned in mid-stream: cannot stand in one array with the others
-        pictures.pixels.append(upright)
+        upright = turn.apply(rgb.to_ndarray())
+        if upright.shape != pictures.pixels.shape[1:]:
+            pictures.turned += 1  # in mid-stream: cannot stand in one array with the others
+            return
+        pictures.pixels[len(pictures.times)] = upright
         pictures.times.append(float(self._line.times[min(rank, len(self._line.times) - 1)]))
 
 
