@@ -23,10 +23,11 @@ class RunRecord:
         self._done: dict[str, list[str]] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            lines = self.path.read_text("utf-8").splitlines() if self.path.exists() else []
+            held = self.path.read_text("utf-8") if self.path.exists() else ""
         except (OSError, UnicodeDecodeError) as error:
             raise OpenAffectError(f"cannot use the output folder {folder}: {error}") from None
-        for line in lines:
+        self._cut_off = bool(held) and not held.endswith("\n")
+        for line in held.splitlines():
             try:
                 row = json.loads(line)
                 self._done[row["key"]] = row["files"]
@@ -44,9 +45,10 @@ class RunRecord:
         self._done[key] = names
         row = json.dumps({"key": key, "clip": str(clip), "files": names})
         with self.path.open("a", encoding="utf-8") as record:
-            record.write(row + "\n")
+            record.write("\n" * self._cut_off + row + "\n")
             record.flush()
             os.fsync(record.fileno())
+        self._cut_off = False
 
 
 def request_key(clip: Path, request: dict[str, Any]) -> str:

@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import pytest
+
+from openaffect.cli.analyze_run import Output
+from openaffect.cli.run_record import RECORD_NAME, RunRecord, request_key
+from openaffect.errors import UsageError
+
+
+def chosen(
+    out: Path | None, formats: str | None = None, *, html: bool = False, embed: bool = False
+) -> Output:
+    return Output.chosen(out, formats, html=html, embed=embed, json=False)
+
+
+def forms(output: Output) -> list[str]:
+    return [writer.name for writer in output.writers]
+
+
+def test_output_forms(tmp_path: Path) -> None:
+    assert forms(chosen(None)) == []
+    assert forms(chosen(tmp_path)) == ["json"]
+    assert forms(chosen(tmp_path, "csv, VTT,json,csv")) == ["json", "csv", "vtt"]
+    assert forms(chosen(tmp_path, html=True)) == ["json", "html"]
+    alone = chosen(None, html=True)
+    assert (alone.folder, forms(alone)) == (Path(), ["html"])
+    every = chosen(tmp_path, "csv,vtt,srt,eaf,textgrid,html")
+    assert [path.name for path in every.files("a.b")] == [
+        "a.b.json",
+        "a.b.csv",
+        "a.b.vtt",
+        "a.b.srt",
+        "a.b.eaf",
+        "a.b.TextGrid",
+        "a.b.html",
+    ]
+    with pytest.raises(UsageError, match="--embed"):
+        chosen(tmp_path, embed=True)
+
+
+def test_what_is_done_is_remembered_until_something_changes(tmp_path: Path) -> None:
+    clip, out = tmp_path / "a.mp4", tmp_path / "out"
+    clip.write_bytes(b"first")
+    files = [out / "a.json", out / "a.csv"]
+    request = {"model": "small", "options": {"frames": 8}}
+    key = request_key(clip, request)
+    record = RunRecord(out)
+    assert not record.done(key, files)
+    for file in files:
+        file.write_text("{}")
+    record.add(key, clip, files)
+    again = RunRecord(out)
+    assert again.done(key, files)
+    assert not again.done(key, files[:1])
+    assert not again.done(request_key(clip, {**request, "options": {"frames": 9}}), files)
+    clip.write_bytes(b"second")
+    assert request_key(clip, request) != key
+    files[1].unlink()
+    assert not again.done(key, files)
+
+
+def test_a_record_cut_off_by_a_crash_still_counts_for_the_rest(tmp_path: Path) -> None:
+    record = RunRecord(tmp_path)
+    file = tmp_path / "a.json"
+    file.write_text("{}")
+    record.add("one", file, [file])
+    record.add("two", file, [file])
+    path = tmp_path / RECORD_NAME
+    path.write_text(path.read_text()[:-20])
+    again = RunRecord(tmp_path)
+    assert again.done("one", [file])
+    assert not again.done("two", [file])
+    again.add("two", file, [file])
+    assert RunRecord(tmp_path).done("two", [file])
+
+
+def test_a_changed_checkpoint_folder_is_another_model(tmp_path: Path) -> None:
+    clip = tmp_path / "a.mp4"
+    clip.write_bytes(b"x")
+    request = {"model": str(tmp_path)}
+    (tmp_path / "config.json").write_text("{}")
+    before = request_key(clip, request)
+    (tmp_path / "config.json").write_text('{"a": 1}')
+    assert request_key(clip, request) != before

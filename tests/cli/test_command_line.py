@@ -1,0 +1,141 @@
+"""The command as a user meets it: exit codes, one line per error, no traceback."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import openaffect
+from openaffect.cli import COMMANDS, main, one_line, unexpected
+
+
+def run_here(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of the command, run in this process because that is quicker."""
+    monkeypatch.setattr(sys, "argv", ["openaffect", *arguments])
+    with pytest.raises(SystemExit) as left:
+        main()
+    written = capsys.readouterr()
+    assert isinstance(left.value.code, int)
+    return left.value.code, written.out, written.err
+
+
+def openaffect_command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "from openaffect.cli import main; main()", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **environment},
+    )
+
+
+def test_version_and_help() -> None:
+    assert openaffect_command("--version").stdout == f"openaffect {openaffect.__version__}\n"
+    shown = openaffect_command("--help")
+    assert shown.returncode == 0
+    assert all(f"\n  {command}" in shown.stdout for command in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["analyse"], "No such command 'analyse'"),
+        (["analyze"], "Missing argument"),
+        (["analyze", "--colour", "x.mp4"], "No such option: --colour"),
+        (["analyze", "no such.mp4"], "no such.mp4: no such file or folder"),
+        (["analyze", "http://example.org/a.mp4"], "network addresses are not opened"),
+        (["analyze", "{empty}"], "holds no media files"),
+        (["analyze", "{clip}", "--start", "2", "--end", "1"], "--end 1 must come after --start 2"),
+        (["analyze", "{clip}", "--start", "-1"], "Invalid value for '--start'"),
+        (["analyze", "{clip}", "--frames", "0"], "Invalid value for '--frames'"),
+        (["analyze", "{clip}", "--labels", "joy, joy,"], "at least two different labels"),
+        (["analyze", "{clip}", "--format", "csv"], "--out DIR"),
+        (["analyze", "{clip}", "--out", "{empty}", "--format", "docx"], "unknown format 'docx'"),
+        (["analyze", "{clip}", "--out", "{empty}", "--format", ","], "names no form"),
+        (["analyze", "{clip}", "--out", "{clip}"], "is not a folder"),
+        (["analyze", "{clip}", "--embed"], "add --html"),
+        (["analyze", "{clip}", "{clip}2", "--subtitle", "hi"], "belongs to one clip"),
+        (["analyze", "{clip}", "--subtitle", " "], "holds no words"),
+    ],
+)
+def test_wrong_usage_is_one_clear_line_and_exit_code_2(
+    tmp_path: Path,
+    arguments: list[str],
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    empty, clip = tmp_path / "empty", tmp_path / "a.mp4"
+    empty.mkdir()
+    for path in (clip, tmp_path / "a.mp42"):
+        path.write_bytes(b"nothing")
+    filled = [argument.format(empty=empty, clip=clip) for argument in arguments]
+    code, out, err = run_here(filled, monkeypatch, capsys)
+    assert code == 2, err
+    assert told in err
+    assert "Traceback" not in err
+    assert out == ""
+    errors = [line for line in err.splitlines() if told in line]
+    assert len(errors) == 1
+
+
+def test_a_subtitle_file_that_cannot_be_used_fails_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = tmp_path / "a.mp4"
+    clip.write_bytes(b"nothing")
+    arguments = ["analyze", str(clip), "--subtitle", str(tmp_path / "no.srt")]
+    code, _, err = run_here(arguments, monkeypatch, capsys)
+    assert code == 1
+    assert err.startswith("openaffect: cannot read the subtitles")
+    assert err.count("\n") == 1
+
+
+def test_debugging_shows_the_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, _, plain = run_here(["analyze", "no such.mp4"], monkeypatch, capsys)
+    assert "Traceback" not in plain
+    monkeypatch.setenv("OPENAFFECT_DEBUG", "1")
+    _, _, debugging = run_here(["analyze", "no such.mp4"], monkeypatch, capsys)
+    assert "Traceback" in debugging
+    assert debugging.endswith(plain)
+
+
+def test_an_error_nobody_foresaw_is_one_line() -> None:
+    told = unexpected(RuntimeError("first\nsecond\x1b[31m" + "x" * 1000))
+    assert told.startswith("unexpected error: RuntimeError: first second [31mx")
+    assert "OPENAFFECT_DEBUG=1" in told
+    assert "\n" not in told
+    assert len(told) < 400
+    assert one_line(" a\r\n\tb\x00 ") == "a b"
+
+
+def test_an_interrupt_exits_with_130() -> None:
+    code = (
+        "import openaffect.cli as c, sys\n"
+        "def register(app):\n"
+        "    @app.command('wait')\n"
+        "    def wait():\n"
+        "        raise KeyboardInterrupt\n"
+        "import types\n"
+        "sys.modules['openaffect.cli.wait'] = types.SimpleNamespace(register=register)\n"
+        "c.COMMANDS = (*c.COMMANDS, 'wait')\n"
+        "sys.argv = ['openaffect', 'wait']\n"
+        "c.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 130
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_goes_away_is_no_traceback() -> None:
+    command = f"{sys.executable} -c 'from openaffect.cli import main; main()' analyze --help"
+    shell = f"{command} | head -c 1 > /dev/null; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=60)
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr

@@ -1,0 +1,129 @@
+from pathlib import Path
+
+import pytest
+import webvtt
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openaffect.errors import MediaError
+from openaffect.media.subtitles import (
+    MAX_BYTES,
+    Subtitle,
+    parse_subtitles,
+    read_subtitles,
+    subtitle_text,
+    within,
+)
+
+SRT = """1
+00:00:01,000 --> 00:00:02,500
+<i>Hello</i> there,
+{\\an8}you!
+
+2
+00:00:04,000 --> 00:01:00,25
+Fish &amp; chips
+"""
+VTT = """WEBVTT - with a title
+
+NOTE a remark
+
+STYLE
+::cue { color: red }
+
+first
+00:01.000 --> 00:02.500 align:start position:10%
+<v Ann>Hello there,
+you!
+
+01:00:00.000 --> 01:00:01.000
+Later
+"""
+
+
+def test_srt() -> None:
+    assert parse_subtitles(SRT) == (
+        Subtitle(1.0, 2.5, "Hello there, you!"),
+        Subtitle(4.0, 60.25, "Fish & chips"),
+    )
+
+
+def test_vtt() -> None:
+    assert parse_subtitles(VTT) == (
+        Subtitle(1.0, 2.5, "Hello there, you!"),
+        Subtitle(3600.0, 3601.0, "Later"),
+    )
+
+
+def test_line_ends_and_order_do_not_matter() -> None:
+    assert parse_subtitles(SRT.replace("\n", "\r\n")) == parse_subtitles(SRT)
+    turned = "\n\n".join(reversed(SRT.strip().split("\n\n")))
+    assert parse_subtitles(turned) == parse_subtitles(SRT)
+
+
+words = st.text("abc äß,.!?'", min_size=1).filter(lambda text: text.strip())
+cues = st.lists(st.tuples(st.integers(0, 7_000_000), st.integers(1, 9_999), words), max_size=6)
+
+
+@given(cues)
+def test_vtt_agrees_with_webvtt(rows: list[tuple[int, int, str]]) -> None:
+    theirs = webvtt.WebVTT()
+    for start, length, text in rows:
+        times = [_clock(start), _clock(start + length)]
+        theirs.captions.append(webvtt.Caption(*times, text.strip()))
+    expected = [
+        (int(caption.start_in_seconds), " ".join(caption.text.split()))
+        for caption in webvtt.from_string(theirs.content).captions
+    ]
+    found = [(int(line.start), line.text) for line in parse_subtitles(theirs.content)]
+    assert sorted(found) == sorted(expected)
+
+
+def _clock(milliseconds: int) -> str:
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{rest:03d}"
+
+
+@given(st.text())
+def test_any_text_is_read_without_an_exception(text: str) -> None:
+    for line in parse_subtitles(text):
+        assert line.end > line.start
+        assert line.text == line.text.strip()
+
+
+def test_within_keeps_what_is_on_screen() -> None:
+    lines = parse_subtitles(SRT)
+    assert within(lines, None, None) == lines
+    assert within(lines, 2.0, 3.0) == lines[:1]
+    assert within(lines, 2.5, 4.0) == ()
+    assert within(lines, 3.0, None) == lines[1:]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_files_and_plain_text(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "a.SRT"
+    path.write_text(SRT, encoding=encoding)
+    assert subtitle_text(str(path)) == "Hello there, you! Fish & chips"
+    assert subtitle_text(str(path), 3.0, None) == "Fish & chips"
+    assert subtitle_text("I said so.") == "I said so."
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "No such file"),
+        (b"", "no subtitle found"),
+        (b"just words", "no subtitle found"),
+        (b"\xe4\xf6\xfc", "UTF-8"),
+        (b"\0" * (MAX_BYTES + 1), "too many"),
+    ],
+)
+def test_unusable_files_are_named_in_one_line(
+    tmp_path: Path, content: bytes | None, told: str
+) -> None:
+    path = tmp_path / "a.srt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(MediaError, match=told) as caught:
+        read_subtitles(path)
+    assert "\n" not in str(caught.value)
