@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -13,8 +14,15 @@ from openaffect.results.analysis import (
     Emotion,
     TextUse,
 )
-from openaffect.results.schema import field_table, published_schema, schema_document
+from openaffect.results.schema import (
+    TABLES_MARK,
+    field_table,
+    published_schema,
+    schema_document,
+    with_tables,
+)
 
+REPOSITORY = Path(__file__).parents[2]
 relaxed = settings(
     deadline=None,
     max_examples=60,
@@ -39,7 +47,11 @@ def test_every_analysis_fits_the_published_schema(analysis: Analysis) -> None:
 
 def test_published_schema_is_in_step_with_the_records() -> None:
     jsonschema.Draft202012Validator.check_schema(published_schema())
-    assert published_schema() == schema_document(), "run python -m openaffect.results.schema"
+    renew = "run python -m openaffect.results.schema docs/analysis.md"
+    assert published_schema() == schema_document(), renew
+    described = (REPOSITORY / "docs" / "analysis.md").read_text("utf-8")
+    assert TABLES_MARK in described
+    assert with_tables(described) == described, renew
 
 
 def test_json_holds_the_fields_of_the_contract() -> None:

@@ -44,6 +44,10 @@ Language = Annotated[
 Transcribe = Annotated[
     bool, typer.Option("--transcribe/--no-transcribe", help="Recognise speech without subtitle.")
 ]
+Streams = Annotated[
+    str | None,
+    typer.Option(metavar="A,B", help="Use only these of face, voice, scene, words."),
+]
 Model = Annotated[str, typer.Option(metavar="PRESET|DIR", help="Model to use.")]
 Device = Annotated[str, typer.Option(help="Where it runs: cpu, cuda, mps.")]
 Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="Also folders in folders.")]
@@ -75,6 +79,7 @@ def analyze(
     end: End = None,
     language: Language = None,
     transcribe: Transcribe = True,
+    streams: Streams = None,
     model: Model = DEFAULT_MODEL,
     device: Device = "cpu",
     recursive: Recursive = False,
@@ -108,6 +113,7 @@ def analyze(
         "seed": seed,
         "language": language,
         "transcribe": transcribe,
+        "streams": _listed(streams),
     }
     limits = {"max_seconds": max_seconds, "max_bytes": max_bytes, "max_pixels": max_pixels}
     run = AnalyzeRun(
@@ -143,7 +149,14 @@ def _label_set(labels: str | None) -> tuple[str, ...] | None:
     """The labels between commas; raises UsageError for fewer than two."""
     if labels is None:
         return None
-    found = tuple(dict.fromkeys(label.strip() for label in labels.split(",") if label.strip()))
+    found = _listed(labels) or ()
     if len(found) < 2:
         raise UsageError(f"--labels needs at least two different labels, not {labels!r}")
     return found
+
+
+def _listed(text: str | None) -> tuple[str, ...] | None:
+    """What stands between commas, each once."""
+    if text is None:
+        return None
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))

@@ -1,12 +1,13 @@
 """The published JSON schema of an Analysis and its description in Markdown, made from the records.
 
-Run `python -m openaffect.results.schema` after a change of the records: it writes
-`analysis.schema.json` beside this file. A test keeps the two in step.
+Run `python -m openaffect.results.schema docs/analysis.md` after a change of the records: it renews
+`analysis.schema.json` beside this file and the tables in the document. A test keeps them in step.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from openaffect.results.analysis import SCHEMA, adapter
 
 SCHEMA_FILE = "analysis.schema.json"
+TABLES_MARK = "<!-- The tables below are made by python -m openaffect.results.schema -->"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -40,6 +42,12 @@ def field_table() -> str:
     document = schema_document()
     records = {"Analysis": document, **document["$defs"]}
     return "\n".join(_record_table(name, record) for name, record in records.items())
+
+
+def with_tables(document: str) -> str:
+    """The document with everything after the mark made anew."""
+    before, mark, _ = document.partition(TABLES_MARK)
+    return f"{before}{mark}\n\n{field_table()}" if mark else document
 
 
 def _record_table(name: str, record: dict[str, Any]) -> str:
@@ -71,3 +79,5 @@ def _type_name(described: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     Path(__file__).with_name(SCHEMA_FILE).write_text(schema_text(), encoding="utf-8")
+    for described in map(Path, sys.argv[1:]):
+        described.write_text(with_tables(described.read_text("utf-8")), encoding="utf-8")
