@@ -79,7 +79,7 @@ def randomise(model: torch.nn.Module, seed: int) -> None:
                 parameter.add_(1)
 
 
-def llava_oracle(seed: int = 1) -> LlavaOnevisionForConditionalGeneration:
+def llava_oracle(seed: int = 1, text: Qwen2Config = TEXT) -> LlavaOnevisionForConditionalGeneration:
     """Transformers' own LLaVA-OneVision at a tiny size."""
     config = LlavaOnevisionConfig(
         text_config=TEXT,
@@ -231,10 +231,17 @@ def write_llava(
     shards: int = 2,
 ) -> Path:
     """A published LLaVA-OneVision folder."""
+    return write_llava_tensors(folder, llava_tensors(oracle, layout), layout, kind, shards)
+
+
+def write_llava_tensors(
+    folder: Path, tensors: dict[str, Tensor], layout: str, kind: str, shards: int = 2
+) -> Path:
+    """A published LLaVA-OneVision folder with these tensors."""
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(llava_config(layout)))
     byte_tokenizer().save_pretrained(folder)
-    save_in_shards(folder, llava_tensors(oracle, layout), kind, shards)
+    save_in_shards(folder, tensors, kind, shards)
     return folder
 
 

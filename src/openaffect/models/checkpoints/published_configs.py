@@ -24,6 +24,7 @@ ORIGINAL_VIDEO_PATH = {
     "mm_spatial_pool_mode": "bilinear",
     "mm_newline_position": "one_token",
 }
+BOOKKEEPING = {"architectures", "dtype", "transformers_version"}  # of the file, not of a model
 HF_VIDEO_PATH = {
     "vision_feature_layer": -1,
     "vision_feature_select_strategy": "full",
@@ -50,7 +51,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _known(config_class: type[PreTrainedConfig], content: dict[str, Any]) -> dict[str, Any]:
     """The entries that a configuration class has fields for."""
-    names = {field.name for field in fields(config_class)}
+    names = {field.name for field in fields(config_class)} - BOOKKEEPING
     kept = {key: value for key, value in content.items() if key in names}
     if "rope_theta" in content and "rope_parameters" not in kept:
         kept["rope_parameters"] = {"rope_type": "default", "rope_theta": content["rope_theta"]}

@@ -1,0 +1,63 @@
+"""`openaffect models build` as a user types it."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "models"))
+import published_checkpoints as published
+
+from openaffect.cli import models, models_build
+from openaffect.errors import UsageError, WeightsError
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory) -> list[str]:
+    folder = tmp_path_factory.mktemp("published")
+    llava = published.write_llava(folder / "llava", published.llava_oracle(), "hf-disk")
+    whisper = published.write_whisper(folder / "whisper", published.whisper_oracle())
+    face = published.face_tensors(published.FACE)
+    path = published.write_facexformer(folder / "model.pt", face)
+    return [f"--llava={llava}", f"--whisper={whisper}", f"--facexformer={path}"]
+
+
+def run(*arguments: str):
+    app = typer.Typer()
+    models.register(app)
+    models_build.register(app)
+    models_build.register(app)
+    return CliRunner().invoke(app, ["models", "build", *arguments])
+
+
+def test_face_parts_of_other_sizes_stop_with_the_first_keys(parts, tmp_path) -> None:
+    """The command takes FaceXFormer's published sizes; these are tiny."""
+    result = run("omni-emotion-7b", *parts, f"--out={tmp_path / 'out'}")
+    assert isinstance(result.exception, WeightsError)
+    assert "backbone.0.0.0.weight: shape (8, 3, 4, 4), the model has (128, 3, 4, 4)" in str(
+        result.exception
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["out.key_report.json"]
+
+
+def test_builds_and_prints_the_summary(parts, tmp_path, monkeypatch) -> None:
+    from openaffect.models.checkpoints import published_configs
+
+    monkeypatch.setattr(published_configs, "FaceXFormerEncoderConfig", lambda: published.FACE)
+    out = tmp_path / "out"
+    result = run("omni-emotion-7b", *parts, f"--out={out}", "--dtype=float16", "--seed=4")
+    assert result.exception is None, result.exception
+    assert "new: 4 tensors of the face projector, to be trained" in result.stdout
+    assert result.stdout.strip().endswith(f"written to {out}")
+    assert result.stderr == ""
+    assert (out / "model.safetensors").is_file() and (out / "tokenizer.json").is_file()
+
+
+def test_wrong_names_are_usage_errors(parts, tmp_path) -> None:
+    out = f"--out={tmp_path / 'out'}"
+    assert isinstance(run("omni-emotion-9b", *parts, out).exception, UsageError)
+    wrong = run("omni-emotion-7b", *parts, out, "--fusion=sum").exception
+    assert isinstance(wrong, UsageError) and "cross_attention" in str(wrong)
+    assert run("omni-emotion-7b", out).exit_code == 2
