@@ -4,7 +4,6 @@ Every placeholder in the text is expanded to the exact number of media tokens th
 put there. A modality that is absent has no placeholder: nothing is filled with zeros to pretend.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,18 +100,11 @@ def _normalise(pixels: Tensor, mean: Sequence[float], deviation: Sequence[float]
     return (pixels.float() / 255 - torch.tensor(mean).view(1, 3, 1, 1)) / scale
 
 
-def voice_chunks(audio: NDArray[np.float32], bins: int, crop: bool) -> list[Tensor]:
-    """Log-mels (bins, frames) of successive chunks of at most 30 s; the last one padded or cropped.
-
-    A rest shorter than one mel frame is left out.
-    """
+def voice_chunks(audio: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Successive chunks of at most 30 s; a rest shorter than one mel frame is left out."""
     step = CHUNK_SECONDS * SAMPLE_RATE
     chunks = [audio[start : start + step] for start in range(0, len(audio), step)]
-    return [
-        log_mel(chunk, bins, pad_to_seconds=None if crop else CHUNK_SECONDS)
-        for chunk in chunks
-        if len(chunk) >= HOP_LENGTH
-    ]
+    return [chunk for chunk in chunks if len(chunk) >= HOP_LENGTH]
 
 
 class OmniEmotionProcessor(ProcessorMixin):
@@ -236,13 +228,12 @@ class OmniEmotionProcessor(ProcessorMixin):
         if any(clip is not None for clip in clips):
             data |= self._video_inputs(clips)
         if any(track for tracks in people for track in tracks):
-            data |= self._face_inputs(people)
-        bins = self.feature_extractor.feature_size
-        mels = [
-            [] if voice is None else voice_chunks(voice, bins, self.audio_crop) for voice in voices
-        ]
-        if any(mels):
-            data |= self._audio_inputs(voices, mels)
+            data |= self.face_inputs(people)
+        lengths: list[list[int]] = [[] for _ in texts]
+        if any(voice is not None for voice in voices):
+            voice_inputs = self.audio_inputs(voices)
+            lengths = [row[row > 0].tolist() for row in voice_inputs.get("audio_lengths", [])]
+            data |= voice_inputs
         expanded, offsets = [], []
         for index, prompt in enumerate(texts):
             clip = clips[index]
@@ -250,7 +241,7 @@ class OmniEmotionProcessor(ProcessorMixin):
             new, replaced = self._expand_with_offsets(
                 prompt,
                 self.video_length(0 if clip is None else len(clip), faces_found),
-                self.audio_length([mel.shape[1] for mel in mels[index]]),
+                self.audio_length(lengths[index]),
             )
             expanded.append(new)
             offsets.append(replaced)
@@ -274,7 +265,8 @@ class OmniEmotionProcessor(ProcessorMixin):
                 mask[index, : len(clip)] = True
         return {"pixel_values_videos": pixels, "video_mask": mask}
 
-    def _face_inputs(self, people: Sequence[Sequence[Sequence[FaceInput]]]) -> dict[str, Tensor]:
+    def face_inputs(self, people: Sequence[Sequence[Sequence[FaceInput]]]) -> dict[str, Tensor]:
+        """Crops and measured signals of each sample's people, by person and frame."""
         found = [
             (sample, person, face)
             for sample, tracks in enumerate(people)
@@ -300,12 +292,15 @@ class OmniEmotionProcessor(ProcessorMixin):
             inputs["face_signals"] = signals
         return inputs
 
-    def _audio_inputs(
-        self, voices: Sequence[NDArray[np.float32] | None], mels: Sequence[Sequence[Tensor]]
-    ) -> dict[str, Tensor]:
-        chunks = max(len(mel) for mel in mels)
-        longest = max(mel.shape[1] for sample in mels for mel in sample)
-        features = torch.zeros(len(mels), chunks, self.feature_extractor.feature_size, longest)
+    def audio_inputs(self, voices: Sequence[NDArray[np.float32] | None]) -> dict[str, Tensor]:
+        """Mels of each sample's chunks, their lengths, and the measured voice figures."""
+        bins = self.feature_extractor.feature_size
+        parts = [[] if voice is None else voice_chunks(voice) for voice in voices]
+        pad = None if self.audio_crop else CHUNK_SECONDS
+        mels = [[log_mel(part, bins, pad_to_seconds=pad) for part in sample] for sample in parts]
+        chunks = max(1, *(len(sample) for sample in mels))
+        longest = max((mel.shape[1] for sample in mels for mel in sample), default=1)
+        features = torch.zeros(len(mels), chunks, bins, longest)
         lengths = torch.zeros(len(mels), chunks, dtype=torch.long)
         for index, sample in enumerate(mels):
             for chunk, mel in enumerate(sample):
@@ -316,13 +311,9 @@ class OmniEmotionProcessor(ProcessorMixin):
             from openaffect.media.voice import VOICE_STATISTICS, voice_statistics
 
             signals = torch.zeros(len(mels), chunks, len(VOICE_STATISTICS))
-            step = CHUNK_SECONDS * SAMPLE_RATE
-            for index, voice in enumerate(voices):
-                for chunk in range(math.ceil(len(voice) / step) if voice is not None else 0):
-                    if lengths[index, chunk] if chunk < chunks else False:
-                        assert voice is not None
-                        part = voice[chunk * step : (chunk + 1) * step]
-                        signals[index, chunk] = torch.from_numpy(voice_statistics(part))
+            for index, sample in enumerate(parts):
+                for chunk, part in enumerate(sample):
+                    signals[index, chunk] = torch.from_numpy(voice_statistics(part))
             inputs["audio_signals"] = signals
         return inputs
 

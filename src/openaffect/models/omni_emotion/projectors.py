@@ -26,7 +26,7 @@ def pool_video(tokens: Tensor, stride: int) -> Tensor:
 
 
 def pool_faces(features: Tensor, grid: int | None) -> Tensor:
-    """Average each face's square map to grid x grid positions: (N, side * side, D) -> (N, g * g, D)."""
+    """Average each face's square map to a grid: (N, side * side, D) -> (N, grid * grid, D)."""
     if grid is None:
         return features
     faces, count, size = features.shape

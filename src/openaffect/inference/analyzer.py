@@ -1,0 +1,293 @@
+"""The Analyzer: a clip in, an Analysis out, from every stream that the clip has."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from transformers import AutoModelForMultimodalLM, AutoProcessor
+
+from openaffect.errors import ConfigError, UsageError
+from openaffect.inference import reporting
+from openaffect.inference.answers import Conversation, Reason
+from openaffect.inference.engine import Stream
+from openaffect.inference.inputs import FRAMES, ClipInputs, read_inputs
+from openaffect.inference.transcription import Transcriber, Transcript
+from openaffect.media.face_detection import FaceDetector
+from openaffect.media.limits import Limits
+from openaffect.media.voice import voice_activity
+from openaffect.models.assembly import assemble_small
+from openaffect.models.omni_emotion import (
+    OmniEmotionForConditionalGeneration,
+    OmniEmotionProcessor,
+)
+from openaffect.models.preset import DEFAULT_PRESET, PRESETS, RANDOM_PRESETS
+from openaffect.models.store import part_directory
+from openaffect.models.trained_parts import SETTINGS_FILE, read_settings
+from openaffect.prompts.claims import claimed_streams
+from openaffect.prompts.conversation import REASON_QUESTION, STREAMS, Given, render
+from openaffect.prompts.labels import BASIC_LABELS
+from openaffect.results.analysis import Analysis
+
+if TYPE_CHECKING:
+    from transformers import BatchFeature
+
+SMALL_PARTS = ("text", "speech", "frame", "expression")
+LEAST_SPEECH = 0.2  # seconds of voice activity below which there is no voice
+NO_SPEECH = "no speech was found in the sound"
+LEFT_OUT = "left out on request"
+
+
+@dataclass(frozen=True)
+class AnalyzeOptions:
+    """What may be asked of one analysis."""
+
+    start: float | None = None  # first second to analyse
+    end: float | None = None  # last second to analyse
+    subtitle: str | None = None  # the spoken words, in place of recognised ones
+    labels: Sequence[str] | None = None  # closed label set; None takes the seven basic ones
+    question: str | None = None  # a question of the user's own, answered besides
+    frames: int | None = None  # frames looked at; None takes the model's own number
+    seed: int = 0  # recorded; answers are greedy and do not depend on it
+    language: str | None = None  # spoken language; None detects it
+    transcribe: bool = True  # recognise the words where no subtitle is given
+    streams: Sequence[str] = STREAMS  # streams that may be used, of face, voice, scene and words
+    limits: Limits = field(default_factory=Limits)  # of the media file
+
+    def __post_init__(self) -> None:
+        if self.labels is not None and (len(self.labels) < 2 or not all(self.labels)):
+            raise UsageError(f"a label set needs at least two labels, got {list(self.labels)}")
+        if self.labels is not None and len(set(self.labels)) < len(self.labels):
+            raise UsageError(f"a label set names each label once, got {', '.join(self.labels)}")
+        unknown = set(self.streams) - set(STREAMS)
+        if unknown or not self.streams:
+            raise UsageError(
+                f"streams are {', '.join(STREAMS)}, got {', '.join(sorted(unknown)) or 'none'}"
+            )
+        if self.frames is not None and not 1 <= self.frames <= 128:
+            raise UsageError(f"frames must be 1 to 128, got {self.frames}")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One clip as it was read: media, words, and what of it the model is given."""
+
+    inputs: ClipInputs
+    transcript: Transcript | None  # recognised words
+    given: Given
+    voice_reason: str | None  # why there is no voice
+    words_reason: str | None  # why there are no words
+
+
+class Analyzer:
+    """A loaded model with its face detector and its speech recogniser.
+
+    Use `Analyzer.load`; one Analyzer serves many clips, one after another.
+    """
+
+    def __init__(
+        self,
+        model: OmniEmotionForConditionalGeneration,
+        processor: OmniEmotionProcessor,
+        detector: FaceDetector,
+        transcriber: Callable[[], Transcriber],
+        name: str,
+        parts: dict[str, str],
+        temperature: float = 1.0,
+    ) -> None:
+        self.model = model
+        self.processor = processor
+        self.detector = detector
+        self.name = name
+        self.parts = parts
+        self.temperature = temperature
+        self._make_transcriber = transcriber
+        self._transcriber: Transcriber | None = None
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path = DEFAULT_PRESET,
+        *,
+        device: str = "cpu",
+        fusion: str | None = None,
+        tower_parts: dict[str, Path] | None = None,
+    ) -> "Analyzer":
+        """Load a preset, a folder of trained parts for the small preset, or a checkpoint folder.
+
+        Missing base weights are pulled. `tower_parts` takes the place of the preset's folders.
+
+        Raises:
+            WeightsError: weights are missing or not the ones they should be.
+            UsageError: there is no such preset or folder, or no such device.
+        """
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise UsageError("--device cuda: PyTorch finds no such device; use cpu")
+        folder = Path(model)
+        temperature = 1.0
+        if str(model) == DEFAULT_PRESET or (folder / SETTINGS_FILE).is_file():
+            trained = (
+                PRESETS / DEFAULT_PRESET / "trained" if str(model) == DEFAULT_PRESET else folder
+            )
+            parts = tower_parts or {n: part_directory(DEFAULT_PRESET, n) for n in SMALL_PARTS}
+            network, processor = assemble_small(parts, trained, fusion)
+            temperature = float(read_settings(trained).get("temperature", 1.0))
+            identities = reporting.part_identities(DEFAULT_PRESET, trained)
+        elif (folder / "config.json").is_file():
+            network = AutoModelForMultimodalLM.from_pretrained(folder)
+            processor = AutoProcessor.from_pretrained(folder)
+            if not isinstance(network, OmniEmotionForConditionalGeneration):
+                raise ConfigError(f"{folder}: holds a {network.config.model_type} model")
+            if fusion not in (None, network.config.fusion):
+                raise UsageError(
+                    f"--fusion {fusion}: this checkpoint was trained for {network.config.fusion}"
+                )
+            identities = reporting.folder_identity(folder)
+        elif str(model) in RANDOM_PRESETS or (PRESETS / f"{model}.yaml").is_file():
+            raise UsageError(
+                f"{model} is built first: `openaffect models build {model} --out DIR`, "
+                "then analyse with --model DIR"
+            )
+        else:
+            raise UsageError(
+                f"no preset and no checkpoint folder is called {model}; "
+                "`openaffect models list` shows the presets"
+            )
+        landmarks = part_directory(DEFAULT_PRESET, "landmarks")
+        return cls(
+            network.eval().to(device),
+            processor,
+            FaceDetector(landmarks / "face_landmarker.task"),
+            lambda: Transcriber(part_directory(DEFAULT_PRESET, "speech")),
+            str(model),
+            identities,
+            temperature,
+        )
+
+    def read(self, path: Path, options: AnalyzeOptions) -> Reading:
+        """Read a clip and settle which streams the model is given.
+
+        Raises:
+            MediaError: the file cannot be used, or gives none of the streams asked for.
+        """
+        looks = "face" in options.streams or "scene" in options.streams
+        inputs = read_inputs(
+            Path(path),
+            self.detector if "face" in options.streams else None,
+            self.processor.image_processor.face_size,
+            frames=options.frames or FRAMES,
+            start=options.start,
+            end=options.end,
+            limits=options.limits,
+        )
+        voice_reason = self._voice_reason(inputs, options)
+        transcript, words, words_reason = self._words(inputs, options, voice_reason)
+        given = Given(
+            video=looks and "scene" in options.streams and inputs.frames is not None,
+            face=bool(inputs.tracks),
+            voice=voice_reason is None,
+            words=words,
+        )
+        if not given.streams:
+            reasons = {inputs.clip.frames_reason, inputs.face_reason, voice_reason, words_reason}
+            told = "; ".join(sorted(reason for reason in reasons if reason))
+            raise reporting.nothing_given(Path(path), told)
+        return Reading(inputs, transcript, given, voice_reason, words_reason)
+
+    def _voice_reason(self, inputs: ClipInputs, options: AnalyzeOptions) -> str | None:
+        if inputs.voice is None:
+            return inputs.clip.audio_reason
+        if sum(end - start for start, end in voice_activity(inputs.voice)) < LEAST_SPEECH:
+            return NO_SPEECH
+        return None if "voice" in options.streams else LEFT_OUT
+
+    def _words(
+        self, inputs: ClipInputs, options: AnalyzeOptions, voice_reason: str | None
+    ) -> tuple[Transcript | None, str | None, str | None]:
+        """Recognised words, the words given to the model, and why there are none."""
+        if "words" not in options.streams:
+            return None, None, LEFT_OUT
+        if options.subtitle is not None:
+            words = " ".join(options.subtitle.split())
+            return None, words or None, None if words else "the subtitle is empty"
+        if not options.transcribe:
+            return None, None, "no subtitle was given and transcription was switched off"
+        if inputs.voice is None or voice_reason == NO_SPEECH:
+            return None, None, voice_reason or inputs.clip.audio_reason
+        if self._transcriber is None:
+            self._transcriber = self._make_transcriber()
+        transcript = self._transcriber.transcribe(inputs.voice, language=options.language)
+        words = transcript.english or transcript.text
+        return transcript, words or None, None if words else transcript.reason
+
+    def converse(self, reading: Reading) -> Conversation:
+        """Read the clip's shared prefix once; questions about it are then cheap."""
+        prompt = render(self.processor, reading.given, REASON_QUESTION)
+        inputs: BatchFeature = self.processor(
+            text=prompt.shared,
+            videos=[reading.inputs.frames if reading.given.video else None],
+            faces=[reading.inputs.faces() if reading.given.face else []],
+            audio=[reading.inputs.voice if reading.given.voice else None],
+            add_special_tokens=False,
+        )
+        stream = Stream.open(self.model, dict(inputs.to(self.model.device)))
+        return Conversation(stream, self.processor, reading.given)
+
+    def analyze(self, path: str | Path, options: AnalyzeOptions | None = None) -> Analysis:
+        """Analyse one clip.
+
+        Raises:
+            MediaError: the file cannot be used.
+        """
+        options = options or AnalyzeOptions()
+        torch.manual_seed(options.seed)
+        reading = self.read(Path(path), options)
+        conversation = self.converse(reading)
+        labels = tuple(options.labels or BASIC_LABELS)
+        probabilities = conversation.label_probabilities(labels, self.temperature)
+        reason, dropped = without_absent(conversation.reason(), reading.given)
+        answer = conversation.answer(options.question) if options.question else None
+        return reporting.analysis(
+            self, reading, options, probabilities, reason, answer, dropped, Path(path)
+        )
+
+    def score(
+        self,
+        path: str | Path,
+        labels: Sequence[str],
+        *,
+        streams: Sequence[str] = STREAMS,
+        options: AnalyzeOptions | None = None,
+    ) -> dict[str, float]:
+        """Probability of each label, without any generated text.
+
+        Raises:
+            MediaError: the file cannot be used, or gives none of `streams`.
+        """
+        options = options or AnalyzeOptions(streams=streams)
+        reading = self.read(Path(path), options)
+        return self.converse(reading).label_probabilities(labels, self.temperature)
+
+    def close(self) -> None:
+        """Release the face detector."""
+        self.detector.close()
+
+
+def without_absent(reason: Reason, given: Given) -> tuple[Reason, list[str]]:
+    """The reason without anything said of a stream that was not given, and what was dropped."""
+    dropped: list[str] = []
+
+    def kept(phrase: str) -> bool:
+        honest = claimed_streams(phrase) <= set(given.streams)
+        if not honest:
+            dropped.append(phrase)
+        return honest
+
+    clues = {
+        stream: tuple(phrase for phrase in phrases if kept(phrase))
+        for stream, phrases in reason.clues.items()
+    }
+    together = reason.together if reason.together and kept(reason.together) else None
+    emotions = tuple(word for word in reason.emotions if kept(word))
+    return Reason(emotions, clues, together), dropped

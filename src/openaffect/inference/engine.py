@@ -1,0 +1,94 @@
+"""Generation with a shared prefix: the clip is read once, every question continues from there.
+
+The engine knows tokens and caches, nothing of clips or emotions. Greedy tokens equal those of
+transformers' `generate` on the whole prompt.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from openaffect.models.omni_emotion import OmniEmotionForConditionalGeneration
+
+
+class Stream:
+    """A growing sequence of tokens with its key-value cache and the logits of what comes next."""
+
+    def __init__(
+        self, model: OmniEmotionForConditionalGeneration, cache: DynamicCache, logits: Tensor
+    ) -> None:
+        self.model = model
+        self.cache = cache
+        self.logits = logits  # (vocabulary,)
+
+    @classmethod
+    @torch.inference_mode()
+    def open(
+        cls, model: OmniEmotionForConditionalGeneration, inputs: dict[str, Tensor]
+    ) -> "Stream":
+        """Read a prompt with its media; `inputs` is what the processor returned for one sample."""
+        cache = DynamicCache(config=model.config.get_text_config())
+        output = model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        return cls(model, cache, output.logits[0, -1])
+
+    def fork(self) -> "Stream":
+        """An independent continuation from here."""
+        return Stream(self.model, copy.deepcopy(self.cache), self.logits)
+
+    @torch.inference_mode()
+    def feed(self, ids: Sequence[int]) -> None:
+        """Append given tokens; none leaves the stream as it is."""
+        if not ids:
+            return
+        tokens = torch.tensor([list(ids)], device=self.model.device)
+        output = self.model(
+            input_ids=tokens, past_key_values=self.cache, use_cache=True, logits_to_keep=1
+        )
+        self.logits = output.logits[0, -1]
+
+    def generate(
+        self, limit: int, stop: Callable[[list[int]], bool], end_ids: Sequence[int] = ()
+    ) -> list[int]:
+        """Append the likeliest token until `stop` says so of the tokens so far, or `limit`.
+
+        An end token ends it too and is neither appended nor returned.
+        """
+        made: list[int] = []
+        while len(made) < limit:
+            token = int(self.logits.argmax())
+            if token in end_ids:
+                break
+            made.append(token)
+            self.feed([token])
+            if stop(made):
+                break
+        return made
+
+    @torch.inference_mode()
+    def score(self, answers: Sequence[Sequence[int]]) -> list[float]:
+        """Log-probability of each answer, all its tokens, as the continuation from here.
+
+        The prefix is shared: one pass over all answers, whatever their number. The stream itself
+        stays where it is.
+        """
+        first = self.logits.float().log_softmax(-1)
+        scores = [float(first[answer[0]]) for answer in answers]
+        longest = max(len(answer) for answer in answers)
+        if longest == 1:
+            return scores
+        cache = copy.deepcopy(self.cache)
+        cache.batch_repeat_interleave(len(answers))
+        tokens = torch.zeros(len(answers), longest - 1, dtype=torch.long)
+        for row, answer in zip(tokens, answers, strict=True):
+            row[: len(answer) - 1] = torch.tensor(answer[:-1])
+        tokens = tokens.to(self.model.device)
+        output = self.model(input_ids=tokens, past_key_values=cache, use_cache=True)
+        rest = output.logits.float().log_softmax(-1)
+        for index, answer in enumerate(answers):
+            scores[index] += sum(
+                float(rest[index, place, token]) for place, token in enumerate(answer[1:])
+            )
+        return scores

@@ -1,0 +1,98 @@
+"""From a media file to what the processor takes: frames, faces, voice, and why one is missing.
+
+Analysis and training read clips through this one door, so that a model is always shown what it was
+trained on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openaffect.media.clip import Clip
+from openaffect.media.face_crops import align_crop
+from openaffect.media.face_detection import FaceDetector
+from openaffect.media.face_signals import face_signals
+from openaffect.media.face_tracks import FaceTrack, track_faces
+from openaffect.media.limits import Limits
+from openaffect.media.reader import read_clip
+from openaffect.media.sampling import Sampling
+from openaffect.models.omni_emotion import FaceInput
+
+FRAMES = 8  # frames of a clip that the small model sees, in the middle of equal segments
+MAX_PEOPLE = 3  # tracked people whose faces the model sees, the main one first
+NO_FACE = "no face was found in the frames"
+FACE_LEFT_OUT = "left out on request"
+
+
+@dataclass(frozen=True)
+class ClipInputs:
+    """One clip as the processor takes it."""
+
+    clip: Clip
+    tracks: tuple[FaceTrack, ...] = ()  # all people found, the main one first
+    crops: tuple[tuple[NDArray[np.uint8], ...], ...] = field(default=(), repr=False)  # per face
+    face_reason: str | None = None  # why there is no face
+
+    @property
+    def frames(self) -> NDArray[np.uint8] | None:
+        """(T, H, W, 3) RGB, or None."""
+        return None if self.clip.frames is None else self.clip.frames.pixels
+
+    @property
+    def voice(self) -> NDArray[np.float32] | None:
+        """(S,) at 16 kHz, or None."""
+        return self.clip.audio
+
+    def faces(self) -> list[list[FaceInput]]:
+        """The people whose faces the model sees."""
+        return [
+            [
+                FaceInput(face.frame, crop, face_signals(face))
+                for face, crop in zip(track.faces, crops, strict=True)
+            ]
+            for track, crops in zip(self.tracks[:MAX_PEOPLE], self.crops, strict=False)
+        ]
+
+
+def read_inputs(
+    path: Path,
+    detector: FaceDetector | None,
+    face_size: int,
+    *,
+    frames: int = FRAMES,
+    start: float | None = None,
+    end: float | None = None,
+    limits: Limits | None = None,
+) -> ClipInputs:
+    """Read a clip and find the people in it; without a detector faces are left out.
+
+    Raises:
+        MediaError: the file cannot be used.
+    """
+    clip = read_clip(
+        path,
+        sampling=Sampling("midpoints", frames),
+        start=start,
+        end=end,
+        limits=limits or Limits(),
+    )
+    if clip.frames is None:
+        return ClipInputs(clip, face_reason=clip.frames_reason)
+    if detector is None:
+        return ClipInputs(clip, face_reason=FACE_LEFT_OUT)
+    tracks = track_faces(clip.frames, detector, clip.audio, clip.start)
+    if not tracks:
+        return ClipInputs(clip, face_reason=NO_FACE)
+    return ClipInputs(clip, tracks, _crops(clip.frames.pixels, tracks, face_size))
+
+
+def _crops(
+    pixels: NDArray[np.uint8], tracks: Sequence[FaceTrack], size: int
+) -> tuple[tuple[NDArray[np.uint8], ...], ...]:
+    return tuple(
+        tuple(align_crop(pixels[face.frame], face, size) for face in track.faces)
+        for track in tracks[:MAX_PEOPLE]
+    )

@@ -1,0 +1,237 @@
+"""From what was read and answered to the Analysis: modalities with reasons, people, signals."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from openaffect import __version__
+from openaffect.errors import MediaError
+from openaffect.inference.answers import Reason
+from openaffect.media.face_detection import BLENDSHAPE_NAMES
+from openaffect.media.face_tracks import FaceTrack
+from openaffect.media.voice import voice_contours
+from openaffect.models.encoders.expression_net import EXPRESSION_LABELS
+from openaffect.models.preset import load_preset
+from openaffect.results.analysis import (
+    Analysis,
+    AudioUse,
+    ClipReference,
+    Emotion,
+    FaceSample,
+    FaceUse,
+    Modalities,
+    ModelReference,
+    Person,
+    Signals,
+    TextLine,
+    TextUse,
+    VideoUse,
+    VoiceSample,
+)
+
+if TYPE_CHECKING:
+    from openaffect.inference.analyzer import AnalyzeOptions, Analyzer, Reading
+
+POSE = ("yaw", "pitch", "roll")
+CONTOUR_STEP = 5  # every fifth 10 ms frame of the voice's contours is kept: 50 ms
+LONG_CLIP = 60.0  # seconds from which one reading for all of it is worth a warning
+UNCLEAR = 0.5  # probability of the first label below which a reading is called unclear
+LEFT_OUT = "left out on request"
+
+
+def nothing_given(path: Path, reasons: str) -> MediaError:
+    """The error of a clip that gives the model nothing."""
+    return MediaError(f"{path}: nothing to analyse ({reasons or 'no stream was asked for'})")
+
+
+def part_identities(preset: str, trained: Path) -> dict[str, str]:
+    """SHA-256 of every part of the small preset, the trained ones included."""
+    parts = load_preset(preset).parts.items()
+    known = {name: part.identity for name, part in parts if part.identity is not None}
+    return known | folder_identity(trained)
+
+
+def folder_identity(folder: Path) -> dict[str, str]:
+    """One SHA-256 over the safetensors files of a folder, in name order."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.safetensors")):
+        digest.update(path.relative_to(folder).as_posix().encode())
+        with path.open("rb") as file:
+            while block := file.read(1 << 22):
+                digest.update(block)
+    return {"trained": digest.hexdigest()}
+
+
+def modalities(reading: Reading, options: AnalyzeOptions) -> Modalities:
+    """What was used and, for what was not, why."""
+    inputs, given = reading.inputs, reading.given
+    clip = inputs.clip
+    frames = 0 if clip.frames is None else len(clip.frames)
+    video = (
+        VideoUse(True, frames)
+        if given.video
+        else VideoUse(False, reason=clip.frames_reason or LEFT_OUT)
+    )
+    seen = {face.frame for track in inputs.tracks for face in track.faces}
+    face = (
+        FaceUse(True, len(inputs.tracks), len(seen))
+        if given.face
+        else FaceUse(False, reason=inputs.face_reason or LEFT_OUT)
+    )
+    seconds = 0.0 if inputs.voice is None else len(inputs.voice) / 16_000
+    audio = AudioUse(True, seconds) if given.voice else AudioUse(False, reason=reading.voice_reason)
+    return Modalities(video, face, audio, _text_use(reading, options))
+
+
+def _text_use(reading: Reading, options: AnalyzeOptions) -> TextUse:
+    if not reading.given.words:
+        return TextUse(False, reason=reading.words_reason or LEFT_OUT)
+    transcript = reading.transcript
+    if transcript is None:
+        return TextUse(True, "subtitle", options.subtitle)
+    start = reading.inputs.clip.start
+    return TextUse(
+        True,
+        "transcript",
+        transcript.text,
+        transcript.language,
+        transcript.english if transcript.english != transcript.text else None,
+        tuple(
+            TextLine(start + part.start, start + part.end, part.text)
+            for part in transcript.segments
+        ),
+    )
+
+
+def _expressions(analyzer: Analyzer, reading: Reading) -> list[tuple[Emotion, ...]]:
+    """Each person's mean facial expression by the face tower, where it names any."""
+    config = analyzer.model.config.face_config
+    people = reading.inputs.faces()
+    if not hasattr(config, "group_slices"):
+        return [() for _ in people]
+    found = []
+    for track in people:
+        batch = analyzer.processor.face_inputs([[track]])
+        mask = batch["face_mask"]
+        with torch.inference_mode():
+            pixels = batch["face_pixel_values"][mask].to(analyzer.model.device)
+            signals = batch["face_signals"][mask].to(analyzer.model.device)
+            features = analyzer.model.model.encode_faces(pixels, signals)
+        scores = features[:, 0, config.group_slices["scores"]].float().mean(0)
+        scores = scores / scores.sum()
+        ranked = sorted(zip(scores.tolist(), EXPRESSION_LABELS, strict=True), reverse=True)
+        found.append(tuple(Emotion(label, score) for score, label in ranked))
+    return found
+
+
+def people(analyzer: Analyzer, reading: Reading) -> tuple[Person, ...]:
+    """The people in sight, the main one first."""
+    clip, tracks = reading.inputs.clip, reading.inputs.tracks
+    if clip.frames is None or not reading.given.face:
+        return ()
+    share = (clip.end - clip.start) / len(clip.frames)
+    expressions = _expressions(analyzer, reading)
+    result = []
+    for index, track in enumerate(tracks):
+        clearest = max(track.faces, key=lambda face: face.side)
+        result.append(
+            Person(
+                track.id,
+                track.main,
+                tuple(float(edge) for edge in clearest.box),  # type: ignore[arg-type]
+                float(clearest.time),
+                len(track.faces) * share,
+                float(track.speaking) if reading.given.voice else None,
+                expressions[index] if index < len(expressions) else (),
+            )
+        )
+    return tuple(result)
+
+
+def _face_samples(tracks: tuple[FaceTrack, ...]) -> tuple[FaceSample, ...]:
+    samples = [
+        FaceSample(
+            float(face.time),
+            track.id,
+            {
+                name: round(float(value), 4)
+                for name, value in (
+                    *zip(BLENDSHAPE_NAMES, face.blendshapes, strict=True),
+                    *zip(POSE, face.pose, strict=True),
+                )
+            },
+        )
+        for track in tracks
+        for face in track.faces
+    ]
+    return tuple(sorted(samples, key=lambda sample: (sample.time, sample.track)))
+
+
+def signals(reading: Reading) -> Signals:
+    """Measured courses of the streams in use."""
+    faces = _face_samples(reading.inputs.tracks) if reading.given.face else ()
+    voice: tuple[VoiceSample, ...] = ()
+    if reading.given.voice and reading.inputs.voice is not None:
+        contours = voice_contours(reading.inputs.voice)
+        start = reading.inputs.clip.start
+        voice = tuple(
+            VoiceSample(
+                round(start + float(contours.times[k]), 3),
+                round(float(contours.pitch[k]), 1) if contours.voiced[k] else None,
+                round(float(contours.energy[k]), 1),
+            )
+            for k in np.arange(0, len(contours.times), CONTOUR_STEP)
+        )
+    return Signals(faces, voice)
+
+
+def analysis(
+    analyzer: Analyzer,
+    reading: Reading,
+    options: AnalyzeOptions,
+    probabilities: dict[str, float],
+    reason: Reason,
+    answer: str | None,
+    dropped: list[str],
+    path: Path,
+) -> Analysis:
+    """Everything about one clip."""
+    clip = reading.inputs.clip
+    ranked = sorted(probabilities.items(), key=lambda item: -item[1])
+    warnings = list(clip.warnings)
+    if ranked[0][1] < UNCLEAR:
+        warnings.append(f"unclear: the likeliest label has a probability of {ranked[0][1]:.2f}")
+    if clip.end - clip.start > LONG_CLIP:
+        warnings.append(
+            f"one reading for {clip.end - clip.start:.0f} seconds; use --start and --end for parts"
+        )
+    warnings += [f"left out of the reasoning, its stream was not used: {text}" for text in dropped]
+    return Analysis(
+        clip=ClipReference(str(path), clip.sha256, clip.start, clip.end, clip.duration),
+        modalities=modalities(reading, options),
+        emotions=tuple(Emotion(label, share) for label, share in ranked),
+        open_emotions=reason.emotions,
+        reasoning=reason.text(),
+        clues={stream: clues for stream, clues in reason.clues.items() if clues},  # type: ignore[misc]
+        people=people(analyzer, reading),
+        signals=signals(reading),
+        question=options.question,
+        answer=answer,
+        model=ModelReference(analyzer.name, __version__, analyzer.parts),
+        settings={
+            "frames": 0 if clip.frames is None else len(clip.frames),
+            "fusion": analyzer.model.config.fusion,
+            "labels": tuple(probabilities),
+            "language": options.language,
+            "seed": options.seed,
+            "streams": tuple(options.streams),
+            "temperature": analyzer.temperature,
+            "transcribe": options.transcribe,
+        },
+        warnings=tuple(warnings),
+    )

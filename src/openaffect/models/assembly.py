@@ -1,0 +1,169 @@
+"""Put a model together from the pretrained parts of a preset and the parts trained on them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import nn
+from transformers import (
+    AutoModel,
+    AutoTokenizer,
+    PreTrainedModel,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+)
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from openaffect.errors import WeightsError
+from openaffect.media.voice import VOICE_STATISTICS
+from openaffect.models.lora import merge_lora
+from openaffect.models.omni_emotion import (
+    OmniEmotionConfig,
+    OmniEmotionForConditionalGeneration,
+    OmniEmotionImageProcessor,
+    OmniEmotionProcessor,
+)
+from openaffect.models.omni_emotion.processing import AUDIO_TOKEN, VIDEO_TOKEN
+from openaffect.models.trained_parts import load_trained_parts, read_settings
+
+# What the small preset chooses where the paper leaves a field open; see docs/weights.md. Whisper's
+# middle layers carry emotion, its last one words.
+SMALL_CHOICES: dict[str, Any] = {
+    "vision_feature_layer": None,
+    "vision_pool_stride": 1,
+    "audio_pool_stride": 16,
+    "audio_crop": True,
+    "audio_layers": [1, 2, 3, 4, 5],
+    "audio_summary": True,
+    "audio_signal_size": len(VOICE_STATISTICS),
+    "face_grid": None,
+    "normalise_features": True,
+    "projector_dropout": 0.2,
+}
+ENCODER_PREFIX = "model.encoder."
+
+
+def _speech_encoder(folder: Path) -> WhisperEncoder:
+    """The encoder alone of a Whisper folder, in float32.
+
+    Raises:
+        WeightsError: its tensors do not fit.
+    """
+    config = WhisperConfig.from_pretrained(folder)
+    with torch.device("meta"):
+        encoder = WhisperEncoder(config)
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        state = {
+            name.removeprefix(ENCODER_PREFIX): file.get_tensor(name).float()
+            for name in file.keys()  # noqa: SIM118  safe_open is no mapping
+            if name.startswith(ENCODER_PREFIX)
+        }
+    try:
+        encoder.load_state_dict(state, assign=True)
+    except RuntimeError as error:
+        raise WeightsError(f"{folder}: holds no whole Whisper encoder") from error
+    return encoder.eval()
+
+
+def _load(folder: Path) -> PreTrainedModel:
+    return AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
+
+
+def _materialise(module: nn.Module, owner: PreTrainedModel) -> None:
+    """Real, freshly initialised tensors for a module that was made on the meta device."""
+    module.to_empty(device="cpu")
+    for part in module.modules():
+        owner._init_weights(part)
+
+
+def assemble_small(
+    parts: Mapping[str, Path], trained: Path | None = None, fusion: str | None = None, seed: int = 0
+) -> tuple[OmniEmotionForConditionalGeneration, OmniEmotionProcessor]:
+    """The small Omni-Emotion from its part folders.
+
+    Args:
+        parts: folders of `text`, `speech`, `frame` and `expression`.
+        trained: folder of `save_trained_parts`; None leaves projectors and fusion freshly made.
+        fusion: overrides the trained parts' fusion; only for a fresh start.
+        seed: of the fresh projectors.
+
+    Raises:
+        WeightsError: the trained parts do not fit, or were trained for another fusion.
+    """
+    settings = dict(read_settings(trained)) if trained is not None else {}
+    stored = settings.get("fusion")
+    if stored is not None and fusion not in (None, stored):
+        raise WeightsError(
+            f"these weights were trained for fusion {stored}, not {fusion}; "
+            "train another set with the recipe's `fusion` field"
+        )
+    tokenizer = AutoTokenizer.from_pretrained(parts["text"], padding_side="left")
+    tokenizer.add_special_tokens({"additional_special_tokens": [VIDEO_TOKEN, AUDIO_TOKEN]})
+    towers = {
+        "vision_tower": _load(parts["frame"]),
+        "audio_tower": _speech_encoder(parts["speech"]),
+        "face_tower": face_tower(parts["expression"]),
+        "language_model": _load(parts["text"]),
+    }
+    config = OmniEmotionConfig(
+        text_config=towers["language_model"].config,
+        vision_config=towers["vision_tower"].config,
+        audio_config=towers["audio_tower"].config,
+        face_config=towers["face_tower"].config,
+        video_token_id=tokenizer.convert_tokens_to_ids(VIDEO_TOKEN),
+        audio_token_id=tokenizer.convert_tokens_to_ids(AUDIO_TOKEN),
+        fusion=fusion or stored or "video_concat",
+        **SMALL_CHOICES,
+    )
+    torch.manual_seed(seed)
+    with torch.device("meta"):
+        model = OmniEmotionForConditionalGeneration(config)
+    for name, tower in towers.items():
+        setattr(model.model, name, tower)
+    for name in ("vision_projector", "audio_projector", "face_projector", "cross_attention"):
+        if hasattr(model.model, name):
+            _materialise(getattr(model.model, name), model)
+    size = config.text_config.hidden_size
+    model.model.image_newline = nn.Parameter(torch.randn(size) / size**0.5)
+    model.model.face_newline = nn.Parameter(torch.randn(size) / size**0.5)
+    model.lm_head.weight = model.model.language_model.embed_tokens.weight
+    if trained is not None and load_trained_parts(model, trained) is not None:
+        merge_lora(model.model.language_model)
+    return model.eval(), small_processor(config, tokenizer)
+
+
+def face_tower(expression: Path) -> PreTrainedModel:
+    """The face tower of the small preset around its expression net."""
+    from openaffect.models.encoders.face_signals_tower import FaceSignalsConfig, FaceSignalsTower
+
+    net = AutoModel.from_pretrained(expression).eval()
+    tower = FaceSignalsTower(FaceSignalsConfig(expression_config=net.config))
+    tower.expression_net = net
+    return tower.eval()
+
+
+def small_processor(config: OmniEmotionConfig, tokenizer: Any) -> OmniEmotionProcessor:
+    """The processor whose pictures, mels and token counts fit `config`."""
+    vision, face = config.vision_config, config.face_config
+    return OmniEmotionProcessor(
+        OmniEmotionImageProcessor(
+            size=vision.image_size,
+            image_mean=vision.image_mean,
+            image_std=vision.image_std,
+            face_size=face.expression_config.image_size,
+            face_mean=(0.0, 0.0, 0.0),
+            face_std=(1 / 255, 1 / 255, 1 / 255),
+        ),
+        WhisperFeatureExtractor(feature_size=config.audio_config.num_mel_bins),
+        tokenizer,
+        fusion=config.fusion,
+        cross_attention_keep_video=config.cross_attention_keep_video,
+        tokens_per_frame=vision.output_grid**2,
+        tokens_per_face=1,
+        audio_pool_stride=config.audio_pool_stride,
+        audio_summary=config.audio_summary,
+        audio_crop=config.audio_crop,
+        voice_signals=config.audio_signal_size > 0,
+    )

@@ -1,0 +1,143 @@
+"""Which part trains, freezing, and the files that hold the trained parts of a preset."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from openaffect.errors import WeightsError
+from openaffect.models.lora import (
+    LoraLinear,
+    LoraSettings,
+    add_lora,
+    load_lora,
+    lora_state,
+    save_lora,
+)
+from openaffect.models.omni_emotion import OmniEmotionForConditionalGeneration
+
+PART_PREFIXES = {
+    "vision_projector": ("model.vision_projector.", "model.image_newline"),
+    "audio_projector": ("model.audio_projector.",),
+    "face_projector": ("model.face_projector.", "model.face_newline"),
+    "fusion": ("model.cross_attention.",),
+    "language_model": ("model.language_model.", "lm_head."),
+}
+NEW_PARTS = ("vision_projector", "audio_projector", "face_projector", "fusion")
+"""Parts that no published checkpoint of the small parts has: they are stored with the adapters."""
+
+TENSORS_FILE = "trained_parts.safetensors"
+ADAPTER_FOLDER = "language_model_adapter"
+SETTINGS_FILE = "trained_parts.json"
+
+
+def part_of(name: str) -> str | None:
+    """The part that a parameter belongs to; None for towers, which never train."""
+    for part, prefixes in PART_PREFIXES.items():
+        if name.startswith(prefixes):
+            return part
+    return None
+
+
+def freeze_all_but(
+    model: OmniEmotionForConditionalGeneration, trains: Sequence[str], lora: LoraSettings | None
+) -> list[str]:
+    """Let exactly the named parts get gradients; returns the names of the trained parameters.
+
+    With `lora`, the language model trains through low-rank adapters alone; adapters already there
+    are kept.
+
+    Raises:
+        WeightsError: a named part has no parameter in this model.
+    """
+    model.requires_grad_(False)
+    language_model = model.model.language_model
+    adapted = any(isinstance(module, LoraLinear) for module in language_model.modules())
+    if "language_model" in trains and lora is not None and not adapted:
+        add_lora(language_model, lora)
+        adapted = True
+    trained = []
+    for name, parameter in model.named_parameters():
+        part = part_of(name)
+        wanted = part in trains
+        if part == "language_model" and adapted:
+            wanted = wanted and ".lora_" in name
+        if wanted:
+            parameter.requires_grad_(True)
+            trained.append(name)
+    for part in trains:
+        if not any(part_of(name) == part for name in trained):
+            raise WeightsError(f"this model has no part {part} to train; leave it out of trains")
+    return trained
+
+
+def new_part_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Parameters and standardisation figures of projectors and fusion."""
+    for name, tensor in model.state_dict().items():
+        if part_of(name) in NEW_PARTS:
+            yield name, tensor
+
+
+def save_trained_parts(
+    model: OmniEmotionForConditionalGeneration,
+    lora: LoraSettings | None,
+    folder: Path,
+    settings: dict,
+    dtype: torch.dtype = torch.float16,
+) -> None:
+    """Write projectors, fusion and adapters, with the configuration fields they were trained for.
+
+    Standardisation figures stay float32: a small deviation may not fit float16.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        name: tensor.detach().cpu().to(torch.float32 if "norm" in name else dtype).contiguous()
+        for name, tensor in new_part_tensors(model)
+    }
+    save_file(tensors, folder / TENSORS_FILE, metadata={"format": "pt"})
+    if lora is not None and lora_state(model.model.language_model):
+        save_lora(model.model.language_model, lora, folder / ADAPTER_FOLDER, dtype)
+    (folder / SETTINGS_FILE).write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
+
+
+def read_settings(folder: Path) -> dict:
+    """What `save_trained_parts` recorded beside the tensors.
+
+    Raises:
+        WeightsError: the folder holds no trained parts.
+    """
+    path = folder / SETTINGS_FILE
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{folder}: holds no trained parts ({error})") from error
+
+
+def load_trained_parts(
+    model: OmniEmotionForConditionalGeneration, folder: Path
+) -> LoraSettings | None:
+    """Fill projectors and fusion, and adapt the language model; every name must match.
+
+    Raises:
+        WeightsError: tensors are missing, left over, or of another shape.
+    """
+    path = folder / TENSORS_FILE
+    if not path.is_file():
+        raise WeightsError(f"{folder}: holds no trained parts ({TENSORS_FILE} is missing)")
+    stored, own = load_file(path), dict(new_part_tensors(model))
+    differing = sorted(
+        name
+        for name in stored.keys() | own.keys()
+        if name not in stored or name not in own or stored[name].shape != own[name].shape
+    )
+    if differing:
+        raise WeightsError(
+            f"{path}: {len(differing)} tensors do not fit this model, first: {differing[0]}"
+        )
+    for name, tensor in own.items():
+        tensor.copy_(stored[name])
+    adapter = folder / ADAPTER_FOLDER
+    return load_lora(model.model.language_model, adapter) if adapter.is_dir() else None

@@ -1,0 +1,228 @@
+"""Clues in words: from what the streams measured to the phrases that training targets use.
+
+Every phrase about a face or a voice follows from a measured number, never from a label. Thresholds
+are on MediaPipe's blendshape scores (0..1) and on `media.voice.VOICE_STATISTICS`; they were set by
+looking at the spread of these figures over the corpora, and mark what stands out in it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_CLUES = 3  # most salient phrases kept for a stream
+PEAK = 90  # percentile over the faces found that counts as an expression's peak
+
+
+@dataclass(frozen=True)
+class FaceCue:
+    """One facial action and the blendshapes that show it (left and right are averaged)."""
+
+    shapes: tuple[str, ...]  # channels of BLENDSHAPE_NAMES, averaged
+    threshold: float  # peak from which the action counts
+    phrases: tuple[str, ...]  # ways to say it
+    strong: float | None = None  # peak from which it is said strongly
+    strong_phrases: tuple[str, ...] = ()
+
+
+FACE_CUES = (
+    FaceCue(
+        ("mouthSmileLeft", "mouthSmileRight"),
+        0.3,
+        ("a slight smile", "lip corners turned up"),
+        0.6,
+        ("a broad smile", "a wide smile"),
+    ),
+    FaceCue(
+        ("browDownLeft", "browDownRight"),
+        0.2,
+        ("slightly lowered brows", "a faint frown of the brows"),
+        0.45,
+        ("brows drawn down", "a deep frown of the brows"),
+    ),
+    FaceCue(("browInnerUp",), 0.45, ("inner brows raised", "brows lifted in the middle")),
+    FaceCue(
+        ("browOuterUpLeft", "browOuterUpRight"),
+        0.35,
+        ("raised brows", "lifted brows"),
+        0.7,
+        ("brows raised high",),
+    ),
+    FaceCue(
+        ("jawOpen",), 0.2, ("parted lips", "mouth open"), 0.45, ("mouth wide open", "dropped jaw")
+    ),
+    FaceCue(("eyeWideLeft", "eyeWideRight"), 0.08, ("widened eyes", "eyes opened wide")),
+    FaceCue(("eyeSquintLeft", "eyeSquintRight"), 0.55, ("narrowed eyes", "tightened eyes")),
+    FaceCue(
+        ("mouthFrownLeft", "mouthFrownRight"), 0.12, ("lip corners pulled down", "drooping mouth")
+    ),
+    FaceCue(("mouthPressLeft", "mouthPressRight"), 0.3, ("lips pressed together", "tight lips")),
+    FaceCue(("mouthUpperUpLeft", "mouthUpperUpRight"), 0.35, ("raised upper lip", "bared teeth")),
+    FaceCue(("noseSneerLeft", "noseSneerRight"), 0.05, ("wrinkled nose",)),
+    FaceCue(("mouthStretchLeft", "mouthStretchRight"), 0.3, ("stretched lips", "tense mouth")),
+    FaceCue(("mouthRollLower",), 0.35, ("lower lip tucked in",)),
+    FaceCue(("eyeBlinkLeft", "eyeBlinkRight"), 0.7, ("eyes nearly closed", "lowered lids")),
+    FaceCue(("eyeLookDownLeft", "eyeLookDownRight"), 0.6, ("gaze cast down", "looking down")),
+)
+STILL_FACE = ("a still, relaxed face", "no marked movement in the face", "an even face")
+
+
+def face_clues(
+    blendshapes: NDArray[np.floating], names: Sequence[str], rng: Random
+) -> tuple[str, ...]:
+    """The most marked facial actions over the faces found of one person.
+
+    blendshapes (n, 52) scores, names their 52 channel names.
+    """
+    if len(blendshapes) == 0:
+        return ()
+    peaks = np.percentile(blendshapes, PEAK, axis=0)
+    at = {name: index for index, name in enumerate(names)}
+    found: list[tuple[float, str]] = []
+    for cue in FACE_CUES:
+        peak = float(np.mean([peaks[at[shape]] for shape in cue.shapes]))
+        if peak >= cue.threshold:
+            strong = cue.strong is not None and peak >= cue.strong
+            phrases = cue.strong_phrases if strong else cue.phrases
+            found.append((peak / cue.threshold, rng.choice(phrases)))
+    found.sort(key=lambda item: -item[0])
+    return tuple(phrase for _, phrase in found[:MAX_CLUES]) or (rng.choice(STILL_FACE),)
+
+
+@dataclass(frozen=True)
+class VoiceCue:
+    """One measured figure of the voice and what its extremes sound like."""
+
+    statistic: str  # name in VOICE_STATISTICS
+    low: float  # at or below this the low phrases hold
+    high: float  # at or above this the high phrases hold
+    low_phrases: tuple[str, ...]
+    high_phrases: tuple[str, ...]
+
+
+VOICE_CUES = (
+    VoiceCue(
+        "level_mean",
+        -45,
+        -20,
+        ("a soft, quiet voice", "low volume"),
+        ("a loud voice", "high volume"),
+    ),
+    VoiceCue(
+        "pitch_median", 4, 17, ("a low pitch", "a deep voice"), ("a high pitch", "a high voice")
+    ),
+    VoiceCue(
+        "pitch_range",
+        6,
+        14,
+        ("flat intonation", "a monotone melody"),
+        ("wide swings of pitch", "a lively melody"),
+    ),
+    VoiceCue(
+        "tempo",
+        4.0,
+        5.8,
+        ("slow speech", "an unhurried pace"),
+        ("fast speech", "a hurried pace"),
+    ),
+    VoiceCue("pause_share", -0.15, 0.15, (), ("long pauses", "halting speech")),
+    VoiceCue(
+        "alpha_ratio",
+        -11.5,
+        -2.0,
+        ("a dark, relaxed timbre", "a breathy, soft timbre"),
+        ("a sharp, pressed timbre", "a bright, tense timbre"),
+    ),
+    VoiceCue("pitch_jitter", 0.0, 1.4, (), ("a trembling pitch", "an unsteady voice")),
+    VoiceCue("pitch_slope", -5.0, 1.0, ("pitch falling towards the end",), ("rising pitch",)),
+)
+PLAIN_VOICE = ("an even, ordinary voice", "a plain speaking voice", "nothing marked in the voice")
+
+
+def voice_clues(statistics: Mapping[str, float], rng: Random) -> tuple[str, ...]:
+    """What stands out in a voice: figures beyond their cues' bounds, the furthest first."""
+    found: list[tuple[float, str]] = []
+    for cue in VOICE_CUES:
+        value = statistics[cue.statistic]
+        spread = cue.high - cue.low
+        if value <= cue.low and cue.low_phrases:
+            found.append(((cue.low - value) / spread, rng.choice(cue.low_phrases)))
+        elif value >= cue.high and cue.high_phrases:
+            found.append(((value - cue.high) / spread, rng.choice(cue.high_phrases)))
+    found.sort(key=lambda item: -item[0])
+    return tuple(phrase for _, phrase in found[:MAX_CLUES]) or (rng.choice(PLAIN_VOICE),)
+
+
+WORDS_CLUES = {
+    "angry": ("the words accuse or reject", "they complain and confront", "a reproach"),
+    "disgusted": ("the words reject something as foul", "they express aversion", "a rejection"),
+    "fearful": ("the words speak of danger or worry", "they voice a threat or loss", "a worry"),
+    "happy": (
+        "the words welcome or praise something good",
+        "they share good news",
+        "a thank or joy",
+    ),
+    "neutral": (
+        "the words are matter-of-fact",
+        "they tell plain facts",
+        "nothing emotional is said",
+    ),
+    "sad": ("the words speak of loss or regret", "they tell of something missed", "a sorrow"),
+    "surprised": (
+        "the words react to something unexpected",
+        "they voice disbelief",
+        "a sudden news",
+    ),
+    "bored": ("the words show little interest", "they find it dull"),
+    "calm": ("the words reassure", "they speak of rest"),
+}
+
+
+def words_clues(label: str | None, rng: Random) -> tuple[str, ...]:
+    """What the words express, by the label they carry; None tells nothing and is neutral."""
+    return (rng.choice(WORDS_CLUES[label or "neutral"]),)
+
+
+LIGHT_WORDS = {
+    "even": "even light",
+    "bright": "bright light",
+    "dim": "dim light",
+    "side": "light from the side",
+    "backlit": "light from behind",
+}
+BACKGROUND_WORDS = {
+    "plain": "a plain background",
+    "gradient": "a plain background",
+    "indoor": "a room indoors",
+    "outdoor": "a place outdoors",
+}
+PEOPLE_WORDS = {1: "one person", 2: "two people", 3: "three people"}
+
+
+def scene_clues(light: str, background: str, people: int) -> tuple[str, ...]:
+    """What the picture shows besides the expression."""
+    return (
+        PEOPLE_WORDS.get(people, "several people"),
+        BACKGROUND_WORDS[background],
+        LIGHT_WORDS[light],
+    )
+
+
+SEEN_AS = {
+    "face": "the face looks",
+    "voice": "the voice sounds",
+    "words": "the words seem",
+}
+
+
+def weigh(labels: Mapping[str, str | None]) -> str | None:
+    """One sentence on whether the streams agree; None with fewer than two that tell anything."""
+    telling = {stream: label for stream, label in labels.items() if label and stream in SEEN_AS}
+    if len(telling) < 2:
+        return None
+    if len(set(telling.values())) == 1:
+        streams = list(telling)
+        return f"{', '.join(streams[:-1])} and {streams[-1]} agree"
+    return " but ".join(f"{SEEN_AS[stream]} {label}" for stream, label in telling.items())

@@ -1,0 +1,137 @@
+"""The conversation that every task has with the model: media, what is given, a question.
+
+Media and given words come first and the question last, so that several questions about one clip
+share everything before the question, and the language model reads it once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+STREAMS = ("face", "voice", "scene", "words")
+"""What a clip may give, in the order in which clues are told."""
+
+SLOT_NAMES = {"face": "Face", "voice": "Voice", "scene": "Scene", "words": "Words"}
+PERCEIVED = "Perceived as"
+TOGETHER = "Together"
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the model is given of a clip."""
+
+    video: bool = False  # frames of the scene
+    face: bool = False  # at least one tracked face
+    voice: bool = False  # a voice
+    words: str | None = None  # what is said, in English
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """The streams in use, in telling order."""
+        there = {
+            "face": self.face,
+            "voice": self.voice,
+            "scene": self.video,
+            "words": bool(self.words),
+        }
+        return tuple(stream for stream in STREAMS if there[stream])
+
+    @property
+    def visual(self) -> bool:
+        """Whether the fused stream of frames and faces has any token."""
+        return self.video or self.face
+
+
+def label_question(labels: Sequence[str]) -> str:
+    """The closed task; its answer is one of `labels`."""
+    return f"Which expression is perceived? Choose one: {', '.join(labels)}."
+
+
+REASON_QUESTION = "How is the expression perceived, and which clues led there?"
+
+STREAM_QUESTIONS = {
+    "face": "What does the face show?",
+    "voice": "How does the voice sound?",
+    "scene": "What does the scene show?",
+    "words": "What do the words express?",
+}
+
+ABSENT_ANSWERS = {
+    "face": "No face can be seen.",
+    "voice": "There is no voice.",
+    "scene": "There is no picture.",
+    "words": "There are no words.",
+}
+"""What is true to say of a stream that is not given."""
+
+
+def plain_text(text: str, control_tokens: Sequence[str]) -> str:
+    """`text` with every control token broken, so that a subtitle cannot steer the conversation."""
+    for token in control_tokens:
+        text = text.replace(token, f"{token[0]} {token[1:]}")
+    return " ".join(text.split())
+
+
+def context(given: Given, control_tokens: Sequence[str] = ()) -> str:
+    """What the model is told it was given, the spoken words last."""
+    lines = [f"Given: {', '.join(given.streams) or 'nothing'}."]
+    if given.words:
+        lines.append(f'Words: "{plain_text(given.words, control_tokens)}"')
+    return "\n".join(lines) + "\n"
+
+
+def messages(
+    given: Given, question: str, control_tokens: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """One user turn in transformers' chat format, media parts before the text."""
+    parts: list[dict[str, Any]] = []
+    if given.visual:
+        parts.append({"type": "video"})
+    if given.voice:
+        parts.append({"type": "audio"})
+    parts.append({"type": "text", "text": context(given, control_tokens) + question})
+    return [{"role": "user", "content": parts}]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A rendered conversation, cut where questions about the same clip begin to differ."""
+
+    shared: str  # media placeholders and what is given
+    question: str  # the question and the opening of the answer
+
+    @property
+    def text(self) -> str:
+        return self.shared + self.question
+
+
+def render(processor: Any, given: Given, question: str) -> Prompt:
+    """Render by the processor's own chat template.
+
+    `processor` is any processor with a tokenizer and a chat template.
+    """
+    control = tuple(processor.tokenizer.all_special_tokens)
+    text = processor.apply_chat_template(
+        messages(given, question, control), tokenize=False, add_generation_prompt=True
+    )
+    cut = text.rindex(question)
+    return Prompt(text[:cut], text[cut:])
+
+
+def reason_answer(
+    emotions: Sequence[str], clues: dict[str, Sequence[str]], together: str | None = None
+) -> str:
+    """The answer to REASON_QUESTION: emotions first, then one sentence of clues for each stream."""
+    sentences = [f"{PERCEIVED} {', '.join(emotions)}."]
+    for stream in STREAMS:
+        if clues.get(stream):
+            sentences.append(f"{SLOT_NAMES[stream]}: {', '.join(clues[stream])}.")
+    if together:
+        sentences.append(f"{TOGETHER}: {together}.")
+    return " ".join(sentences)
+
+
+def split_list(text: str) -> list[str]:
+    """Comma-separated words without their final stop, empty and repeated ones left out."""
+    words = (word.strip(" .;:\n\"'") for word in text.split(","))
+    return list(dict.fromkeys(word for word in words if word))

@@ -1,0 +1,288 @@
+"""From a row and its cached features to one prompt with its answer.
+
+What an example is given is decided first (streams, frames and faces may be dropped), and the answer
+is then written from what is left: the label that the remaining streams carry, and clues from their
+measured figures alone. Nothing is ever asked to be heard or seen that was taken away.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from openaffect.corpora.manifest import LABELS, Row
+from openaffect.corpora.vocabulary import MEDIUM, open_words
+from openaffect.media.face_detection import BLENDSHAPE_NAMES
+from openaffect.media.voice import VOICE_STATISTICS
+from openaffect.models.encoders.expression_net import EXPRESSION_LABELS
+from openaffect.models.omni_emotion import OmniEmotionProcessor
+from openaffect.prompts.clues import face_clues, scene_clues, voice_clues, weigh, words_clues
+from openaffect.prompts.conversation import (
+    ABSENT_ANSWERS,
+    REASON_QUESTION,
+    STREAM_QUESTIONS,
+    STREAMS,
+    Given,
+    label_question,
+    reason_answer,
+    render,
+)
+from openaffect.prompts.labels import BASIC_LABELS, EMODB_LABELS, RAVDESS_LABELS
+from openaffect.training.batches import Example
+from openaffect.training.features import ClipFeatures
+from openaffect.training.recipe import Dropout, Tasks
+
+LABEL_SETS = (BASIC_LABELS, EMODB_LABELS, RAVDESS_LABELS, LABELS)
+END_OF_TURN = "<|im_end|>"
+SHARPNESS = 2.5  # deviation of the logits of a redrawn expression reading
+
+
+@dataclass(frozen=True)
+class FaceScale:
+    """Standardisation and groups of the face features, to noise or blank them in their units."""
+
+    shift: Tensor  # (D_f,) mean
+    scale: Tensor  # (D_f,) one over the deviation, 0 for a constant feature
+    scores: slice  # expression probabilities
+    log_scores: slice  # their logarithms
+
+
+def stream_labels(row: Row, given: Given) -> dict[str, str | None]:
+    """What each given stream carries by itself."""
+    labels = {
+        "face": row.face_label if given.face else None,
+        "voice": row.voice_label if given.voice else None,
+        "words": row.words_label if given.words else None,
+    }
+    return {stream: label for stream, label in labels.items() if stream in given.streams}
+
+
+def label_of(row: Row, given: Given) -> str:
+    """The label that the given streams support: the row's own if one of them carries it.
+
+    Otherwise the first of face, voice and words that carries any; neutral if none does.
+    """
+    carried = [label for label in stream_labels(row, given).values() if label]
+    if row.label in carried:
+        return row.label
+    return carried[0] if carried else "neutral"
+
+
+class ExampleBuilder:
+    """Draws tasks and writes examples; the same for the same row, features and random state."""
+
+    def __init__(
+        self,
+        processor: OmniEmotionProcessor,
+        tasks: Tasks,
+        dropout: Dropout,
+        face_scale: FaceScale | None,
+        streams: Sequence[str] = STREAMS,
+    ) -> None:
+        self.processor = processor
+        self.streams = streams
+        self.tasks = tasks
+        self.dropout = dropout
+        self.face_scale = face_scale
+
+    def usable(self, row: Row, features: ClipFeatures) -> bool:
+        """Whether a row gives any of the streams that this stage is about."""
+        there = {
+            "face": features.faces,
+            "voice": features.audio,
+            "scene": features.video,
+            "words": row.words,
+        }
+        return any(there[stream] is not None for stream in self.streams)
+
+    def build(self, row: Row, features: ClipFeatures, rng: Random, training: bool) -> Example:
+        """One example; dropout and redrawn scores apply in training only."""
+        given, features = self.given(row, features, rng, training)
+        task = rng.choices(
+            ("label", "reason", "stream"),
+            (self.tasks.label, self.tasks.reason, self.tasks.stream),
+        )[0]
+        if training and features.faces is not None:
+            features = self._change_faces(row, features, rng, blank=task == "label")
+        question, answer = self._task(task, row, given, features, rng)
+        return self.example(given, features, question, answer)
+
+    def given(
+        self, row: Row, features: ClipFeatures, rng: Random, training: bool
+    ) -> tuple[Given, ClipFeatures]:
+        """What is left of a clip after dropout; at least one stream."""
+        there = [
+            stream
+            for stream, value in (
+                ("face", features.faces),
+                ("voice", features.audio),
+                ("scene", features.video),
+                ("words", row.words),
+            )
+            if value is not None and stream in self.streams
+        ]
+        kept = list(there)
+        if training:
+            order = rng.sample(there, len(there))
+            for stream in order:
+                chance = self.dropout.words if stream == "words" else self.dropout.stream
+                if len(kept) > 1 and rng.random() < chance:
+                    kept.remove(stream)
+            if rng.random() < self.dropout.frames:
+                features = _one_frame(features, rng)
+        given = Given(
+            video="scene" in kept,
+            face="face" in kept,
+            voice="voice" in kept,
+            words=row.words if "words" in kept else None,
+        )
+        gone: dict[str, Any] = {}
+        if not given.video:
+            gone["video"] = None
+        if not given.face:
+            gone |= {"faces": None, "face_mask": None, "blendshapes": None}
+        if not given.voice:
+            gone |= {"audio": None, "audio_lengths": None, "audio_signals": None}
+        return given, dataclasses.replace(features, **gone)
+
+    def _change_faces(
+        self, row: Row, features: ClipFeatures, rng: Random, blank: bool
+    ) -> ClipFeatures:
+        """Noise on the geometry, redrawn scores, and at times one of the two blanked."""
+        scale = self.face_scale
+        if scale is None or features.faces is None:
+            return features
+        noise = np.random.default_rng(rng.getrandbits(63))
+        faces = features.faces.float().clone()
+        geometry = torch.ones(faces.shape[-1], dtype=torch.bool)
+        geometry[scale.log_scores] = geometry[scale.scores] = False
+        if self.dropout.face_noise:
+            draw = torch.from_numpy(noise.normal(size=tuple(faces.shape))).float()
+            step = torch.where(scale.scale > 0, 1 / scale.scale.clamp(min=1e-6), 0.0)
+            faces += draw * step * geometry * self.dropout.face_noise
+        if row.face_label in EXPRESSION_LABELS and rng.random() < self.dropout.score_reliability:
+            scores = redrawn_scores(row.face_label, noise)
+            faces[..., scale.scores] = torch.from_numpy(scores).float()
+            faces[..., scale.log_scores] = torch.from_numpy(np.log(scores)).float()
+        if blank:
+            chance = rng.random()
+            if chance < self.dropout.face_geometry:
+                faces[..., geometry] = scale.shift[geometry]
+            elif chance < self.dropout.face_geometry + self.dropout.face_scores:
+                faces[..., ~geometry] = scale.shift[~geometry]
+        return dataclasses.replace(features, faces=faces)
+
+    def _task(
+        self, task: str, row: Row, given: Given, features: ClipFeatures, rng: Random
+    ) -> tuple[str, str]:
+        label = label_of(row, given)
+        if task == "label":
+            return label_question(self._label_set(label, rng)), label
+        if task == "stream":
+            stream = rng.choice(self.tasks.streams)
+            if stream not in given.streams:
+                return STREAM_QUESTIONS[stream], ABSENT_ANSWERS[stream]
+            told = ", ".join(self._clues(stream, row, features, rng))
+            carried = stream_labels(row, given).get(stream)
+            seen_as = f" ({carried})" if carried else ""
+            return STREAM_QUESTIONS[stream], f"{told[0].upper()}{told[1:]}{seen_as}."
+        words: Sequence[str] = row.open_labels if label == row.label else ()
+        words = words or open_words(label, MEDIUM, str(rng.random()))
+        clues = {stream: self._clues(stream, row, features, rng) for stream in given.streams}
+        return REASON_QUESTION, reason_answer(words, clues, weigh(stream_labels(row, given)))
+
+    def _label_set(self, label: str, rng: Random) -> list[str]:
+        """A closed set that holds the label: a corpus's own, or any few, in any order."""
+        fitting = [labels for labels in LABEL_SETS if label in labels]
+        if rng.random() < 0.6:
+            labels = list(rng.choice(fitting))
+        else:
+            others = rng.sample([other for other in LABELS if other != label], rng.randint(1, 7))
+            labels = [label, *others]
+        if rng.random() < 0.5:
+            rng.shuffle(labels)
+            return labels
+        return sorted(labels)
+
+    def _clues(self, stream: str, row: Row, features: ClipFeatures, rng: Random) -> tuple[str, ...]:
+        if stream == "face":
+            assert features.blendshapes is not None
+            return face_clues(features.blendshapes.numpy(), BLENDSHAPE_NAMES, rng)
+        if stream == "voice":
+            assert features.audio_signals is not None
+            figures = features.audio_signals[0].tolist()
+            return voice_clues(dict(zip(VOICE_STATISTICS, figures, strict=True)), rng)
+        if stream == "scene":
+            if row.scene is None:
+                return ()
+            return scene_clues(row.scene.light, row.scene.background, row.scene.people)
+        return words_clues(row.words_label, rng)
+
+    def example(self, given: Given, features: ClipFeatures, question: str, answer: str) -> Example:
+        """Tokens and features of one prompt with its answer."""
+        frames = 0 if features.video is None else len(features.video)
+        mask = features.face_mask
+        faces = [] if mask is None else mask.sum(1).tolist()
+        lengths = [] if features.audio_lengths is None else features.audio_lengths.tolist()
+        prompt = self.processor.expand(
+            render(self.processor, given, question).text,
+            self.processor.video_length(frames, faces),
+            self.processor.audio_length(lengths),
+        )
+        tokenizer = self.processor.tokenizer
+        return Example(
+            prompt_ids=tokenizer(prompt, add_special_tokens=False)["input_ids"],
+            answer_ids=tokenizer(answer + END_OF_TURN, add_special_tokens=False)["input_ids"],
+            video=features.video,
+            faces=features.faces,
+            face_mask=mask,
+            audio=features.audio,
+            audio_lengths=features.audio_lengths,
+            audio_signals=features.audio_signals,
+        )
+
+
+def redrawn_scores(label: str, noise: np.random.Generator) -> np.ndarray:
+    """An expression reading as real faces of `label` give it: (7,) probabilities.
+
+    The expression net was trained on real faces; on a rendered head its reading is out of its
+    domain. A reading is drawn whose own probabilities, taken at their word, gave this label.
+    """
+    target = EXPRESSION_LABELS.index(label)
+    while True:
+        logits = noise.normal(0, SHARPNESS, len(EXPRESSION_LABELS))
+        scores = np.exp(logits - logits.max())
+        scores /= scores.sum()
+        if noise.random() < scores[target]:
+            return np.clip(scores, 1e-6, 1.0)
+
+
+def _one_frame(features: ClipFeatures, rng: Random) -> ClipFeatures:
+    """The clip as a still image: one frame, with the faces found in it."""
+    if features.video is None or len(features.video) == 1:
+        return features
+    candidates = list(range(len(features.video)))
+    if features.face_mask is not None:
+        main = features.face_mask[0].nonzero()[:, 0].tolist()
+        candidates = main or candidates
+    frame = rng.choice(candidates)
+    changes: dict[str, Any] = {"video": features.video[frame : frame + 1]}
+    if features.faces is not None and features.face_mask is not None:
+        faces = features.faces[:, frame : frame + 1]
+        mask = features.face_mask[:, frame : frame + 1]
+        there = mask[:, 0]
+        if there.any():
+            found = features.face_mask[0].nonzero()[:, 0].tolist()
+            changes |= {"faces": faces[there], "face_mask": mask[there]}
+            assert features.blendshapes is not None
+            if there[0]:
+                place = found.index(frame)
+                changes["blendshapes"] = features.blendshapes[place : place + 1]
+        else:
+            return features
+    return dataclasses.replace(features, **changes)

@@ -1,0 +1,149 @@
+"""Recipes: one YAML file for each training stage, checked before anything is loaded."""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from openaffect.errors import ConfigError
+
+PartName = Literal[
+    "vision_projector", "audio_projector", "face_projector", "fusion", "language_model"
+]
+Stream = Literal["face", "voice", "scene", "words"]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Strict(BaseModel):
+    """A section of a recipe; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Lora(Strict):
+    """Low-rank adapters of the language model; without them its own weights train."""
+
+    r: int = Field(16, ge=1)  # rank
+    alpha: int = Field(32, ge=1)  # the update is scaled by alpha / r
+    dropout: Share = 0.05  # on the adapters' input
+    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")  # layers adapted
+
+
+class Corpus(Strict):
+    """Where one corpus lies; a corpus without a folder is left out, and the run says so."""
+
+    kind: Literal["manifest", "emodb", "ravdess", "sentences", "features"]  # which reader reads it
+    folder: str | None = None  # the user's copy; null leaves the corpus out
+    get: str = ""  # where a user gets it, and its licence
+    weight: float = Field(1.0, gt=0)  # how often a row is drawn, against rows of weight 1
+    speakers: tuple[str, ...] | None = None  # training speakers; null takes the reader's own
+    variants: int = Field(1, ge=1)  # the clip itself and variants - 1 augmented voices
+
+
+class Tasks(Strict):
+    """How often each task is drawn, as weights."""
+
+    label: float = Field(1.0, ge=0)  # name one label out of a closed set
+    reason: float = Field(1.0, ge=0)  # open words and the clues of every stream
+    stream: float = Field(0.0, ge=0)  # describe one stream, or say that it is absent
+    streams: tuple[Stream, ...] = ("face", "voice", "scene", "words")  # streams asked about
+
+
+class Dropout(Strict):
+    """What an example loses in training, so that no single cue is leaned on."""
+
+    stream: Share = 0.3  # each stream, as long as one is left
+    words: Share = 0.3  # the words, besides
+    frames: Share = 0.2  # all frames but one, as in a still image
+    face_geometry: Share = 0.3  # the measured face geometry, leaving the expression scores
+    face_scores: Share = 0.15  # the expression scores, leaving the geometry
+    face_noise: float = Field(0.5, ge=0)  # deviation of noise on standardised face geometry
+    score_reliability: Share = 0.0  # expression scores redrawn around the true face label
+
+
+class Schedule(Strict):
+    """Optimisation; AdamW with linear warm-up and cosine decay."""
+
+    steps: int = Field(ge=1)  # optimiser steps
+    batch_size: int = Field(8, ge=1)  # examples a step
+    micro_batch: int | None = Field(None, ge=1)  # examples at once; null takes the whole batch
+    learning_rate: float = Field(gt=0)  # of projectors and fusion
+    language_model_learning_rate: float | None = Field(None, gt=0)  # null: the same
+    weight_decay: float = Field(0.01, ge=0)
+    warmup: Share = 0.05  # share of the steps
+    gradient_clip: float = Field(1.0, gt=0)  # largest global norm
+    validate_every: int = Field(50, ge=1)  # steps
+    validation_examples: int = Field(128, ge=1)
+    checkpoint_every: int = Field(50, ge=1)  # steps
+    gradient_checkpointing: bool = False
+
+
+class Recipe(Strict):
+    """One stage of training."""
+
+    stage: str  # name shown and recorded
+    model: str  # preset or checkpoint folder that supplies the frozen parts
+    start: str | None = None  # trained parts of the stage before; null starts from the preset's new
+    output: str  # folder for checkpoints, curve and result
+    trains: tuple[PartName, ...] = Field(min_length=1)  # everything else is frozen
+    fusion: Literal["video_concat", "frame_concat", "cross_attention"] | None = None  # null: preset
+    lora: Lora | None = None
+    streams: tuple[Stream, ...] = ("face", "voice", "scene", "words")  # what examples are given
+    corpora: dict[str, Corpus]
+    tasks: Tasks = Tasks()
+    dropout: Dropout = Dropout()
+    schedule: Schedule
+    seed: int = 0
+    device: str = "cpu"  # or cuda
+    open_choices: tuple[str, ...] = ()  # fields that the paper leaves open, as a reminder
+
+
+def _known_keys(model: type[BaseModel]) -> set[str]:
+    keys = set(model.model_fields)
+    for section in (Lora, Corpus, Tasks, Dropout, Schedule):
+        keys |= set(section.model_fields)
+    return keys
+
+
+def _override(values: dict[str, Any], assignment: str) -> None:
+    key, sign, text = assignment.partition("=")
+    if not sign:
+        raise ConfigError(f"override {assignment!r} must look like schedule.steps=100")
+    *path, last = key.split(".")
+    section = values
+    for name in path:
+        section = section.setdefault(name, {})
+        if not isinstance(section, dict):
+            raise ConfigError(f"override {assignment!r}: {name} is no section")
+    section[last] = yaml.safe_load(text)
+
+
+def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
+    """Read a recipe; `overrides` are like `schedule.steps=100` and win over the file.
+
+    Raises:
+        ConfigError: an unreadable file, an unknown key (the nearest known one is named), a value
+            out of range.
+    """
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read as a recipe ({error})") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: a recipe is a mapping of keys to values")
+    for assignment in overrides:
+        _override(values, assignment)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            name = str(first["loc"][-1])
+            near = difflib.get_close_matches(name, _known_keys(Recipe), 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ConfigError(f"{path}: unknown key {where}{hint}") from error
+        seen = f", got {first['input']!r}" if first["type"] != "missing" else ""
+        raise ConfigError(f"{path}: {where}: {first['msg']}{seen}") from error

@@ -1,0 +1,265 @@
+"""One stage of training from its recipe: parts, corpora, features, loop, result."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+
+import torch
+from torch import Tensor
+
+from openaffect.corpora.emodb import read_emodb
+from openaffect.corpora.manifest import Row, read_manifest
+from openaffect.corpora.ravdess import read_ravdess
+from openaffect.corpora.synthetic.sentence_bank import text_rows
+from openaffect.errors import ConfigError
+from openaffect.media.face_detection import FaceDetector
+from openaffect.models.assembly import assemble_small
+from openaffect.models.home import home
+from openaffect.models.lora import LoraSettings
+from openaffect.models.omni_emotion import (
+    OmniEmotionForConditionalGeneration,
+    OmniEmotionProcessor,
+)
+from openaffect.models.omni_emotion.projectors import FeatureNorm
+from openaffect.models.store import part_directory
+from openaffect.models.trained_parts import freeze_all_but, load_trained_parts, save_trained_parts
+from openaffect.training.batches import Example
+from openaffect.training.examples import ExampleBuilder, FaceScale
+from openaffect.training.features import ClipFeatures, FeatureFolder
+from openaffect.training.recipe import Corpus, Recipe
+from openaffect.training.trainer import Progress, Trainer
+
+SMALL_PARTS = ("text", "speech", "frame", "expression")
+LANDMARKS = "landmarks"
+NORM_SAMPLES = 4000  # feature vectors that standardisation figures are taken from
+RESULT = "trained"  # folder of the best trained parts, within the recipe's output
+
+Say = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One row with its cached features and how often it is drawn."""
+
+    row: Row
+    variants: tuple[ClipFeatures, ...]  # the clip itself, then its augmented voices
+    weight: float
+
+
+def read_corpus(name: str, corpus: Corpus) -> tuple[tuple[Row, ...], Path | None]:
+    """The rows of one corpus and the folder that their media lie in.
+
+    Raises:
+        ConfigError: a corpus that needs a folder has none.
+    """
+    if corpus.kind == "sentences":
+        return text_rows(), None
+    if corpus.folder is None:
+        raise ConfigError(f"corpora.{name}.folder is not set; {corpus.get}")
+    folder = Path(corpus.folder).expanduser()
+    if corpus.kind == "features":
+        return FeatureFolder(folder).rows(), folder
+    if corpus.kind == "manifest":
+        path = folder if folder.is_file() else folder / "manifest.jsonl"
+        return read_manifest(path), path.parent
+    return (read_emodb if corpus.kind == "emodb" else read_ravdess)(folder), folder
+
+
+def feature_folder(name: str, corpus: Corpus, preset: str) -> FeatureFolder:
+    """Where a corpus's features lie: its own folder if it is one of features, else in the home."""
+    if corpus.kind == "features":
+        return FeatureFolder(Path(corpus.folder or "").expanduser())
+    return FeatureFolder(home() / "features" / preset / name)
+
+
+def load_entries(
+    recipe: Recipe,
+    model: OmniEmotionForConditionalGeneration,
+    processor: OmniEmotionProcessor,
+    say: Say,
+    report: Callable[[str, int, int], None] = lambda name, done, total: None,
+) -> list[Entry]:
+    """All rows of all corpora at hand, their features computed where they are not cached.
+
+    A corpus without a folder is left out, which is said.
+    """
+    entries: list[Entry] = []
+    for name, corpus in recipe.corpora.items():
+        if corpus.kind != "sentences" and corpus.folder is None:
+            say(f"corpus {name} is left out: corpora.{name}.folder is not set. {corpus.get}")
+            continue
+        rows, folder = read_corpus(name, corpus)
+        rows = tuple(row for row in rows if row.split != "test")
+        store = feature_folder(name, corpus, recipe.model)
+        if folder is not None and corpus.kind != "features":
+            rows = _extract(store, rows, folder, corpus, model, processor, recipe, say, report)
+        for row in rows:
+            count = store.variants(row) if row.media is not None else 0
+            loaded = tuple(store.load(row, v) for v in range(min(count, corpus.variants)))
+            if loaded or row.media is None:
+                entries.append(Entry(row, loaded or (ClipFeatures(),), corpus.weight))
+        say(f"corpus {name}: {len(rows)} rows")
+    if not any(entry.row.split == "train" for entry in entries):
+        raise ConfigError("no corpus gives any training row; set a corpora.<name>.folder")
+    return entries
+
+
+def _extract(
+    store: FeatureFolder,
+    rows: tuple[Row, ...],
+    folder: Path,
+    corpus: Corpus,
+    model: OmniEmotionForConditionalGeneration,
+    processor: OmniEmotionProcessor,
+    recipe: Recipe,
+    say: Say,
+    report: Callable[[str, int, int], None],
+) -> tuple[Row, ...]:
+    landmarks = part_directory(recipe.model, LANDMARKS)
+    with FaceDetector(landmarks / "face_landmarker.task") as detector:
+        failed = store.extract(
+            rows,
+            folder,
+            model,
+            processor,
+            detector,
+            corpus.variants,
+            lambda done, total: report(store.folder.name, done, total),
+        )
+    for row_id, reason in failed.items():
+        say(f"left out {row_id}: {reason}")
+    return tuple(row for row in rows if row.id not in failed)
+
+
+def fit_norms(model: OmniEmotionForConditionalGeneration, entries: Sequence[Entry]) -> None:
+    """Take the standardisation figures of the projectors' inputs from training features."""
+    rng = Random(0)
+    train = [entry for entry in entries if entry.row.split == "train"]
+    clips = [clip for entry in train for clip in entry.variants]
+    rng.shuffle(clips)
+    faces = [c.faces[c.face_mask].flatten(0, 1) for c in clips if c.faces is not None]
+    _fit(model.model.face_projector.norm, faces)
+    voices = [clip for clip in clips if clip.audio is not None]
+    audio = model.model.audio_projector
+    if audio.summary is not None and voices:
+        _fit(audio.norm, [c.audio[0, 2:] for c in voices])  # type: ignore[index]
+        _fit(audio.mean_norm, [c.audio[0, :1] for c in voices])  # type: ignore[index]
+        _fit(audio.deviation_norm, [c.audio[0, 1:2] for c in voices])  # type: ignore[index]
+        _fit(audio.signal_norm, [c.audio_signals[:1] for c in voices])  # type: ignore[index]
+
+
+def _fit(norm: torch.nn.Module, samples: Sequence[Tensor]) -> None:
+    if isinstance(norm, FeatureNorm) and samples:
+        norm.fit(torch.cat([sample.float() for sample in samples])[:NORM_SAMPLES])
+
+
+def face_scale(model: OmniEmotionForConditionalGeneration) -> FaceScale | None:
+    """What dropout on measured face features needs to know; None for a tower of pixels alone."""
+    norm, config = model.model.face_projector.norm, model.config.face_config
+    if not isinstance(norm, FeatureNorm) or not hasattr(config, "group_slices"):
+        return None
+    groups = config.group_slices
+    shift, scale = norm.shift.cpu().clone(), norm.scale.cpu().clone()
+    return FaceScale(shift, scale, groups["scores"], groups["log_scores"])
+
+
+def drawer(
+    builder: ExampleBuilder, entries: Sequence[Entry], seed: int
+) -> Callable[[int, int], Example]:
+    """`draw(step, index)` over the training entries, by their weights."""
+    train = [entry for entry in entries if entry.row.split == "train"]
+    weights = [entry.weight for entry in train]
+
+    def draw(step: int, index: int) -> Example:
+        rng = Random(f"{seed}/{step}/{index}")
+        entry = rng.choices(train, weights)[0]
+        return builder.build(entry.row, rng.choice(entry.variants), rng, training=True)
+
+    return draw
+
+
+def validation_examples(
+    builder: ExampleBuilder, entries: Sequence[Entry], count: int
+) -> list[Example]:
+    """A fixed sample of the validation rows, with dropout of whole streams as in training.
+
+    Raises:
+        ConfigError: no corpus has a validation row.
+    """
+    held = [entry for entry in entries if entry.row.split == "validation"]
+    if not held:
+        raise ConfigError("no corpus gives any validation row")
+    rng = Random(0)
+    chosen = rng.choices(held, [entry.weight for entry in held], k=count)
+    return [builder.build(entry.row, entry.variants[0], rng, training=True) for entry in chosen]
+
+
+def run_stage(
+    recipe: Recipe,
+    say: Say = print,
+    report: Callable[[Progress], None] = lambda progress: None,
+    extracting: Callable[[str, int, int], None] = lambda name, done, total: None,
+    parts: dict[str, Path] | None = None,
+) -> Path:
+    """Train one stage; returns the folder of its best trained parts.
+
+    An interrupted run continues where it was. `parts` takes the place of the preset's part folders.
+
+    Raises:
+        ConfigError: the recipe does not fit the corpora or the model.
+    """
+    parts = parts or {name: part_directory(recipe.model, name) for name in SMALL_PARTS}
+    model, processor = assemble_small(parts, fusion=recipe.fusion, seed=recipe.seed)
+    lora = None
+    if recipe.lora is not None:
+        settings = recipe.lora
+        lora = LoraSettings(settings.r, settings.alpha, settings.dropout, settings.targets)
+    entries = load_entries(recipe, model, processor, say, extracting)
+    if recipe.start is None:
+        fit_norms(model, entries)
+    else:
+        load_trained_parts(model, Path(recipe.start))
+    freeze_all_but(model, recipe.trains, lora)
+    builder = ExampleBuilder(
+        processor, recipe.tasks, recipe.dropout, face_scale(model), recipe.streams
+    )
+    entries = [entry for entry in entries if builder.usable(entry.row, entry.variants[0])]
+    output = Path(recipe.output)
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "recipe.json").write_text(json.dumps(recipe.model_dump(), indent=2) + "\n")
+    result = output / RESULT
+    trained_for = {"fusion": model.config.fusion, "stage": recipe.stage, "seed": recipe.seed}
+    model.to(recipe.device)
+    trainer = Trainer(
+        model,
+        drawer(builder, entries, recipe.seed),
+        validation_examples(builder, entries, recipe.schedule.validation_examples),
+        recipe.schedule,
+        output,
+        processor.tokenizer.pad_token_id,
+        recipe.seed,
+        lambda: save_trained_parts(model, lora, result, trained_for, torch.float32),
+    )
+    if trainer.resume():
+        say(f"continuing {output} at step {trainer.step}")
+    trainer.run(report)
+    draw_curve(trainer.history, output / "loss.png", recipe.stage)
+    return result
+
+
+def draw_curve(history: Sequence[dict], path: Path, title: str) -> None:
+    """Draw training and validation loss over steps, if matplotlib is installed."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([row["step"] for row in history], [row["loss"] for row in history], lw=0.7)
+    held = [row for row in history if "validation" in row]
+    axes.plot([row["step"] for row in held], [row["validation"] for row in held], marker="o")
+    axes.set(xlabel="step", ylabel="loss", title=title)
+    axes.legend(["training", "validation"])
+    figure.savefig(path, dpi=120)

@@ -1,0 +1,192 @@
+"""The training loop on a tiny model: what trains, exact resumption, the loss of the answer alone."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from openaffect.errors import OpenAffectError, WeightsError
+from openaffect.models.lora import LoraSettings
+from openaffect.models.omni_emotion.tiny import tiny_model, tiny_processor
+from openaffect.models.trained_parts import (
+    freeze_all_but,
+    load_trained_parts,
+    part_of,
+    save_trained_parts,
+)
+from openaffect.training.batches import IGNORED, Example, collate
+from openaffect.training.checkpoint import complete_checkpoints
+from openaffect.training.recipe import Schedule
+from openaffect.training.trainer import Trainer, answer_loss, rate
+
+LORA = LoraSettings(r=2, lora_alpha=4, lora_dropout=0.1, target_modules=("q_proj", "v_proj"))
+PROJECTORS = ("vision_projector", "audio_projector", "face_projector")
+CHANGES = {"audio_crop": True, "audio_layers": [1, 2], "audio_summary": True}
+
+
+def schedule(**changes) -> Schedule:
+    settings = {
+        "steps": 6,
+        "batch_size": 3,
+        "learning_rate": 1e-2,
+        "validate_every": 3,
+        "checkpoint_every": 2,
+        "validation_examples": 2,
+    }
+    return Schedule(**(settings | changes))
+
+
+class Draw:
+    """Examples with every medium, the same for the same step and index."""
+
+    def __init__(self, model, processor) -> None:
+        self.config, self.processor = model.config, processor
+
+    def __call__(self, step: int, index: int) -> Example:
+        generator = torch.Generator().manual_seed(1000 * step + index)
+        frames, mel = 2, 60
+        mask = torch.tensor([[True, index % 2 == 0]])
+        text = self.processor.expand(
+            "<video><audio>label?",
+            self.processor.video_length(frames, [int(mask.sum())]),
+            self.processor.audio_length([mel]),
+        )
+        rows = self.processor.audio_length([mel]) + 1
+        ids = self.processor.tokenizer(text)["input_ids"]
+        answer = self.processor.tokenizer("abcd"[index % 4] * 2 + "<|im_end|>")["input_ids"]
+        return Example(
+            ids,
+            answer,
+            torch.randn(frames, 9, 24, generator=generator),
+            torch.randn(1, frames, 4, 8, generator=generator),
+            mask,
+            torch.randn(1, rows, 2, 16, generator=generator),
+            torch.tensor([mel]),
+            None,
+        )
+
+
+def trainer(folder: Path, trains=(*PROJECTORS, "language_model"), lora=LORA, **changes) -> Trainer:
+    model = tiny_model(**CHANGES)
+    processor = tiny_processor(model.config)
+    torch.manual_seed(3)
+    freeze_all_but(model, trains, lora)
+    draw = Draw(model, processor)
+    validation = [draw(99, index) for index in range(2)]
+    return Trainer(model, draw, validation, schedule(**changes), folder, 0, 7, lambda: None)
+
+
+def test_training_lowers_the_loss(tmp_path):
+    history = trainer(tmp_path, lora=None, steps=40).run()
+    assert history[-1]["loss"] < 0.7 * history[0]["loss"]
+    assert [json.loads(line) for line in (tmp_path / "history.jsonl").open()] == history
+
+
+def test_resumed_equals_uninterrupted(tmp_path):
+    whole = trainer(tmp_path / "whole")
+    expected = whole.run()
+    broken = trainer(tmp_path / "broken")
+    steps = 0
+
+    def interrupt(progress):
+        nonlocal steps
+        steps += 1
+        if steps == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        broken.run(interrupt)
+    again = trainer(tmp_path / "broken")
+    assert again.resume() and again.step == 4
+    assert again.run() == expected
+    for name, tensor in whole.model.named_parameters():
+        assert torch.equal(tensor, dict(again.model.named_parameters())[name]), name
+
+
+def test_a_half_written_checkpoint_is_passed_over(tmp_path):
+    trainer(tmp_path).run()
+    newest = complete_checkpoints(tmp_path)[-1]
+    half = tmp_path / "checkpoint-99"
+    shutil.copytree(newest, half)
+    (half / "state.json").unlink()
+    again = trainer(tmp_path)
+    assert again.resume() and again.step == 6
+
+
+def test_a_checkpoint_of_other_parts_is_refused(tmp_path):
+    trainer(tmp_path).run()
+    with pytest.raises(OpenAffectError, match="other trained parts"):
+        trainer(tmp_path, trains=("face_projector",)).resume()
+
+
+@pytest.mark.parametrize("part", PROJECTORS)
+def test_a_stage_changes_its_part_and_nothing_else(part, tmp_path):
+    stage = trainer(tmp_path, trains=(part,), steps=1)
+    before = {name: tensor.clone() for name, tensor in stage.model.state_dict().items()}
+    stage.run()
+    for name, tensor in stage.model.state_dict().items():
+        if part_of(name) != part:
+            assert torch.equal(tensor, before[name]), name
+    assert any(not torch.equal(t, before[n]) for n, t in stage.model.state_dict().items())
+
+
+def test_frozen_parts_get_no_gradients(tmp_path):
+    stage = trainer(tmp_path, trains=("audio_projector",))
+    batch = collate([stage.draw(0, 0)], 0)
+    answer_loss(stage.model, batch)[0].sum().backward()
+    graded = {name for name, tensor in stage.model.named_parameters() if tensor.grad is not None}
+    assert graded and {part_of(name) for name in graded} == {"audio_projector"}
+
+
+def test_micro_batches_sum_to_the_batch(tmp_path):
+    losses = []
+    for micro in (None, 1):
+        stage = trainer(tmp_path / str(micro), trains=PROJECTORS, steps=2, micro_batch=micro)
+        losses.append([row["loss"] for row in stage.run()])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_answer_loss_is_cross_entropy_over_the_answer(tmp_path):
+    stage = trainer(tmp_path)
+    stage.model.eval()
+    batch = collate([stage.draw(0, 0), stage.draw(0, 1)], 0)
+    losses, _ = answer_loss(stage.model, batch)
+    for index in range(2):
+        single = {name: tensor[index : index + 1] for name, tensor in batch.items()}
+        assert (single["labels"] != IGNORED).sum() == len(stage.draw(0, index).answer_ids)
+        expected = stage.model(**single).loss
+        torch.testing.assert_close(losses[index], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_saved_parts_load_into_a_fresh_model(tmp_path):
+    stage = trainer(tmp_path / "run", steps=2)
+    stage.run()
+    save_trained_parts(stage.model, LORA, tmp_path / "parts", {"fusion": "x"}, torch.float32)
+    fresh = tiny_model(**CHANGES)
+    load_trained_parts(fresh, tmp_path / "parts")
+    batch = collate([stage.draw(0, 0)], 0)
+    stage.model.eval()
+    fresh.eval()
+    torch.testing.assert_close(fresh(**batch).logits, stage.model(**batch).logits)
+
+
+def test_parts_of_another_shape_are_refused(tmp_path):
+    stage = trainer(tmp_path / "run", steps=1)
+    save_trained_parts(stage.model, LORA, tmp_path / "parts", {})
+    with pytest.raises(WeightsError, match="do not fit"):
+        load_trained_parts(tiny_model(audio_crop=True), tmp_path / "parts")
+
+
+def test_a_part_that_is_not_there_cannot_train():
+    with pytest.raises(WeightsError, match="no part fusion"):
+        freeze_all_but(tiny_model(**CHANGES), ("fusion",), None)
+
+
+def test_the_rate_warms_up_and_decays():
+    plan = schedule(steps=100, warmup=0.1)
+    rates = [rate(step, plan) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1) and max(rates) == pytest.approx(1.0, abs=0.02)
+    assert rates[9] == 1.0 and rates[-1] < 0.01
+    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
