@@ -292,10 +292,12 @@ def test_refuses_files_that_are_no_such_checkpoints(parts, tmp_path) -> None:
         build_with(parts, tmp_path, face=tmp_path / "code.pt")
     with pytest.raises(WeightsError, match="no such file"):
         build_with(parts, tmp_path, face=tmp_path / "nowhere.pt")
+    with pytest.raises(WeightsError, match="holds no tokenizer"):
+        build_with(parts, tmp_path, llava=tmp_path / "nowhere")
     with pytest.raises(WeightsError, match="model_type is 'llava'"):
         build_with(parts, tmp_path, whisper=parts / "lmms-lab")
     with pytest.raises(WeightsError, match="no LLaVA-OneVision"):
-        build_with(parts, tmp_path, llava=parts / "whisper")
+        build_with(parts, tmp_path, llava=another_model(tmp_path / "another"))
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "file").touch()
     with pytest.raises(UsageError, match="exists already"):
@@ -303,6 +305,13 @@ def test_refuses_files_that_are_no_such_checkpoints(parts, tmp_path) -> None:
     with pytest.raises(WeightsError, match="int8"):
         build(parts, tmp_path / "out", dtype="int8")
     assert not (tmp_path / "out").exists()
+
+
+def another_model(folder: Path) -> Path:
+    """A folder with a tokenizer and the configuration of no LLaVA."""
+    published.byte_tokenizer().save_pretrained(folder)
+    published.WHISPER.save_pretrained(folder)
+    return folder
 
 
 def build_with(parts: Path, folder: Path, **places: Path) -> None:

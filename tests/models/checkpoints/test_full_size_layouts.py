@@ -4,13 +4,19 @@ Nothing here reads the package's tables: names, shapes and counts are spelled ou
 descriptions of Qwen2-7B, SigLIP-so400m-patch14-384, Whisper-large-v3 and FaceXFormer.
 """
 
+import json
 import math
+import shutil
+import time
 from pathlib import Path
 
 import pytest
 import torch
+from memory import anonymous_memory
+from published_checkpoints import position_index
+from transformers import WhisperConfig
 
-from openaffect.models.checkpoints.build import value_checks
+from openaffect.models.checkpoints.build import build_omni_emotion, value_checks
 from openaffect.models.checkpoints.layouts import (
     FACEXFORMER_LAYOUTS,
     LLAVA_LAYOUTS,
@@ -21,9 +27,20 @@ from openaffect.models.checkpoints.published_configs import read_llava
 from openaffect.models.checkpoints.report import KeyReport, match_keys
 from openaffect.models.checkpoints.sources import TensorSource
 from openaffect.models.omni_emotion import OmniEmotionForConditionalGeneration
-from openaffect.models.omni_emotion.full_size import omni_emotion_7b_config
+from openaffect.models.omni_emotion.full_size import WHISPER_LARGE_V3, omni_emotion_7b_config
+from openaffect.models.omni_emotion.tiny import byte_tokenizer
 
 Table = dict[str, tuple[int, ...]]
+LLAVA_CONFIG = """{"architectures": ["LlavaQwenForCausalLM"], "model_type": "llava",
+    "hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28,
+    "num_attention_heads": 28, "num_key_value_heads": 4, "vocab_size": 152064,
+    "max_position_embeddings": 32768, "rope_theta": 1000000.0, "rms_norm_eps": 1e-06,
+    "bos_token_id": 151643, "eos_token_id": 151645, "tie_word_embeddings": false,
+    "mm_projector_type": "mlp2x_gelu", "mm_spatial_pool_mode": "bilinear",
+    "mm_vision_select_layer": -2, "mm_vision_select_feature": "patch",
+    "mm_vision_tower": "google/siglip-so400m-patch14-384"}"""
+FREE_BYTES = 22 * 10**9  # the built model, and FaceXFormer's file
+PEAK_BYTES = 2 * 10**9  # memory that the build may use beyond what it started with
 
 
 def with_bias(name: str, outputs: int, *inputs: int) -> Table:
@@ -320,16 +337,59 @@ def test_a_cross_attention_model_only_adds_new_parts(ours) -> None:
 
 def test_the_full_size_configuration_is_the_published_one(tmp_path, config) -> None:
     """config.json of lmms-lab/llava-onevision-qwen2-7b-ov, as far as it concerns shapes."""
-    (tmp_path / "config.json").write_text(
-        """{"architectures": ["LlavaQwenForCausalLM"], "model_type": "llava",
-        "hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28,
-        "num_attention_heads": 28, "num_key_value_heads": 4, "vocab_size": 152064,
-        "max_position_embeddings": 32768, "rope_theta": 1000000.0, "rms_norm_eps": 1e-06,
-        "bos_token_id": 151643, "eos_token_id": 151645, "tie_word_embeddings": false,
-        "mm_projector_type": "mlp2x_gelu", "mm_spatial_pool_mode": "bilinear",
-        "mm_vision_select_layer": -2, "mm_vision_select_feature": "patch",
-        "mm_vision_tower": "google/siglip-so400m-patch14-384"}"""
-    )
+    (tmp_path / "config.json").write_text(LLAVA_CONFIG)
     text, vision = read_llava(tmp_path)
     assert text.to_dict() == config.text_config.to_dict()
     assert vision.to_dict() == config.vision_config.to_dict()
+
+
+def write_sparse(path: Path, table: Table) -> None:
+    """A safetensors file of zeros in bfloat16 that takes no room on the disk."""
+    header: dict = {}
+    end = 0
+    for name, shape in table.items():
+        begin, end = end, end + 2 * math.prod(shape)
+        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(8 + len(text) + end)
+
+
+@pytest.mark.slow
+def test_builds_at_full_size_in_little_memory(tmp_path, capsys) -> None:
+    """19 GB of published tensors into 17.6 GB of ours; prints the seconds and the peak memory."""
+    if shutil.disk_usage(tmp_path).free < FREE_BYTES:
+        pytest.skip(f"needs {FREE_BYTES / 1e9:.0f} GB of free disk")
+    for folder in ("llava", "whisper"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "llava" / "config.json").write_text(LLAVA_CONFIG)
+    byte_tokenizer().save_pretrained(tmp_path / "llava")
+    write_sparse(tmp_path / "llava" / "model.safetensors", llava("lmms-lab"))
+    WhisperConfig(**WHISPER_LARGE_V3).save_pretrained(tmp_path / "whisper")
+    whisper = under("model.encoder.", whisper_large_v3_encoder())
+    whisper |= under("model.decoder.", whisper_large_v3_decoder())
+    write_sparse(tmp_path / "whisper" / "model.safetensors", whisper)
+    face = {name: torch.zeros(shape) for name, shape in (swin_b() | face_fusion()).items()}
+    face |= {name: position_index(7) for name in face if name.endswith("position_index")}
+    torch.save({"state_dict_backbone": face}, tmp_path / "model.pt")
+    del face
+    before, peak, start = anonymous_memory(), 0, time.perf_counter()
+
+    def watch(written: int, total: int) -> None:
+        nonlocal peak
+        peak = max(peak, anonymous_memory() - before)
+
+    out = tmp_path / "out"
+    report = build_omni_emotion(
+        tmp_path / "llava", tmp_path / "whisper", tmp_path / "model.pt", out, progress=watch
+    )
+    seconds = time.perf_counter() - start
+    index = json.loads((out / "model.safetensors.index.json").read_text())
+    shutil.rmtree(out)
+    with capsys.disabled():
+        print(f"\nbuilt in {seconds:.0f} s, {peak / 1e6:.0f} MB of memory\n{report.summary()}")
+    assert index["metadata"]["total_size"] == 2 * 8_786_026_712
+    assert len(set(index["weight_map"].values())) == 5
+    assert peak < PEAK_BYTES

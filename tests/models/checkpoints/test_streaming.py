@@ -1,15 +1,14 @@
 """The build's memory, and the files that it streams."""
 
 import json
-import re
 from dataclasses import replace
-from pathlib import Path
 
 import published_checkpoints as published
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from memory import STATUS, anonymous_memory
 from safetensors.torch import load_file, save_file
 
 from openaffect.errors import WeightsError
@@ -19,14 +18,6 @@ from openaffect.models.checkpoints.sources import open_folder
 from openaffect.models.checkpoints.writer import PlannedTensor, write_sharded
 
 MEGABYTE = 10**6
-STATUS = Path("/proc/self/status")
-
-
-def anonymous_memory() -> int:
-    """Bytes of this process that are backed by no file."""
-    found = re.search(r"RssAnon:\s+(\d+) kB", STATUS.read_text())
-    assert found is not None
-    return int(found[1]) * 1024
 
 
 @pytest.mark.skipif(not STATUS.exists(), reason="memory is read from /proc, which is not here")

@@ -48,6 +48,7 @@ from openaffect.models.omni_emotion.processing import AUDIO_TOKEN, VIDEO_TOKEN
 FACEXFORMER_ENTRY = "state_dict_backbone"  # holds the whole FaceXFormer, in spite of its name
 BESIDE_MODEL = "an entry of the training run beside the model"
 REPORT_FILE = "key_report.json"
+TOKENIZER_FILES = ("tokenizer.json", "vocab.json")  # either will do
 IMAGE_TOKEN = "<image>"  # LLaVA's; taken first so that ours have the ids of its published files
 
 
@@ -187,6 +188,10 @@ def read_tokenizer(llava: Path) -> Any:
     Raises:
         WeightsError: the folder holds no tokenizer.
     """
+    if not any((llava / name).is_file() for name in TOKENIZER_FILES):
+        raise WeightsError(
+            f"{llava}: holds no tokenizer; looked for {' and '.join(TOKENIZER_FILES)} of LLaVA's"
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(llava, local_files_only=True)
     except (OSError, ValueError) as error:
