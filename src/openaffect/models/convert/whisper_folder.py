@@ -19,7 +19,7 @@ HEAD_SIZE = 64  # of every published Whisper
 def whisper_config(
     *, d_model: int, encoder_layers: int, decoder_layers: int, n_mels: int, vocab_size: int
 ) -> dict[str, Any]:
-    """`WhisperConfig` of a multilingual Whisper of the given size, as a JSON-ready dict."""
+    """`WhisperConfig` of a multilingual Whisper of the given size, without its token ids."""
     return {
         "architectures": ["WhisperForConditionalGeneration"],
         "model_type": "whisper",
@@ -37,10 +37,6 @@ def whisper_config(
         "max_target_positions": MAX_TOKENS,
         "activation_function": "gelu",
         "is_encoder_decoder": True,
-        "bos_token_id": 50257,
-        "eos_token_id": 50257,
-        "pad_token_id": 50257,
-        "decoder_start_token_id": 50258,
         "tie_word_embeddings": True,
     }
 
@@ -108,16 +104,19 @@ def write_whisper_folder(
             "return_attention_mask": False,
         },
     )
-    _write_json(out / "config.json", config)
     ids = tokenizer.get_vocab(with_added_tokens=True)
-    start = ids[START]
+    end, start = ids[END_OF_TEXT], ids[START]
+    roles = {
+        "bos_token_id": end,
+        "eos_token_id": end,
+        "pad_token_id": end,
+        "decoder_start_token_id": start,
+    }
+    _write_json(out / "config.json", {**config, **roles})
     _write_json(
         out / "generation_config.json",
         {
-            "bos_token_id": config["bos_token_id"],
-            "eos_token_id": config["eos_token_id"],
-            "pad_token_id": config["pad_token_id"],
-            "decoder_start_token_id": start,
+            **roles,
             "is_multilingual": True,
             # languages stand between the start token and the tasks
             "lang_to_id": {
