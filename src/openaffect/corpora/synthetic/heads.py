@@ -109,6 +109,7 @@ IRIS_COLOURS = np.array(
     [(62, 40, 24), (92, 60, 32), (120, 92, 52), (96, 112, 72), (96, 128, 152), (112, 124, 132)],
     np.float32,
 )
+LOOSE = 0.75  # share of sky that loose hair sees
 HAIR_STYLES = ("bald", "cropped", "short", "long")
 
 
@@ -217,10 +218,12 @@ def load_head_model(folder: Path) -> HeadModel:
     normals = np.empty_like(bust.rest)
     solid = bust.triangles[(bust.part != HAIR_CAP) & (bust.part != LASHES)]
     vertex_normals(bust.rest, solid, normals)
+    occlusion = sky_visibility(bust.rest, normals, solid)
+    occlusion[np.unique(bust.triangles[(bust.part == HAIR_CAP) | (bust.part == LASHES)])] = LOOSE
     return HeadModel(
         bust=bust,
         units=bust.face_units(),
-        occlusion=sky_visibility(bust.rest, normals, solid),
+        occlusion=occlusion,
         eyes=(bust.groups("helper-l-eye"), bust.groups("helper-r-eye")),
     )
 

@@ -29,7 +29,7 @@ CREASES = ("glabella", "forehead", "nasolabial", "crow", "nose", "chin", "undere
 
 # Rest height of the middle of an average brow: the vertices that browDown and browInnerUp move most
 # lie between 7.37 and 7.62, and landmark detectors expect the hair on them.
-BROW_HEIGHT = 7.455
+BROW_HEIGHT = 7.425
 NECKLINE = 5.72  # rest height of the collar at the front
 
 _TEXTURES = "mpfb2/textures"
@@ -103,7 +103,8 @@ def _lip_atlas(model: HeadModel) -> NDArray[np.float32]:
     owner = np.full((ATLAS_HEIGHT, ATLAS_WIDTH), -1, np.int32)
     weights = np.zeros((ATLAS_HEIGHT, ATLAS_WIDTH, 3), np.float32)
     depth = np.full((ATLAS_HEIGHT, ATLAS_WIDTH), np.inf, np.float32)
-    rasterise(view, triangles, ATLAS_HEIGHT, ATLAS_WIDTH, owner, weights, depth, True)
+    front = np.ones(len(triangles), bool)
+    rasterise(view, triangles, front, ATLAS_HEIGHT, ATLAS_WIDTH, owner, weights, depth)
     uv = (bust.uv[solid][owner] * weights[..., None]).sum(axis=2)
     lips = sample_uv(texture_mask(bust, "lips"), uv) * (owner >= 0)
     image = Image.fromarray((lips * 255).astype(np.uint8))

@@ -11,21 +11,22 @@ from numpy.typing import NDArray
 def rasterise(
     points: NDArray[np.float32],
     triangles: NDArray[np.int32],
+    one_sided: NDArray[np.bool_],
     height: int,
     width: int,
     owner: NDArray[np.int32],
     weights: NDArray[np.float32],
     depth: NDArray[np.float32],
-    cull_back: bool,
 ) -> None:
     """Draw triangles into the buffers, keeping the nearest at every pixel centre.
 
     points: (V, 3) pixel x, pixel y (down), and depth > 0 (larger is farther).
+    one_sided: (T,) triangles that are left out when seen from behind.
     owner: (H, W) receives the number of the nearest triangle, -1 must stand for none beforehand.
     weights: (H, W, 3) receives its barycentric weights (perspective-correct).
     depth: (H, W) receives the depth; must hold infinity beforehand.
-    cull_back: skip triangles whose corners run clockwise as seen on the screen (y down).
     """
+    half, one, zero = np.float32(0.5), np.float32(1.0), np.float32(0.0)
     for t in range(triangles.shape[0]):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         ax, ay, az = points[a, 0], points[a, 1], points[a, 2]
@@ -35,32 +36,38 @@ def rasterise(
             continue
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
         # y points down, so a triangle that is counter-clockwise from outside has a negative area.
-        if area == 0.0 or (cull_back and area > 0.0):
+        if area == zero or (one_sided[t] and area > zero):
             continue
-        left = max(0, int(np.ceil(min(ax, bx, cx) - 0.5)))
-        right = min(width - 1, int(np.floor(max(ax, bx, cx) - 0.5)))
-        top = max(0, int(np.ceil(min(ay, by, cy) - 0.5)))
-        bottom = min(height - 1, int(np.floor(max(ay, by, cy) - 0.5)))
+        left = max(0, int(np.ceil(min(ax, bx, cx) - half)))
+        right = min(width - 1, int(np.floor(max(ax, bx, cx) - half)))
+        top = max(0, int(np.ceil(min(ay, by, cy) - half)))
+        bottom = min(height - 1, int(np.floor(max(ay, by, cy) - half)))
         if left > right or top > bottom:
             continue
-        inverse = 1.0 / area
-        ia, ib, ic = 1.0 / az, 1.0 / bz, 1.0 / cz
+        inverse = one / area
+        ia, ib, ic = one / az, one / bz, one / cz
+        # Both weights are linear on the screen: value at the first pixel and steps.
+        step_ax, step_ay = (by - cy) * inverse, (cx - bx) * inverse
+        step_bx, step_by = (cy - ay) * inverse, (ax - cx) * inverse
+        px, py = np.float32(left) + half, np.float32(top) + half
+        row_a = ((bx - px) * (cy - py) - (by - py) * (cx - px)) * inverse
+        row_b = ((cx - px) * (ay - py) - (cy - py) * (ax - px)) * inverse
         for y in range(top, bottom + 1):
-            py = y + 0.5
+            wa, wb = row_a, row_b
             for x in range(left, right + 1):
-                px = x + 0.5
-                wa = ((bx - px) * (cy - py) - (by - py) * (cx - px)) * inverse
-                wb = ((cx - px) * (ay - py) - (cy - py) * (ax - px)) * inverse
-                wc = 1.0 - wa - wb
-                if wa < 0.0 or wb < 0.0 or wc < 0.0:
-                    continue
-                z = 1.0 / (wa * ia + wb * ib + wc * ic)
-                if z < depth[y, x]:
-                    depth[y, x] = z
-                    owner[y, x] = t
-                    weights[y, x, 0] = wa * ia * z
-                    weights[y, x, 1] = wb * ib * z
-                    weights[y, x, 2] = wc * ic * z
+                wc = one - wa - wb
+                if wa >= zero and wb >= zero and wc >= zero:
+                    z = one / (wa * ia + wb * ib + wc * ic)
+                    if z < depth[y, x]:
+                        depth[y, x] = z
+                        owner[y, x] = t
+                        weights[y, x, 0] = wa * ia * z
+                        weights[y, x, 1] = wb * ib * z
+                        weights[y, x, 2] = wc * ic * z
+                wa += step_ax
+                wb += step_bx
+            row_a += step_ay
+            row_b += step_by
 
 
 @numba.njit(cache=True, fastmath=True)
@@ -111,7 +118,8 @@ def visible_from(
     slack: depth by which a point may lie behind the nearest surface and still be seen.
     """
     depth[:] = np.inf
-    rasterise(points, triangles, size, size, owner, weights, depth, False)
+    both = np.zeros(triangles.shape[0], np.bool_)
+    rasterise(points, triangles, both, size, size, owner, weights, depth)
     for v in range(points.shape[0]):
         total, count = 0.0, 0.0
         x0, y0 = int(points[v, 0]), int(points[v, 1])
@@ -147,8 +155,8 @@ def sky_visibility(
     points: NDArray[np.float32],
     normals: NDArray[np.float32],
     triangles: NDArray[np.int32],
-    directions: int = 48,
-    size: int = 256,
+    directions: int = 32,
+    size: int = 192,
 ) -> NDArray[np.float32]:
     """Ambient occlusion: the cosine-weighted share of sky that each point sees, (V,) 0..1.
 

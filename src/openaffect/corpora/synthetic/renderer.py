@@ -107,6 +107,7 @@ class HeadRenderer:
         drawn &= ~((part == LASHES) & lower_lash)
         self.triangles = np.ascontiguousarray(bust.triangles[drawn])
         self.part = np.ascontiguousarray(part[drawn])
+        self.one_sided = (self.part != HAIR_CAP) & (self.part != LASHES)
         self.cover = hair_cover(head.model, head.identity)
         self.resting_normals = np.empty_like(bust.rest)
         vertex_normals(head.neutral, self.triangles, self.resting_normals)
@@ -183,7 +184,7 @@ class HeadRenderer:
         owner = np.full((size, size), -1, np.int32)
         weights = np.empty((size, size, 3), np.float32)
         depth = np.full((size, size), np.inf, np.float32)
-        rasterise(screen, self.triangles, size, size, owner, weights, depth, False)
+        rasterise(screen, self.triangles, self.one_sided, size, size, owner, weights, depth)
         shadow = self._shadows(points, light)
         pivot = np.array([0.0, -1.0, -1.0], np.float32)
         centres = (head.eye_centres - pivot) @ rotation.T + pivot
@@ -205,7 +206,7 @@ class HeadRenderer:
             self.paint.albedo,
             self.paint.creases,
             self.paint.gloss,
-            crease_strengths(units),
+            crease_strengths(units) * (0.65 + 0.35 * np.float32(head.identity.old)),
             self.paint.hair,
             self.paint.clothes,
             self.paint.iris,
@@ -244,6 +245,20 @@ def _gaze(units: dict[str, float], side: str) -> NDArray[np.float32]:
     return np.array(
         [np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)], np.float32
     )
+
+
+@numba.njit(cache=True, fastmath=True)
+def paste(
+    scene: NDArray[np.float32], colour: NDArray[np.float32], cover: NDArray[np.float32]
+) -> None:
+    """Lay a drawing over a scene (H, W, 3), in place, where its cover (H, W) is above 0."""
+    for row in range(scene.shape[0]):
+        for column in range(scene.shape[1]):
+            share = cover[row, column]
+            if share > 0.0:
+                for k in range(3):
+                    behind = scene[row, column, k] * (1 - share)
+                    scene[row, column, k] = behind + colour[row, column, k] * share
 
 
 @numba.njit(cache=True, fastmath=True)
@@ -331,9 +346,11 @@ def _shade(
             red, green, blue = 0.5, 0.5, 0.5
             if kind == SKIN:
                 hairy = wa * cover[a] + wb * cover[b] + wc * cover[c]
-                edge = _hash_noise(rx * 45.0 + rz * 17.0, ry * 30.0)
-                strand = _hash_noise(rx * 60.0 + rz * 60.0, ry * 9.0)
-                blend = min(1.0, max(0.0, (hairy - 0.5 + (edge - 0.5) * 0.16) * 7.0))
+                strand, blend = 0.0, 0.0
+                if hairy > 0.4:
+                    edge = _hash_noise(rx * 45.0 + rz * 17.0, ry * 30.0)
+                    strand = _hash_noise(rx * 60.0 + rz * 60.0, ry * 9.0)
+                    blend = min(1.0, max(0.0, (hairy - 0.5 + (edge - 0.5) * 0.16) * 7.0))
                 if ry < NECKLINE - 0.25 * max(0.0, rz - 0.6) + 0.2 * abs(rx):
                     weave = 0.94 + 0.06 * _hash_noise(rx * 90.0, ry * 90.0)
                     red, green, blue = clothes[0] * weave, clothes[1] * weave, clothes[2] * weave
@@ -403,9 +420,9 @@ def _shade(
                 shine = 0.15
                 wrap = 0.3
             elif kind == TEETH:
-                red, green, blue = 0.62, 0.58, 0.50
-                sky = 0.2 + 0.5 * min(1.0, max(0.0, (rz - 1.15) / 0.3))
-                lit = 0.6
+                red, green, blue = 0.74, 0.69, 0.60
+                sky = 0.25 + 0.6 * min(1.0, max(0.0, (rz - 1.15) / 0.3))
+                lit = 0.75
                 shine = 0.08
             elif kind == TONGUE:
                 red, green, blue = 0.40, 0.13, 0.12
@@ -433,8 +450,12 @@ def _shade(
             border = 0.0
             if kind == SKIN:
                 border = 0.10 * max(0.0, 1.0 - abs(facing) * 3.0) * lit
-            highlight = shine * (half**18) * 1.6 * lit
-            rim = 0.06 * (1.0 - max(0.0, nx * vx + ny * vy + nz * vz)) ** 3 * sky
+            sharp = half * half
+            sharp = sharp * sharp * sharp
+            sharp = sharp * sharp * sharp  # the 18th power
+            highlight = shine * sharp * 1.6 * lit
+            away = 1.0 - max(0.0, nx * vx + ny * vy + nz * vz)
+            rim = 0.06 * away * away * away * sky
             colour[row, column, 0] = (
                 red * (ambient[0] * dome + key[0] * (diffuse + border)) + (highlight + rim) * key[0]
             )

@@ -1,0 +1,48 @@
+"""`openaffect data`: make the synthetic corpus and the example clip."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the `data` commands to the application."""
+    data = typer.Typer(no_args_is_help=True, help="Make corpora to train and test on.")
+    data.command("synth")(synth)
+    data.command("example")(example)
+    app.add_typer(data, name="data")
+
+
+OUT_HELP = "Folder of the corpus; one that was begun there is gone on with."
+EXAMPLE_HELP = "Folder for the clip and its CC0 statement."
+
+
+def synth(
+    out: Annotated[Path, typer.Option(help=OUT_HELP)],
+    clips: Annotated[int, typer.Option(help="Clips of the whole corpus.")] = 3000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same clips.")] = 1,
+    workers: Annotated[int, typer.Option(help="Processes that work at the same time.")] = 2,
+    limit: Annotated[int | None, typer.Option(help="Make at most so many clips now.")] = None,
+) -> None:
+    """Make clips of rendered heads and synthesised speech whose ground truth is known."""
+    from openaffect.corpora.synthetic.corpus import make_corpus
+
+    shown = sys.stderr.isatty()
+
+    def progress(done: int, wanted: int) -> None:
+        if shown:
+            typer.echo(f"\r{done} of {wanted} clips", nl=done == wanted, err=True)
+
+    made = make_corpus(out, clips=clips, seed=seed, workers=workers, limit=limit, progress=progress)
+    typer.echo(f"{made.done} of {made.wanted} clips, {made.made} of them new: {made.manifest}")
+
+
+def example(out: Annotated[Path, typer.Option(help=EXAMPLE_HELP)]) -> None:
+    """Make the example clip: one rendered person whose expression changes as they speak."""
+    from openaffect.corpora.synthetic.example import make_example
+
+    typer.echo(str(make_example(out)))
