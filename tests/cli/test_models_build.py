@@ -60,4 +60,11 @@ def test_wrong_names_are_usage_errors(parts, tmp_path) -> None:
     assert isinstance(run("omni-emotion-9b", *parts, out).exception, UsageError)
     wrong = run("omni-emotion-7b", *parts, out, "--fusion=sum").exception
     assert isinstance(wrong, UsageError) and "cross_attention" in str(wrong)
-    assert run("omni-emotion-7b", out).exit_code == 2
+    assert run("omni-emotion-7b", *parts).exit_code == 2
+
+
+def test_parts_that_were_not_pulled_are_named(parts, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("OPENAFFECT_HOME", str(tmp_path / "home"))
+    wrong = run("omni-emotion-7b", *parts[1:], f"--out={tmp_path / 'out'}").exception
+    assert isinstance(wrong, WeightsError)
+    assert "llava" in str(wrong) and "pull" in str(wrong)

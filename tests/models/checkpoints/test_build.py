@@ -1,6 +1,7 @@
 """Tiny random checkpoints in every published layout, built and compared with their own models."""
 
 import json
+import shutil
 from pathlib import Path
 
 import published_checkpoints as published
@@ -12,6 +13,7 @@ from transformers import AutoModelForMultimodalLM, AutoProcessor
 
 from openaffect.errors import UsageError, WeightsError
 from openaffect.models.checkpoints.build import REPORT_FILE, build_omni_emotion
+from openaffect.models.checkpoints.published_configs import read_llava
 from openaffect.models.checkpoints.report import KeyReport
 from openaffect.models.omni_emotion import OmniEmotionForConditionalGeneration
 
@@ -296,8 +298,12 @@ def test_refuses_files_that_are_no_such_checkpoints(parts, tmp_path) -> None:
         build_with(parts, tmp_path, llava=tmp_path / "nowhere")
     with pytest.raises(WeightsError, match="model_type is 'llava'"):
         build_with(parts, tmp_path, whisper=parts / "lmms-lab")
+    with pytest.raises(WeightsError, match="none of the known layouts"):
+        published.byte_tokenizer().save_pretrained(tmp_path / "another")
+        shutil.copytree(parts / "whisper", tmp_path / "another", dirs_exist_ok=True)
+        build_with(parts, tmp_path, llava=tmp_path / "another")
     with pytest.raises(WeightsError, match="no LLaVA-OneVision"):
-        build_with(parts, tmp_path, llava=another_model(tmp_path / "another"))
+        read_llava(parts / "whisper")
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "file").touch()
     with pytest.raises(UsageError, match="exists already"):
@@ -305,13 +311,6 @@ def test_refuses_files_that_are_no_such_checkpoints(parts, tmp_path) -> None:
     with pytest.raises(WeightsError, match="int8"):
         build(parts, tmp_path / "out", dtype="int8")
     assert not (tmp_path / "out").exists()
-
-
-def another_model(folder: Path) -> Path:
-    """A folder with a tokenizer and the configuration of no LLaVA."""
-    published.byte_tokenizer().save_pretrained(folder)
-    published.WHISPER.save_pretrained(folder)
-    return folder
 
 
 def build_with(parts: Path, folder: Path, **places: Path) -> None:
@@ -341,3 +340,24 @@ def test_a_killed_runs_remains_do_not_matter(parts, tmp_path) -> None:
     build(parts, tmp_path / "out")
     load(tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_padded_embeddings_win_over_the_configuration(parts, llava, tmp_path) -> None:
+    """Published files may hold more rows than config.json's vocabulary."""
+    folder = published.write_llava(tmp_path / "llava", llava, "lmms-lab")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"vocab_size": 280}))
+    build_with(parts, tmp_path, llava=folder)
+    assert load(tmp_path / "out").config.text_config.vocab_size == 300
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("mm_projector_type", "linear"), ("mm_newline_position", "grid"), ("mm_vision_tower", "x")],
+)
+def test_another_visual_path_is_refused(key, value, llava, tmp_path) -> None:
+    folder = published.write_llava(tmp_path / "llava", llava, "lmms-lab")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {key: value}))
+    with pytest.raises(WeightsError, match=f"{value!r}"):
+        read_llava(folder)

@@ -24,7 +24,7 @@ from openaffect.models.checkpoints.layouts import (
     WHISPER_LAYOUTS,
 )
 from openaffect.models.checkpoints.published_configs import assembled_config
-from openaffect.models.checkpoints.report import KeyReport, LeftKey, match_keys
+from openaffect.models.checkpoints.report import KeyReport, LeftKey, find_layout, match_keys
 from openaffect.models.checkpoints.sources import TensorSource, open_folder, open_torch_entry
 from openaffect.models.checkpoints.writer import (
     DTYPE_NAMES,
@@ -46,6 +46,7 @@ from openaffect.models.omni_emotion import (
 from openaffect.models.omni_emotion.processing import AUDIO_TOKEN, VIDEO_TOKEN
 
 FACEXFORMER_ENTRY = "state_dict_backbone"  # holds the whole FaceXFormer, in spite of its name
+EMBEDDINGS = "model.language_model.embed_tokens.weight"
 BESIDE_MODEL = "an entry of the training run beside the model"
 REPORT_FILE = "key_report.json"
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json")  # either will do
@@ -89,11 +90,13 @@ def build_omni_emotion(
     if dtype not in (names := [str(kind).removeprefix("torch.") for kind in DTYPE_NAMES]):
         raise WeightsError(f"dtype {dtype!r} is not one of {', '.join(names)}")
     tokenizer = read_tokenizer(llava)
+    llava_source = open_folder(llava)
     config = assembled_config(
         llava,
         whisper,
         face_config,
         vision_config,
+        embedding_rows(llava_source),
         video_token_id=tokenizer.convert_tokens_to_ids(VIDEO_TOKEN),
         audio_token_id=tokenizer.convert_tokens_to_ids(AUDIO_TOKEN),
         **choices,
@@ -102,7 +105,7 @@ def build_omni_emotion(
     config.architectures = [OmniEmotionForConditionalGeneration.__name__]
     face_source, face_entries = open_torch_entry(facexformer, FACEXFORMER_ENTRY)
     parts = (
-        (open_folder(llava), LLAVA_LAYOUTS),
+        (llava_source, LLAVA_LAYOUTS),
         (open_folder(whisper), WHISPER_LAYOUTS),
         (face_source, FACEXFORMER_LAYOUTS),
     )
@@ -149,6 +152,17 @@ def build_omni_emotion(
             shutil.copyfile(llava / "generation_config.json", folder / "generation_config.json")
         report.write(folder / REPORT_FILE)
     return report
+
+
+def embedding_rows(llava: TensorSource) -> int | None:
+    """Rows of the language model's embeddings; None where they are missing."""
+    keys = llava.keys()
+    layout = find_layout(keys, LLAVA_LAYOUTS, llava.path)
+    for key in keys:
+        rule = layout.rule(key)
+        if rule is not None and rule.rename(key) == EMBEDDINGS:
+            return llava.shape(key)[0]
+    return None
 
 
 def _origins(report: KeyReport, parts: tuple) -> list[tuple[TensorSource, Any]]:

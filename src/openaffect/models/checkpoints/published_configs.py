@@ -16,12 +16,12 @@ from openaffect.models.omni_emotion.full_size import SIGLIP_SO400M
 NAMED_VISION_TOWERS = {"google/siglip-so400m-patch14-384": SIGLIP_SO400M}
 
 # What the original layout must say for our visual path to be the one it was trained with; a key
-# that is absent has LLaVA-NeXT's default, which is the same.
+# that is absent or null has LLaVA-NeXT's default, which is the same. `mm_spatial_pool_mode` is not
+# among them: LLaVA-OneVision's own evaluation sets it to bilinear while loading.
 ORIGINAL_VIDEO_PATH = {
     "mm_projector_type": "mlp2x_gelu",
     "mm_vision_select_layer": -2,
     "mm_vision_select_feature": "patch",
-    "mm_spatial_pool_mode": "bilinear",
     "mm_newline_position": "one_token",
 }
 BOOKKEEPING = {"architectures", "dtype", "transformers_version"}  # of the file, not of a model
@@ -60,32 +60,35 @@ def _known(config_class: type[PreTrainedConfig], content: dict[str, Any]) -> dic
 
 def _require(path: Path, content: dict[str, Any], expected: dict[str, Any]) -> None:
     for key, value in expected.items():
-        if content.get(key, value) != value:
+        if content.get(key) not in (None, value):
             raise WeightsError(
                 f"{path}: {key} is {content[key]!r}, and the visual path is that of {value!r}"
             )
 
 
 def read_llava(
-    folder: Path, vision_config: SiglipVisionConfig | None = None
+    folder: Path, vision_config: SiglipVisionConfig | None = None, vocabulary: int | None = None
 ) -> tuple[Qwen2Config, SiglipVisionConfig]:
     """Text and vision configuration of a LLaVA-OneVision folder, in either published layout.
 
-    `vision_config` stands in for the sizes of a vision tower that the original layout only names.
+    `vision_config` stands in for the sizes of a vision tower that the original layout only names;
+    `vocabulary` is the number of rows of the embeddings, which may be padded beyond what
+    config.json says.
 
     Raises:
         WeightsError: the folder is of another model, or describes another visual path.
     """
     path = folder / "config.json"
     content = read_json(path)
+    rows = {} if vocabulary is None else {"vocab_size": vocabulary}
     if "text_config" in content and "vision_config" in content:
         _require(path, content, HF_VIDEO_PATH)
         text, vision = content["text_config"], content["vision_config"]
         _require(path, text, {"model_type": "qwen2"})
         _require(path, vision, {"model_type": "siglip_vision_model"})
         tied = content.get("tie_word_embeddings", text.get("tie_word_embeddings", False))
-        text_config = Qwen2Config(**(_known(Qwen2Config, text) | {"tie_word_embeddings": tied}))
-        return text_config, SiglipVisionConfig(**_known(SiglipVisionConfig, vision))
+        sizes = _known(Qwen2Config, text) | {"tie_word_embeddings": tied} | rows
+        return Qwen2Config(**sizes), SiglipVisionConfig(**_known(SiglipVisionConfig, vision))
     if "mm_projector_type" not in content:
         raise WeightsError(
             f"{path}: describes no LLaVA-OneVision model (model_type "
@@ -98,7 +101,7 @@ def read_llava(
             known = ", ".join(NAMED_VISION_TOWERS)
             raise WeightsError(f"{path}: the vision tower {name!r} is not one of {known}")
         vision_config = SiglipVisionConfig(**NAMED_VISION_TOWERS[name])
-    return Qwen2Config(**_known(Qwen2Config, content)), vision_config
+    return Qwen2Config(**(_known(Qwen2Config, content) | rows)), vision_config
 
 
 def read_whisper(folder: Path) -> WhisperConfig:
@@ -118,13 +121,15 @@ def assembled_config(
     whisper: Path,
     face_config: FaceXFormerEncoderConfig | None = None,
     vision_config: SiglipVisionConfig | None = None,
+    vocabulary: int | None = None,
     **choices: Any,
 ) -> OmniEmotionConfig:
     """The configuration of the model that these parts make.
 
-    `choices` are fields of OmniEmotionConfig that the parts do not settle.
+    `choices` are fields of OmniEmotionConfig that the parts do not settle; the other arguments are
+    those of `read_llava`.
     """
-    text, vision = read_llava(llava, vision_config)
+    text, vision = read_llava(llava, vision_config, vocabulary)
     return OmniEmotionConfig(
         text_config=text,
         vision_config=vision,
