@@ -28,6 +28,9 @@ From = Annotated[
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 All = Annotated[bool, typer.Option("--all", help="Every model, and data fetched for training.")]
+Features = Annotated[
+    bool, typer.Option("--features", help="Only the cached face and voice features of training.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -118,13 +121,20 @@ def verify_model(model: Name = None, as_json: Json = False) -> None:
 
 
 @group.command("purge")
-def purge(model: Name = None, everything: All = False, yes: Yes = False) -> None:
-    """Delete a model's weights from this machine, or with --all everything that was fetched."""
+def purge(
+    model: Name = None, everything: All = False, features: Features = False, yes: Yes = False
+) -> None:
+    """Delete a model's weights from this machine, cached features, or with --all everything."""
     from openaffect.models.home import home
     from openaffect.models.store import purge as purge_parts
+    from openaffect.models.store import purge_features
 
-    if everything and model is not None:
-        raise UsageError(f"name a model ({model}) or give --all, not both")
+    if (model is not None) + everything + features > 1:
+        raise UsageError("give one of a model's name, --features and --all")
+    if features:
+        if yes or typer.confirm(f"Delete the cached face and voice features below {home()}?"):
+            typer.echo(f"{_size(purge_features())} deleted")
+        return
     name = None if everything else _preset(model).name
     what = "everything that was fetched" if name is None else f"the weights of {name}"
     if not yes and not typer.confirm(f"Delete {what} below {home()}?"):

@@ -42,6 +42,7 @@ SMALL_CHOICES: dict[str, Any] = {
     "normalise_features": True,
     "projector_dropout": 0.2,
 }
+FRAME_GRID = 1  # places a side that a frame is averaged to: one token a frame
 ENCODER_PREFIX = "model.encoder."
 
 
@@ -101,8 +102,10 @@ def assemble_small(
         )
     tokenizer = AutoTokenizer.from_pretrained(parts["text"], padding_side="left")
     tokenizer.add_special_tokens({"additional_special_tokens": [VIDEO_TOKEN, AUDIO_TOKEN]})
+    frame_tower = _load(parts["frame"])
+    frame_tower.config.output_grid = FRAME_GRID
     towers = {
-        "vision_tower": _load(parts["frame"]),
+        "vision_tower": frame_tower,
         "audio_tower": _speech_encoder(parts["speech"]),
         "face_tower": face_tower(parts["expression"]),
         "language_model": _load(parts["text"]),

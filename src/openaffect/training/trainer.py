@@ -161,6 +161,8 @@ class Trainer:
         size = self.schedule.batch_size
         examples = [self.draw(self.step, index) for index in range(size)]
         micro = self.schedule.micro_batch or size
+        # Alike lengths together: less padding to compute, the same gradient.
+        examples.sort(key=lambda example: len(example.prompt_ids) + len(example.answer_ids))
         total = 0.0
         for start in range(0, size, micro):
             part = examples[start : start + micro]

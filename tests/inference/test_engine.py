@@ -1,0 +1,86 @@
+"""The engine against transformers: greedy tokens, label likelihoods, forks."""
+
+import numpy as np
+import pytest
+import torch
+
+from openaffect.inference.answers import Conversation
+from openaffect.inference.engine import Stream
+from openaffect.models.omni_emotion.tiny import tiny_model, tiny_processor
+from openaffect.prompts.conversation import REASON_QUESTION, Given, label_question, render
+
+
+@pytest.fixture(scope="module")
+def setting():
+    model = tiny_model(audio_crop=True)
+    return model, tiny_processor(model.config)
+
+
+def media(seed: int = 0) -> dict:
+    rng = np.random.default_rng(seed)
+    return {
+        "videos": [rng.integers(0, 256, (2, 30, 30, 3), dtype=np.uint8)],
+        "audio": [rng.normal(0, 0.1, 16000).astype(np.float32)],
+    }
+
+
+GIVEN = Given(video=True, voice=True, words="not again")
+
+
+def opened(setting) -> Stream:
+    model, processor = setting
+    prompt = render(processor, GIVEN, REASON_QUESTION)
+    return Stream.open(model, dict(processor(text=prompt.shared, **media())))
+
+
+def test_shared_prefix_and_fed_question_equal_generate(setting):
+    model, processor = setting
+    prompt = render(processor, GIVEN, REASON_QUESTION)
+    whole = processor(text=prompt.text, **media())
+    expected = model.generate(**whole, max_new_tokens=8, do_sample=False, pad_token_id=0)
+    stream = opened(setting).fork()
+    stream.feed(processor.tokenizer(prompt.question, add_special_tokens=False)["input_ids"])
+    made = stream.generate(8, lambda ids: False)
+    assert made == expected[0, whole["input_ids"].shape[1] :].tolist()
+
+
+def test_scores_are_the_likelihoods_of_the_whole_sequences(setting):
+    model, processor = setting
+    labels = ["sad", "happy", "x"]
+    prompt = render(processor, GIVEN, label_question(labels))
+    probabilities = Conversation(opened(setting), processor, GIVEN).label_probabilities(labels)
+    scores = []
+    for label in labels:
+        inputs = processor(text=prompt.text + label + "<|im_end|>", **media())
+        logits = model(**inputs).logits[0].log_softmax(-1)
+        answer = processor.tokenizer(label + "<|im_end|>")["input_ids"]
+        start = inputs["input_ids"].shape[1] - len(answer)
+        scores.append(sum(logits[start + k - 1, token] for k, token in enumerate(answer)))
+    expected = torch.stack(scores).softmax(0)
+    assert list(probabilities) == labels
+    torch.testing.assert_close(
+        torch.tensor(list(probabilities.values())), expected, atol=1e-4, rtol=1e-4
+    )
+
+
+def test_a_fork_leaves_its_origin_alone(setting):
+    stream = opened(setting)
+    before = stream.logits.clone()
+    fork = stream.fork()
+    fork.feed([5, 6, 7])
+    fork.generate(3, lambda ids: False)
+    assert torch.equal(stream.logits, before)
+    assert stream.cache.get_seq_length() == opened(setting).cache.get_seq_length()
+
+
+def test_temperature_changes_how_sure_and_not_which(setting):
+    conversation = Conversation(opened(setting), setting[1], GIVEN)
+    sharp, flat = (conversation.label_probabilities(["a", "b", "c"], t) for t in (0.5, 5.0))
+    assert sorted(sharp, key=sharp.get) == sorted(flat, key=flat.get)
+    assert max(sharp.values()) > max(flat.values())
+    assert sum(flat.values()) == pytest.approx(1)
+
+
+def test_a_reason_has_clues_for_the_given_streams_only(setting):
+    reason = Conversation(opened(setting), setting[1], GIVEN).reason()
+    assert list(reason.clues) == ["voice", "scene", "words"]

@@ -1,0 +1,117 @@
+"""Transcription: windows, doubts, and real speech whose words are known."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from openaffect.errors import UsageError
+from openaffect.inference.transcription import (
+    WINDOW_SECONDS,
+    Transcriber,
+    doubted,
+    joined,
+    windows,
+)
+from openaffect.media.mel import SAMPLE_RATE
+from openaffect.media.reader import read_clip
+
+
+@pytest.fixture(scope="module")
+def transcriber(small_parts):
+    return Transcriber(small_parts["speech"])
+
+
+stretch = st.tuples(st.floats(0.05, 3.0), st.floats(0.3, 70.0))  # silence before, speech
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(stretch, max_size=6), st.floats(0.0, 2.0), st.integers(0, 9))
+def test_windows_hold_all_speech_once(parts, tail, seed):
+    speech, now = [], 0.0
+    for silence, length in parts:
+        speech.append((now + silence, now + silence + length))
+        now += silence + length
+    samples = round((now + tail) * SAMPLE_RATE)
+    audio = np.random.default_rng(seed).normal(0, 0.1, samples).astype(np.float32)
+    found = windows(speech, audio)
+    duration = samples / SAMPLE_RATE
+    assert bool(found) == bool(speech)
+    for start, end in found:
+        assert -1e-6 <= start < end <= duration + 1e-3
+        assert end - start <= WINDOW_SECONDS + 1e-6
+    for (_, end), (start, _) in zip(found[:-1], found[1:], strict=True):
+        assert end <= start + 1e-6
+    for moment in np.concatenate([np.linspace(a, b, 9)[1:-1] for a, b in speech] or [np.zeros(0)]):
+        assert any(start - 1e-6 <= moment <= end + 1e-6 for start, end in found)
+
+
+def test_long_speech_is_cut_where_it_is_quiet():
+    audio = np.ones(40 * SAMPLE_RATE, np.float32)
+    audio[24 * SAMPLE_RATE : round(24.3 * SAMPLE_RATE)] = 0.0
+    (_, cut), _ = windows([(0.0, 40.0)], audio)
+    assert cut == pytest.approx(24.15, abs=0.15)
+
+
+@pytest.mark.parametrize(
+    ("text", "log_probability", "silence", "believed"),
+    [
+        ("It was the best of times.", -0.2, 0.1, True),
+        ("It was the best of times.", -1.2, 0.1, False),
+        ("It was the best of times.", -0.8, 0.9, False),
+        ("It was the best of times.", -0.5, 0.9, True),
+        ("I always have that. " * 20, -0.1, 0.0, False),
+        ("", -0.1, 0.0, True),
+    ],
+)
+def test_doubts(text, log_probability, silence, believed):
+    assert (doubted(text, log_probability, silence, -1.0) is None) is believed
+
+
+def test_texts_are_joined_as_their_script_wants():
+    assert joined([" How are you?", "", "Fine. "]) == "How are you? Fine."
+    assert joined(["走了", "我手机"]) == "走了我手机"
+    assert joined(["走了", "OK"]) == "走了 OK"
+
+
+def test_silence_and_noise_are_not_heard(transcriber):
+    noise = np.random.default_rng(0).normal(0, 0.02, 3 * SAMPLE_RATE).astype(np.float32)
+    for sound in (np.zeros(3 * SAMPLE_RATE, np.float32), noise, np.zeros(0, np.float32)):
+        transcript = transcriber.transcribe(sound)
+        assert transcript.text == "" and transcript.language is None
+        assert transcript.english is None and transcript.segments == ()
+        assert transcript.reason == "no speech was found in the sound"
+
+
+def test_unknown_language_is_refused(transcriber):
+    with pytest.raises(UsageError, match="tlh"):
+        transcriber.transcribe(np.zeros(SAMPLE_RATE, np.float32), language="tlh")
+
+
+def test_english_speech(transcriber, shared):
+    path = shared / "speech" / "ravdess" / "03-01-01-01-01-01-01.flac"
+    audio = read_clip(path).audio
+    transcript = transcriber.transcribe(audio)
+    assert transcript.language == "en" and transcript.reason is None
+    assert transcript.text.lower().rstrip(".") == "kids are talking by the door"
+    assert transcript.english == transcript.text
+    assert 0.5 < transcript.segments[0].start < 1.5 and transcript.segments[-1].end < 3.0
+
+
+def test_german_speech_is_also_translated(transcriber, shared):
+    audio = read_clip(shared / "speech" / "emodb" / "08a02Na.wav").audio
+    transcript = transcriber.transcribe(audio)
+    assert transcript.language == "de"
+    assert "Mittwoch" in transcript.text
+    assert transcript.english is not None and "Wednesday" in transcript.english
+
+
+@pytest.mark.slow
+def test_long_sound_has_times(transcriber, shared):
+    spoken = read_clip(shared / "speech" / "ravdess" / "03-01-01-01-01-01-01.flac").audio
+    gap = np.zeros(17 * SAMPLE_RATE, np.float32)
+    transcript = transcriber.transcribe(np.concatenate([spoken, gap, spoken, gap, spoken]))
+    found = [s for s in transcript.segments if "door" in s.text.lower()]
+    assert len(found) == 3
+    for index, segment in enumerate(found):
+        assert segment.start == pytest.approx(1.0 + index * (len(spoken) / SAMPLE_RATE + 17), abs=1)

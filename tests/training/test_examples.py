@@ -1,0 +1,221 @@
+"""Training examples: the answer is exactly what is trained on, and speaks of what is left alone."""
+
+import dataclasses
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+import torch
+
+from openaffect.corpora.manifest import Row, Scene
+from openaffect.media.face_detection import BLENDSHAPE_NAMES
+from openaffect.media.voice import VOICE_STATISTICS
+from openaffect.models.encoders.expression_net import EXPRESSION_LABELS
+from openaffect.models.omni_emotion.tiny import tiny_config, tiny_processor
+from openaffect.prompts.claims import claimed_streams
+from openaffect.prompts.conversation import ABSENT_ANSWERS, STREAMS
+from openaffect.training.augment import augment_voice
+from openaffect.training.batches import IGNORED, collate
+from openaffect.training.examples import (
+    ExampleBuilder,
+    FaceScale,
+    label_of,
+    redrawn_scores,
+)
+from openaffect.training.features import ClipFeatures, FeatureFolder
+from openaffect.training.recipe import Dropout, Tasks, load_recipe
+from openaffect.training.stage import fit_norms
+
+CHANGES = {"audio_crop": True, "audio_layers": [1, 2], "audio_summary": True}
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))
+
+ROW = Row(
+    id="clip",
+    source="synthetic",
+    split="train",
+    media="clip.mp4",
+    speaker="a",
+    language="en",
+    words="I lost it all.",
+    label="sad",
+    open_labels=("hurt", "downcast"),
+    face_label="sad",
+    voice_label="angry",
+    words_label="sad",
+    scene=Scene("dim", "indoor", 2, True),
+)
+FACE_SIZE = 20  # 7 log-scores, 7 scores, 6 of geometry
+SCALE = FaceScale(torch.zeros(FACE_SIZE), torch.ones(FACE_SIZE), slice(7, 14), slice(0, 7))
+
+
+def features() -> ClipFeatures:
+    generator = torch.Generator().manual_seed(0)
+    return ClipFeatures(
+        video=torch.randn(3, 9, 24, generator=generator),
+        faces=torch.randn(1, 3, 1, FACE_SIZE, generator=generator),
+        face_mask=torch.tensor([[True, False, True]]),
+        blendshapes=torch.rand(2, len(BLENDSHAPE_NAMES), generator=generator),
+        audio=torch.randn(1, 6, 2, 16, generator=generator),
+        audio_lengths=torch.tensor([24]),
+        audio_signals=torch.randn(1, len(VOICE_STATISTICS), generator=generator),
+    )
+
+
+def builder(tasks: Tasks | None = None, dropout: Dropout | None = None, **options):
+    processor = tiny_processor(tiny_config(**CHANGES))
+    return ExampleBuilder(processor, tasks or Tasks(), dropout or Dropout(), SCALE, **options)
+
+
+def prompt_text(example, processor) -> str:
+    return processor.tokenizer.decode(example.prompt_ids)
+
+
+def test_labels_cover_the_answer_and_nothing_else():
+    made = builder()
+    examples = [made.build(ROW, features(), Random(seed), True) for seed in range(12)]
+    batch = collate(examples, 0)
+    for index, example in enumerate(examples):
+        kept = batch["labels"][index][batch["labels"][index] != IGNORED]
+        assert kept.tolist() == example.answer_ids
+        answer = made.processor.tokenizer.decode(kept)
+        assert answer.endswith("<|im_end|>") and answer.count("<|im_end|>") == 1
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_an_answer_speaks_only_of_what_is_left(seed):
+    made = builder(Tasks(label=0, reason=1), Dropout(stream=0.5, words=0.5))
+    example = made.build(ROW, features(), Random(seed), True)
+    answer = made.processor.tokenizer.decode(example.answer_ids)
+    left = {
+        "scene": example.video is not None,
+        "face": example.faces is not None,
+        "voice": example.audio is not None,
+        "words": "I lost it all" in prompt_text(example, made.processor),
+    }
+    assert any(left.values())
+    for stream, there in left.items():
+        assert (f"{stream.title()}:" in answer) == there
+        if not there:
+            assert stream not in claimed_streams(answer)
+
+
+def test_the_same_state_gives_the_same_example():
+    made = builder(dropout=Dropout(score_reliability=1.0))
+    one, two = (made.build(ROW, features(), Random(5), True) for _ in range(2))
+    assert one.prompt_ids == two.prompt_ids and one.answer_ids == two.answer_ids
+    assert one.faces is two.faces or torch.equal(one.faces, two.faces)
+
+
+@pytest.mark.parametrize(
+    ("streams", "label"),
+    [({"face", "voice"}, "sad"), ({"voice"}, "angry"), ({"scene"}, "neutral"), ({"words"}, "sad")],
+)
+def test_the_label_is_what_the_given_streams_carry(streams, label):
+    made = builder(dropout=Dropout(stream=0, words=0, frames=0), streams=tuple(streams))
+    given, _ = made.given(ROW, features(), Random(0), True)
+    assert set(given.streams) == streams
+    assert label_of(ROW, given) == label
+
+
+def test_an_absent_stream_is_said_to_be_absent():
+    tasks = Tasks(label=0, reason=0, stream=1, streams=("voice",))
+    made = builder(tasks, streams=("face",))
+    example = made.build(ROW, features(), Random(0), True)
+    answer = made.processor.tokenizer.decode(example.answer_ids)
+    assert answer == ABSENT_ANSWERS["voice"] + "<|im_end|>"
+
+
+def test_validation_has_no_dropout():
+    made = builder(dropout=Dropout(stream=1, words=1, frames=1, face_noise=1))
+    given, kept = made.given(ROW, features(), Random(0), False)
+    assert given.streams == STREAMS
+    assert torch.equal(kept.faces, features().faces)
+
+
+def test_a_still_keeps_one_frame_and_its_face():
+    made = builder(dropout=Dropout(stream=0, words=0, frames=1))
+    for seed in range(10):
+        _, kept = made.given(ROW, features(), Random(seed), True)
+        assert kept.video.shape[0] == 1 and kept.faces.shape[:2] == (1, 1)
+        assert kept.face_mask.all() and kept.blendshapes.shape[0] == 1
+
+
+def test_redrawn_scores_name_their_label_most_often():
+    noise = np.random.default_rng(0)
+    scores = np.stack([redrawn_scores("sad", noise) for _ in range(400)])
+    np.testing.assert_allclose(scores.sum(1), 1, atol=1e-4)
+    right = (scores.argmax(1) == EXPRESSION_LABELS.index("sad")).mean()
+    # A reading taken at its word: right as often as it is sure.
+    assert right == pytest.approx(scores.max(1).mean(), abs=0.06)
+
+
+def test_feature_files_give_back_what_was_stored(tmp_path):
+    folder = FeatureFolder(tmp_path)
+    stored = features()
+    folder.save(ROW, 0, stored)
+    loaded = folder.load(ROW)
+    assert folder.variants(ROW) == 1
+    for field in dataclasses.fields(stored):
+        expected, found = getattr(stored, field.name), getattr(loaded, field.name)
+        torch.testing.assert_close(found.float(), expected.float(), atol=2e-3, rtol=2e-3)
+    assert torch.equal(loaded.audio_signals, stored.audio_signals)
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_augmented_voices_are_other_recordings_of_the_same_length_scale():
+    times = np.arange(16000) / 16000
+    voice = (0.1 * np.sin(2 * np.pi * 220 * times)).astype(np.float32)
+    variants = [augment_voice(voice, f"row/{k}") for k in range(20)]
+    assert np.array_equal(variants[0], augment_voice(voice, "row/0"))
+    assert all(np.isfinite(v).all() and np.abs(v).max() <= 1 for v in variants)
+    assert all(0.9 < len(v) / len(voice) < 1.1 for v in variants)
+    assert len({len(v) for v in variants}) > 10
+    levels = [20 * np.log10(v.std()) for v in variants]
+    assert max(levels) - min(levels) > 6
+
+
+def test_norms_standardise_the_training_features():
+    from openaffect.models.omni_emotion.tiny import tiny_model
+    from openaffect.training.stage import Entry
+
+    model = tiny_model(**CHANGES, normalise_features=True, audio_signal_size=len(VOICE_STATISTICS))
+    generator = torch.Generator().manual_seed(1)
+    entries = []
+    for _ in range(60):
+        drawn = dataclasses.replace(
+            features(),
+            faces=5 + 3 * torch.randn(1, 3, 1, 8, generator=generator),
+            audio=2 * torch.randn(1, 6, 2, 16, generator=generator) - 1,
+            audio_signals=40 * torch.randn(1, len(VOICE_STATISTICS), generator=generator),
+        )
+        entries.append(Entry(ROW, (drawn,), 1.0))
+    fit_norms(model, entries)
+    faces = torch.cat([e.variants[0].faces[e.variants[0].face_mask] for e in entries])
+    normed = model.model.face_projector.norm(faces.flatten(0, 1))
+    assert normed.mean().abs() < 0.02 and normed.std() == pytest.approx(1, abs=0.03)
+    signals = torch.cat([e.variants[0].audio_signals for e in entries])
+    assert model.model.audio_projector.signal_norm(signals).std() == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_loads(path):
+    recipe = load_recipe(path)
+    assert recipe.trains and recipe.schedule.steps > 0
+    assert f"openaffect train recipes/{path.parent.name}/{path.name}" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("schedule.stepz=3", "did you mean steps"),
+        ("schedule.steps=0", "greater than or equal to 1, got 0"),
+        ("trains=[face]", "trains"),
+        ("nonsense", "must look like"),
+    ],
+)
+def test_a_wrong_recipe_says_what_is_wrong(override, message):
+    from openaffect.errors import ConfigError
+
+    with pytest.raises(ConfigError, match=message):
+        load_recipe(RECIPES[0], (override,))
