@@ -113,11 +113,13 @@ class SpeechDecoder:
         settings: Any = self._settings
         rules: list[Any] = []
         if settings.suppress_tokens:
-            rules.append(SuppressTokensLogitsProcessor(settings.suppress_tokens, device=device))
+            rules.append(
+                SuppressTokensLogitsProcessor(settings.suppress_tokens, device=str(device))
+            )
         if settings.begin_suppress_tokens:
             rules.append(
                 SuppressTokensAtBeginLogitsProcessor(
-                    settings.begin_suppress_tokens, begin, device=device
+                    settings.begin_suppress_tokens, begin, device=str(device)
                 )
             )
         rules.append(WhisperTimeStampLogitsProcessor(settings, begin_index=begin))

@@ -67,7 +67,7 @@ class Transcriber:
 
         model = WhisperForConditionalGeneration.from_pretrained(whisper, dtype=torch.float32)
         self.model: Any = model.eval().to(device)
-        self.tokenizer = AutoTokenizer.from_pretrained(whisper)
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(whisper)
         self.decoder = SpeechDecoder(self.model)
         self.device = device
 

@@ -1,0 +1,56 @@
+"""`openaffect eval`: what a model reaches on a benchmark, with predictions that can be resumed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from openaffect.cli.analyze import DEFAULT_MODEL
+from openaffect.errors import UsageError
+
+CLOSED = ("emodb", "ravdess", "faces", "synthetic")
+OPEN = ("clips", "claims")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("eval")(evaluate)
+
+
+def evaluate(
+    benchmark: Annotated[
+        str, typer.Argument(help=f"One of {', '.join((*CLOSED, *OPEN))}.", metavar="BENCHMARK")
+    ],
+    data: Annotated[Path, typer.Option(help="Folder of the corpus.")],
+    model: Annotated[str, typer.Option(help="Preset or checkpoint folder.")] = DEFAULT_MODEL,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="At most so many clips, spread over the labels.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for predictions and figures; resumable.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split of the corpus that is scored.")] = "test",
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+) -> None:
+    """Score a model: closed label sets on emodb, ravdess, faces, synthetic; open words on clips.
+
+    `clips` prints each clip's reading beside the words that viewers gave. `claims` checks on every
+    media file of a folder, whole and with streams taken away, that nothing absent is spoken of,
+    and exits with 1 where something is.
+    """
+    if benchmark not in (*CLOSED, *OPEN):
+        raise UsageError(
+            f"no benchmark is called {benchmark!r}; there are {', '.join((*CLOSED, *OPEN))}"
+        )
+    from openaffect.cli import evaluate_run
+
+    settings = evaluate_run.EvaluateRun(model, device, data, limit, json, out)
+    if benchmark in CLOSED:
+        settings.closed_set(benchmark, split)
+    elif benchmark == "clips":
+        settings.clips()
+    elif settings.claims():
+        raise typer.Exit(1)

@@ -1,0 +1,270 @@
+"""Closed-set benchmarks: a corpus, its label set, the streams that may be used, and the score."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from openaffect.corpora.emodb import read_emodb
+from openaffect.corpora.face_folder import read_face_folder
+from openaffect.corpora.manifest import CORE_LABELS, LABELS, Row, media_path, read_manifest
+from openaffect.corpora.ravdess import read_ravdess
+from openaffect.errors import MediaError, UsageError
+from openaffect.evaluation.metrics import (
+    bootstrap_interval,
+    class_recalls,
+    confusion_matrix,
+    expected_calibration_error,
+    macro_f1,
+    unweighted_average_recall,
+    weighted_average_recall,
+    weighted_f1,
+)
+from openaffect.prompts.conversation import STREAMS
+from openaffect.prompts.labels import EMODB_LABELS, RAVDESS_LABELS
+
+if TYPE_CHECKING:
+    from openaffect.inference.analyzer import Analyzer
+
+MANIFEST = "manifest.jsonl"
+PREDICTIONS = "predictions.jsonl"
+TEST = "test"
+
+
+def _synthetic_rows(folder: Path) -> tuple[Row, ...]:
+    rows = read_manifest(folder if folder.is_file() else folder / MANIFEST)
+    return tuple(row for row in rows if row.media is not None and row.label is not None)
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One corpus as a closed-set task."""
+
+    name: str  # as the command line knows it
+    title: str  # what it measures, for tables
+    streams: tuple[str, ...]  # streams that the model may use
+    read: Callable[[Path], tuple[Row, ...]]  # all rows of the corpus in a folder
+    labels: tuple[str, ...] | None  # the label set; None takes the labels that occur
+
+
+BENCHMARKS = {
+    benchmark.name: benchmark
+    for benchmark in (
+        Benchmark(
+            "emodb", "EmoDB, test speakers, voice only", ("voice",), read_emodb, EMODB_LABELS
+        ),
+        Benchmark(
+            "ravdess", "RAVDESS, test actors, voice only", ("voice",), read_ravdess, RAVDESS_LABELS
+        ),
+        Benchmark(
+            "faces",
+            "face images as one-frame clips, face only",
+            ("face",),
+            lambda folder: read_face_folder(folder, source="faces", licence=""),
+            CORE_LABELS,
+        ),
+        Benchmark("synthetic", "synthetic test clips, all streams", STREAMS, _synthetic_rows, None),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """One clip of a benchmark."""
+
+    id: str  # unique within the benchmark
+    path: Path  # the media file
+    truth: str  # its label
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model answered for one clip."""
+
+    id: str  # of the item
+    truth: str  # its label
+    probabilities: dict[str, float] | None  # over the label set; None where nothing was seen
+    reason: str | None  # why there are none
+
+    @property
+    def label(self) -> str | None:
+        """The likeliest label, None where there is none."""
+        if self.probabilities is None:
+            return None
+        return max(self.probabilities, key=self.probabilities.__getitem__)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The figures of one benchmark run."""
+
+    benchmark: str  # its name
+    labels: tuple[str, ...]  # the label set
+    clips: int  # clips asked
+    answered: int  # clips of which the model was given anything (for faces: a face was found)
+    chance: float  # UAR of guessing
+    uar: float  # over answered clips
+    uar_interval: tuple[float, float]  # its 95 % bootstrap interval
+    war: float  # over answered clips
+    macro_f1: float  # over answered clips
+    weighted_f1: float  # over answered clips
+    uar_all: float  # over all clips, unanswered ones counted as wrong
+    calibration_error: float  # expected calibration error over answered clips
+    recalls: dict[str, float]  # of each true label, over answered clips
+    confusion: tuple[tuple[int, ...], ...]  # rows truth, columns labels and "none", all clips
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-ready values."""
+        return asdict(self)
+
+
+def read_items(
+    benchmark: Benchmark, folder: Path, *, split: str = TEST, limit: int | None = None
+) -> tuple[tuple[Item, ...], tuple[str, ...]]:
+    """The clips of one split and the label set; `limit` keeps the first of every label in turn.
+
+    Raises UsageError where the folder holds no such corpus or nothing of the split.
+    """
+    rows = [row for row in benchmark.read(folder) if row.split == split and row.label]
+    base = folder.parent if folder.is_file() else folder
+    items = []
+    for row in rows:
+        path = media_path(row, base)
+        if path is not None and row.label is not None:
+            items.append(Item(row.id, path, row.label))
+    if not items:
+        raise UsageError(f"{benchmark.name}: no {split} clips in {folder}")
+    present = {item.truth for item in items}
+    labels = benchmark.labels or tuple(label for label in LABELS if label in present)
+    return tuple(items if limit is None else _balanced(items, limit)), labels
+
+
+def _balanced(items: Sequence[Item], limit: int) -> list[Item]:
+    queues: dict[str, list[Item]] = {}
+    for item in items:
+        queues.setdefault(item.truth, []).append(item)
+    kept: list[Item] = []
+    turn = 0
+    while len(kept) < min(limit, len(items)):
+        for queue in queues.values():
+            if turn < len(queue) and len(kept) < limit:
+                kept.append(queue[turn])
+        turn += 1
+    return kept
+
+
+def predict(
+    analyzer: "Analyzer",
+    items: Iterable[Item],
+    labels: Sequence[str],
+    streams: Sequence[str],
+    out: Path | None = None,
+    advance: Callable[[Prediction], None] = lambda prediction: None,
+) -> list[Prediction]:
+    """The model's probabilities for every item, in order.
+
+    With `out`, each prediction is appended to out/predictions.jsonl, and a run over the same
+    items, labels, streams and weights takes finished ones from there.
+    """
+    record = PredictionRecord(out, request(analyzer, labels, streams)) if out else None
+    predictions = []
+    for item in items:
+        known = record.get(item) if record else None
+        prediction = known or _predict_one(analyzer, item, labels, streams)
+        if record and known is None:
+            record.add(prediction)
+        predictions.append(prediction)
+        advance(prediction)
+    return predictions
+
+
+def _predict_one(
+    analyzer: "Analyzer", item: Item, labels: Sequence[str], streams: Sequence[str]
+) -> Prediction:
+    try:
+        probabilities = analyzer.score(item.path, labels, streams=streams)
+    except MediaError as error:
+        return Prediction(item.id, item.truth, None, str(error))
+    return Prediction(item.id, item.truth, probabilities, None)
+
+
+def request(analyzer: "Analyzer", labels: Sequence[str], streams: Sequence[str]) -> dict[str, Any]:
+    """What makes two predictions of one clip the same: labels, streams and every weight."""
+    return {"labels": list(labels), "streams": list(streams), "parts": dict(analyzer.parts)}
+
+
+class PredictionRecord:
+    """Finished predictions of a run in a JSON Lines file, whose first line is the request.
+
+    Raises UsageError where the folder holds predictions of another request.
+    """
+
+    def __init__(self, folder: Path, wanted: dict[str, Any]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / PREDICTIONS
+        self._done: dict[str, Prediction] = {}
+        lines = self.path.read_text("utf-8").splitlines() if self.path.is_file() else []
+        if not lines:
+            self._append({"request": wanted})
+            return
+        try:
+            held = json.loads(lines[0])["request"]
+        except (ValueError, KeyError, TypeError):
+            raise UsageError(
+                f"{self.path} is no record of predictions; name another --out"
+            ) from None
+        if held != wanted:
+            raise UsageError(
+                f"{self.path} holds predictions of another model or label set; name another --out"
+            )
+        for line in lines[1:]:
+            try:
+                prediction = Prediction(**json.loads(line))
+            except (ValueError, TypeError):
+                continue  # cut off by a crash: done again
+            self._done[prediction.id] = prediction
+
+    def get(self, item: Item) -> Prediction | None:
+        """The finished prediction of an item, None where there is none."""
+        done = self._done.get(item.id)
+        return done if done is not None and done.truth == item.truth else None
+
+    def add(self, prediction: Prediction) -> None:
+        """Note a finished prediction on disk."""
+        self._append(asdict(prediction))
+
+    def _append(self, row: dict[str, Any]) -> None:
+        whole = not self.path.is_file() or self.path.read_bytes().endswith(b"\n")
+        whole = whole or self.path.stat().st_size == 0
+        with self.path.open("a", encoding="utf-8") as lines:
+            lines.write(("" if whole else "\n") + json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def score(name: str, predictions: Sequence[Prediction], labels: Sequence[str]) -> Scores:
+    """The figures over a run's predictions."""
+    answered = [p for p in predictions if p.probabilities is not None]
+    truth, guesses = [p.truth for p in answered], [p.label for p in answered]
+    sure = [max(p.probabilities.values()) for p in answered if p.probabilities]
+    everything = [p.truth for p in predictions], [p.label for p in predictions]
+    return Scores(
+        benchmark=name,
+        labels=tuple(labels),
+        clips=len(predictions),
+        answered=len(answered),
+        chance=1 / len(labels),
+        uar=unweighted_average_recall(truth, guesses),
+        uar_interval=bootstrap_interval(unweighted_average_recall, truth, guesses),
+        war=weighted_average_recall(truth, guesses),
+        macro_f1=macro_f1(truth, guesses),
+        weighted_f1=weighted_f1(truth, guesses),
+        uar_all=unweighted_average_recall(*everything),
+        calibration_error=expected_calibration_error(
+            [min(value, 1.0) for value in sure],
+            [t == g for t, g in zip(truth, guesses, strict=True)],
+        ),
+        recalls=class_recalls(truth, guesses),
+        confusion=tuple(
+            tuple(int(count) for count in row) for row in confusion_matrix(*everything, labels)
+        ),
+    )
