@@ -82,6 +82,7 @@ BORDERS = (0.3, 0.75)  # widths of the replicated border, as a share of the shor
 TILE_SHARES = (1.0, 0.5)  # sides of the square tiles, as a share of the shorter side
 TILE_OVERLAP = 0.5  # of neighbouring tiles
 MIN_TILE = 100  # pixels; smaller tiles hold no face worth reading
+MAX_TILES = 64  # of one size; a picture so long that it needs more is searched without them
 CLOSER_LOOKS = (2.0, 3.2)  # sides of the crops that must show a tile's face again, per face side
 SAME_FACE = 0.4  # two boxes that share more than this (intersection over union) are one face
 INSIDE = 0.7  # ... or when this share of the smaller box lies in the larger one
@@ -102,12 +103,17 @@ class Face:
     @property
     def side(self) -> float:
         """Side of a square with the box's area, pixels."""
-        return float(np.sqrt(max(box_area(self.box), 0.0)))
+        return box_side(self.box)
 
 
 def box_area(box: Box) -> float:
     """Area of a box in square pixels."""
     return max(box[2] - box[0], 0.0) * max(box[3] - box[1], 0.0)
+
+
+def box_side(box: Box) -> float:
+    """Side of a square with the box's area, pixels."""
+    return float(np.sqrt(box_area(box)))
 
 
 def box_overlap(a: Box, b: Box) -> tuple[float, float]:
@@ -241,58 +247,61 @@ class FaceDetector:
         """``known`` faces and those that overlapping tiles show and a closer look confirms."""
         height, width = pixels.shape[:2]
         faces = list(known)
-        refused: list[Box] = []
+        # places that are settled are painted over: looking at them again is the dearest part
+        canvas = pixels.copy()
+        for face in faces:
+            _paint_over(canvas, face.box)
         for share in TILE_SHARES:
-            for left, top, side in tile_corners(height, width, share):
-                if side < MIN_TILE or side >= max(height, width):
-                    continue
-                tile = pixels[top : top + side, left : left + side]
+            corners = tile_corners(height, width, share)
+            side = corners[0][2]
+            if side < MIN_TILE or side >= max(height, width) or len(corners) > MAX_TILES:
+                continue
+            for left, top, _ in corners:
+                tile = canvas[top : top + side, left : left + side]
                 for candidate in self._place(self._look(tile), frame, time, (left, top)):
+                    _paint_over(canvas, candidate.box)
                     if any(same_face(candidate.box, face.box) for face in faces):
                         continue
-                    if any(same_face(candidate.box, box) for box in refused):
-                        continue
                     confirmed = self._look_closer(pixels, candidate)
-                    if confirmed is None:
-                        refused.append(candidate.box)
-                    else:
+                    if confirmed is not None:
                         faces.append(confirmed)
+                        _paint_over(canvas, confirmed.box)
         return self._merge(faces)
 
     def detect_near(
         self, pixels: np.ndarray, box: Box, *, frame: int = 0, time: float = 0.0
     ) -> Face | None:
         """The face at or next to ``box``, where a face was seen a moment ago, if there is one."""
-        side = max(box[2] - box[0], box[3] - box[1])
-        expected = Face(
-            frame, time, box, np.empty((0, 3)), np.empty(0), np.zeros(3, dtype=np.float32)
-        )
+        side = box_side(box)
         if side < 1:
             return None
-        found = self._look_at(pixels, expected, CLOSER_LOOKS[-1])
-        nearest = [f for f in found if 0.5 < f.side / max(expected.side, 1.0) < 2.0]
-        return max(nearest, key=lambda f: box_overlap(f.box, box)[0], default=None)
+        found = self._look_around(pixels, box, CLOSER_LOOKS[-1], frame, time)
+        alike = [face for face in found if 0.5 < face.side / side < 2.0]
+        return max(alike, key=lambda face: box_overlap(face.box, box)[0], default=None)
 
     def _look_closer(self, pixels: np.ndarray, candidate: Face) -> Face | None:
         """The candidate as the tightest crop shows it, or None unless every crop shows it."""
         seen: list[Face] = []
         for factor in CLOSER_LOOKS:
-            again = [
-                face
-                for face in self._look_at(pixels, candidate, factor)
-                if box_overlap(face.box, candidate.box)[0] > SAME_FACE
-            ]
-            if not again:
+            found = self._look_around(
+                pixels, candidate.box, factor, candidate.frame, candidate.time
+            )
+            best = max(
+                found, key=lambda face: box_overlap(face.box, candidate.box)[0], default=None
+            )
+            if best is None or box_overlap(best.box, candidate.box)[0] < SAME_FACE:
                 return None
-            seen.append(max(again, key=lambda face: box_overlap(face.box, candidate.box)[0]))
+            seen.append(best)
         return seen[0]
 
-    def _look_at(self, pixels: np.ndarray, near: Face, factor: float) -> list[Face]:
-        """Faces in a square crop ``factor`` times as wide as the face ``near``, around it."""
-        x0, y0, x1, y1 = near.box
+    def _look_around(
+        self, pixels: np.ndarray, box: Box, factor: float, frame: int, time: float
+    ) -> list[Face]:
+        """Faces in a square crop around ``box``, ``factor`` times its longer side wide."""
+        x0, y0, x1, y1 = box
         side = max(x1 - x0, y1 - y0) * factor
         crop, left, top = cut_square(pixels, (x0 + x1 - side) / 2, (y0 + y1 - side) / 2, side)
-        return self._place(self._look(crop), near.frame, near.time, (left, top))
+        return self._place(self._look(crop), frame, time, (left, top))
 
     def _look(self, pixels: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         """One call of the landmarker: (landmarks in pixels, blendshapes) of each face."""
@@ -335,6 +344,14 @@ class FaceDetector:
             if not any(same_face(face.box, other.box) for other in kept):
                 kept.append(face)
         return kept[: self.max_faces]
+
+
+def _paint_over(canvas: np.ndarray, box: Box) -> None:
+    """Fill a box with the mean of the pixels it holds."""
+    x0, y0, x1, y1 = (max(round(v), 0) for v in box)
+    part = canvas[y0:y1, x0:x1]
+    if part.size:
+        part[:] = part.mean(axis=(0, 1)).astype(np.uint8)
 
 
 def _check_picture(pixels: np.ndarray) -> None:

@@ -16,7 +16,7 @@ from openaffect.media.face_detection import Box, Face, FaceDetector, box_overlap
 from openaffect.media.face_geometry import RIGID_POINTS, align_landmarks, fit_head
 
 SAMPLE_RATE = 16000  # of the audio, Hz
-DEEP_SCANS = 4  # frames searched in tiles, spread evenly over each shot
+DEEP_SCANS = 3  # frames searched in tiles, spread evenly over each shot
 
 # association: each term is about 1 where a pair becomes doubtful
 MOVE_ALLOWED = 1.0  # face sides that a face may move between frames at any rate ...
