@@ -9,10 +9,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import gguf
 import numpy as np
 
 from openaffect.errors import WeightsError
+from openaffect.models.convert.gguf_file import read_gguf
 
 GGUF_FILE = "model.gguf"  # the name under which the preset hands the file over
 CONTROL_TOKEN = 3  # token_type of special tokens in GGUF
@@ -42,20 +42,17 @@ def convert_gguf_llama(raw: Path, out: Path) -> None:
     """
     from safetensors.numpy import save_file
 
-    try:
-        reader = gguf.GGUFReader(raw / GGUF_FILE)
-    except (ValueError, IndexError, OSError) as error:
-        raise WeightsError(f"{GGUF_FILE} is not a readable GGUF file ({error})") from error
-    fields = {name: field.contents() for name, field in reader.fields.items()}
+    source = read_gguf(raw / GGUF_FILE)
+    fields = source.fields
     if fields.get("general.architecture") != "llama":
         raise WeightsError(
             f"{GGUF_FILE} holds architecture {fields.get('general.architecture')!r}, not 'llama'"
         )
     config = llama_config(fields)
     tensors = {}
-    for tensor in reader.tensors:
+    for tensor in source.tensors:
         name = _hugging_face_name(tensor.name)
-        values = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
+        values = tensor.values()
         if tensor.name.endswith("attn_q.weight"):
             values = _undo_rotary_order(values, config["num_attention_heads"])
         elif tensor.name.endswith("attn_k.weight"):
