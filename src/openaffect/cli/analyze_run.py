@@ -90,11 +90,15 @@ class AnalyzeRun:
         """
         options = self._checked_options()
         named = list(zip(clips, result_names(clips), strict=True))
-        if len(named) == 1:
+        try:
+            if len(named) > 1:
+                return self._batch(named, options)
             clip, name = named[0]
             self._show(self._finish(clip, name, options))
             return 0
-        return self._batch(named, options)
+        finally:
+            if self._analyzer is not None:
+                self._analyzer.close()
 
     def _batch(self, named: list[tuple[Path, str]], options: AnalyzeOptions) -> int:
         folder = self.output.folder
@@ -108,6 +112,7 @@ class AnalyzeRun:
                     skipped += 1
                     advance(f"{clip.name}: done before")
                     continue
+                self._loaded()  # here, because a model that does not load fails the whole run
                 try:
                     analysis = self._finish(clip, name, options)
                 except OpenAffectError as error:
