@@ -7,8 +7,6 @@ from pathlib import Path
 import av
 import numpy as np
 
-av.logging.set_level(av.logging.PANIC)
-
 BLOCKS = 4  # a picture is this many vertical bars, each one digit of its number
 DIGITS = 4  # grey levels of a bar
 QUIET = {"libx265": {"x265-params": "log-level=none"}}

@@ -156,7 +156,7 @@ def _why_not_opened(path: Path) -> str:
             return "is damaged (its index, the moov box, is broken); copy or export it again"
     if b"\0" not in head and _is_text(head):
         return "holds text, not pictures or sound; check the file"
-    return f"is damaged or in a format that is not accepted; readable are {READABLE}, and images"
+    return f"is damaged or in a format that is not accepted; readable are {READABLE}"
 
 
 def _is_text(head: bytes) -> bool:

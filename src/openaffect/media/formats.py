@@ -29,11 +29,17 @@ RANDOM_ACCESS_DECODERS = frozenset((
     "dnxhd", "png",
 ))
 
+# Decoders that can leave out exactly those frames to which no other frame refers.
+SKIPPING_DECODERS = frozenset(("h264", "mpeg1video", "mpeg2video"))
+
 # Containers that store no display times: frames follow each other in decoder order.
 UNTIMED_CONTAINERS = frozenset({"avi"})
 
 # For messages.
-READABLE = "mp4, mov, mkv, webm, avi, mpg, ts, flv, wmv, gif, wav, mp3, flac, m4a, aac, ogg, opus"
+READABLE = (
+    "mp4, mov, mkv, webm, avi, mpg, ts, flv, wmv, gif, wav, mp3, flac, m4a, aac, ogg, opus, "
+    "jpg, png, webp, bmp"
+)
 
 # File name endings by which a folder's clips are found; a file given by name may have any ending.
 ENDINGS = frozenset((

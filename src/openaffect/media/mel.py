@@ -41,13 +41,12 @@ def log_mel(
     count = min(len(samples), len(body))
     body[:count] = samples[:count]
     padded = _reflect(body, WINDOW // 2)
-    frames = padded.unfold(0, WINDOW, HOP_LENGTH)[:heard] * window
-    power = torch.view_as_real(torch.fft.rfft(frames)).square().sum(-1)
+    spectrum = torch.fft.rfft(padded.unfold(0, WINDOW, HOP_LENGTH)[:heard] * window)
+    squares = torch.view_as_real(spectrum).flatten(1).square_()  # (heard, 2 x bins)
     mel = torch.full((n_mels, filled), FLOOR)
-    mel[:, :heard] = (filters @ power.T).clamp_min(FLOOR)
-    log = mel.log10()
-    log = torch.maximum(log, log.max() - DYNAMIC_RANGE)
-    return (log + 4.0) / 4.0
+    mel[:, :heard] = (filters @ squares.T).clamp_min_(FLOOR)
+    log = mel.log10_()
+    return log.clamp_min_(log.max() - DYNAMIC_RANGE).add_(4.0).div_(4.0)
 
 
 def _reflect(samples: torch.Tensor, width: int) -> torch.Tensor:
@@ -62,7 +61,7 @@ def _reflect(samples: torch.Tensor, width: int) -> torch.Tensor:
 
 @lru_cache(maxsize=4)
 def _constants(n_mels: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The periodic Hann window (WINDOW,) and the mel filters (n_mels, WINDOW // 2 + 1)."""
+    """The periodic Hann window (WINDOW,) and mel filters (n_mels, 2 * (WINDOW // 2 + 1))."""
     from transformers.audio_utils import mel_filter_bank
 
     filters = mel_filter_bank(
@@ -74,4 +73,6 @@ def _constants(n_mels: int) -> tuple[torch.Tensor, torch.Tensor]:
         norm="slaney",
         mel_scale="slaney",
     )
-    return torch.hann_window(WINDOW), torch.from_numpy(filters.T.astype(np.float32)).contiguous()
+    # Real and imaginary squares lie side by side: the product with doubled filters adds them up.
+    doubled = np.repeat(filters.T.astype(np.float32), 2, axis=1)
+    return torch.hann_window(WINDOW), torch.from_numpy(doubled)

@@ -3,6 +3,7 @@
 import hashlib
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +27,12 @@ from openaffect.media.video import (
     FramePicker,
     PacketIndex,
     Pictures,
+    Plan,
     Timeline,
     decode,
     packets,
     plan,
+    plan_everything,
     timeline,
 )
 
@@ -149,7 +152,11 @@ def _scan(path: Path, start: float, end: float, limits: Limits) -> _Scan:
                 limits.check_seconds(name, reader.last_time - start)
         if reader is not None:
             reader.finish()
-        line = None if video is None else timeline(index, video, info.origin, info.container)
+        line = None
+        if video is not None:
+            base = video.time_base or Fraction(1, 1000)
+            rate = video.average_rate or video.guessed_rate
+            line = timeline(index, base, rate, info.origin, info.container)
     # Decoded sound can be longer than stated by the padding that its encoder added.
     decoded_end = reader.last_time if reader is not None and not timed else 0.0
     duration = max(duration, line.end if line else 0.0, decoded_end)
@@ -179,12 +186,11 @@ def _pictures(
     wanted = pick(line.times, line.end, scan.start, max(scan.end, scan.start + 1e-3), sampling)
     if not wanted:
         return None, "the video stream has no picture in this part of the file"
-    codec = scan.info.video_codec or ""
-    feed = plan(wanted, line, scan.index, codec)
-    pictures = _decode(path, wanted, line, feed, sampling, limits)
-    everything = np.ones(len(feed), bool)
-    if not pictures.complete and not np.array_equal(feed, everything):
-        pictures = _decode(path, wanted, line, everything, sampling, limits)
+    which = plan(wanted, line, scan.index, scan.info.video_codec or "")
+    pictures = _decode(path, wanted, line, which, sampling, limits)
+    if not pictures.complete and not (which.feed & which.full).all():
+        which = plan_everything(scan.index)
+        pictures = _decode(path, wanted, line, which, sampling, limits)
     if pictures.pixels is None:
         return None, "no picture of the video stream can be decoded"
     return pictures, None
@@ -201,7 +207,7 @@ def _decode(
     path: Path,
     wanted: list[int],
     line: Timeline,
-    feed: np.ndarray,
+    which: Plan,
     sampling: Sampling,
     limits: Limits,
 ) -> Pictures:
@@ -210,7 +216,7 @@ def _decode(
         assert stream is not None, "the stream was there a moment ago"
         aspect = stream.sample_aspect_ratio
         picker = FramePicker(wanted, line, aspect, sampling.max_side, str(path), limits)
-        return decode(container, stream, picker, feed)
+        return decode(container, stream, picker, which)
 
 
 def _read_still(path: Path, sampling: Sampling, limits: Limits) -> Clip:

@@ -10,11 +10,16 @@ from typing import Any
 import numpy as np
 
 from openaffect.media.door import seconds
-from openaffect.media.formats import RANDOM_ACCESS_DECODERS, UNTIMED_CONTAINERS
+from openaffect.media.formats import (
+    RANDOM_ACCESS_DECODERS,
+    SKIPPING_DECODERS,
+    UNTIMED_CONTAINERS,
+)
 from openaffect.media.geometry import capped_size, orientation, square_size
 from openaffect.media.limits import Limits
 
 MAX_THREADS = 4
+LONGEST_FRAME = 3600  # seconds; a stated duration beyond comes from damage
 SHORTEST_GAP = 8  # packets; emptying and restarting the decoder costs about as much
 
 
@@ -30,12 +35,12 @@ class PacketIndex:
 
     def add(self, packet: Any) -> None:
         """Notes one packet."""
-        at = packet.pts if packet.pts is not None else packet.dts
-        self.pts.append(at)
+        known = seconds(packet.pts, packet.time_base) is not None
+        self.pts.append(packet.pts if known else None)
         self.keyframe.append(packet.is_keyframe)
         self.hidden.append(packet.is_discard)
-        if at is not None and (self._last_pts is None or at >= self._last_pts):
-            self._last_pts, self.last_duration = at, packet.duration or 0
+        if known and (self._last_pts is None or packet.pts >= self._last_pts):
+            self._last_pts, self.last_duration = packet.pts, packet.duration or 0
 
 
 @dataclass(frozen=True)
@@ -44,36 +49,39 @@ class Timeline:
 
     ticks: np.ndarray  # (N,) int64 display times in the stream's time base, ascending
     times: np.ndarray  # (N,) float64 the same in seconds on the clip's clock
-    packets: np.ndarray  # (N,) int64 position in the file of the packet that holds the frame
+    packets: np.ndarray  # (N,) int64 position in the file of the packet that begins the frame
     end: float  # seconds, when the last frame leaves the screen
     by_order: bool  # decoder output has no usable times: its k-th frame is the k-th of these
 
 
-def timeline(index: PacketIndex, stream: Any, origin: float, container: str) -> Timeline:
-    """Display times of all frames from the packets alone, nothing decoded."""
-    base = stream.time_base or Fraction(1, 1000)
-    rate = stream.average_rate or stream.guessed_rate
-    step = max(round(1 / (rate * base)), 1) if rate else 1
-    first = round(Fraction(origin) / base)
+def timeline(
+    index: PacketIndex, time_base: Fraction, rate: Fraction | None, origin: float, container: str
+) -> Timeline:
+    """Display times of all frames from the packets alone, nothing decoded.
+
+    A packet without a time continues the frame before it (the second field of interlaced video),
+    unless most have none: then frames follow each other at the declared rate.
+    """
+    step = max(round(1 / (rate * time_base)), 1) if rate else 1
+    first = round(Fraction(origin) / time_base)
+    shown = np.array([i for i, hidden in enumerate(index.hidden) if not hidden], np.int64)
+    timed = np.array([i for i in shown if index.pts[i] is not None], np.int64)
     by_order = container in UNTIMED_CONTAINERS
-    shown = [i for i, hidden in enumerate(index.hidden) if not hidden]
-    stated = [index.pts[i] for i in shown]
-    if any(at is None or seconds(at, base) is None for at in stated):
-        by_order = True
-        ticks = np.arange(len(shown), dtype=np.int64) * step + first
-        order = np.arange(len(shown))
-    else:
-        raw = np.array(stated, dtype=np.int64)
-        order = np.argsort(raw, kind="stable")
-        ticks = raw[order]
+    if 2 * len(timed) >= len(shown):
+        stated = np.array([index.pts[i] for i in timed], np.int64)
+        order = np.argsort(stated, kind="stable")
+        places, ticks = timed[order], stated[order]
         if by_order and len(ticks):
             ticks = ticks - ticks[0] + first
-    times = ticks * float(base) - origin
+    else:
+        by_order = True
+        places, ticks = shown, np.arange(len(shown), dtype=np.int64) * step + first
+    times = ticks * float(time_base) - origin
     spacing = np.diff(ticks)
     usual = int(np.median(spacing)) if len(spacing) else step
-    last = index.last_duration if 0 < index.last_duration * base < 3600 else usual
-    end = float(times[-1] + last * base) if len(times) else 0.0
-    return Timeline(ticks, times, np.array(shown, np.int64)[order], end, by_order)
+    last = index.last_duration if 0 < index.last_duration * time_base < LONGEST_FRAME else usual
+    end = float(times[-1] + last * time_base) if len(times) else 0.0
+    return Timeline(ticks, times, places, end, by_order)
 
 
 @dataclass
@@ -176,28 +184,53 @@ class FramePicker:
         pictures.times.append(float(self._line.times[min(rank, len(self._line.times) - 1)]))
 
 
-def plan(wanted: list[int], line: Timeline, index: PacketIndex, codec: str) -> np.ndarray:
-    """Which packets to decode for the wanted frames: (N packets,) bool, in file order.
+@dataclass(frozen=True)
+class Plan:
+    """Which packets are decoded for the wanted frames."""
 
-    Everything up to the last wanted frame, less the groups of pictures that hold none of them
-    where that is safe and saves work.
+    feed: np.ndarray  # (N packets,) bool, in file order: decode this packet
+    full: np.ndarray  # (N packets,) bool: its frame is wanted or may be referred to by others
+    # Where full is False, a frame that no other refers to is skipped by the decoder itself.
+
+
+def plan(wanted: list[int], line: Timeline, index: PacketIndex, codec: str) -> Plan:
+    """The cheapest exact way to the wanted frames.
+
+    Everything up to the last wanted frame, less the groups of pictures that hold none of them and
+    less the frames that no other refers to, where codec and container make that safe.
     """
-    feed = np.zeros(len(index.pts), bool)
-    if not wanted:
-        return feed
-    needed = line.packets[wanted]
-    if codec not in RANDOM_ACCESS_DECODERS or line.by_order:
-        feed[: needed.max() + 1] = True
-        return feed
-    keys = np.flatnonzero(index.keyframe)
-    for place in needed:
-        group = int(np.searchsorted(keys, place, side="right")) - 1
-        # A picture stored after a keyframe but shown before it leans on the group before.
-        while group >= 0 and _earlier(index.pts[place], index.pts[keys[group]]):
-            group -= 1
-        feed[keys[group] if group >= 0 else 0 : place + 1] = True
-    _close_gaps(feed)
-    return feed
+    count = len(index.pts)
+    feed, full = np.zeros(count, bool), np.ones(count, bool)
+    ends = [_frame_end(int(place), index) for place in line.packets[wanted]]
+    if line.by_order or codec not in RANDOM_ACCESS_DECODERS:
+        feed[: max(ends, default=0)] = True
+    else:
+        keys = np.flatnonzero(index.keyframe)
+        for place, end in zip(line.packets[wanted], ends, strict=True):
+            group = int(np.searchsorted(keys, place, side="right")) - 1
+            # A picture stored after a keyframe but shown before it leans on the group before.
+            while group >= 0 and _earlier(index.pts[place], index.pts[keys[group]]):
+                group -= 1
+            feed[keys[group] if group >= 0 else 0 : end] = True
+        _close_gaps(feed)
+    if codec in SKIPPING_DECODERS and not line.by_order:
+        full[:] = False
+        for place, end in zip(line.packets[wanted], ends, strict=True):
+            full[place:end] = True
+    return Plan(feed, full)
+
+
+def plan_everything(index: PacketIndex) -> Plan:
+    """The plan that decodes every packet, for streams whose marks cannot be trusted."""
+    return Plan(np.ones(len(index.pts), bool), np.ones(len(index.pts), bool))
+
+
+def _frame_end(place: int, index: PacketIndex) -> int:
+    """One past the last packet of the frame that begins at a packet."""
+    end = place + 1
+    while end < len(index.pts) and index.pts[end] is None:
+        end += 1
+    return end
 
 
 def _earlier(one: int | None, other: int | None) -> bool:
@@ -212,13 +245,13 @@ def _close_gaps(feed: np.ndarray) -> None:
             feed[before:after] = True
 
 
-def decode(container: Any, stream: Any, picker: FramePicker, feed: np.ndarray) -> Pictures:
-    """One pass over the stream in which only the packets marked in feed (N,) bool are decoded."""
+def decode(container: Any, stream: Any, picker: FramePicker, which: Plan) -> Pictures:
+    """One pass over the stream in which only the planned packets are decoded."""
     import av
 
     context = stream.codec_context
     context.thread_type = "AUTO"
-    context.thread_count = min(len(os.sched_getaffinity(0)), MAX_THREADS)
+    context.thread_count = min(os.cpu_count() or 1, MAX_THREADS)
     pictures = picker.pictures
     running = False
 
@@ -231,11 +264,12 @@ def decode(container: Any, stream: Any, picker: FramePicker, feed: np.ndarray) -
         for frame in frames:
             picker.see(frame)
 
-    last = int(np.flatnonzero(feed)[-1]) if feed.any() else -1
+    last = int(np.flatnonzero(which.feed)[-1]) if which.feed.any() else -1
     for place, packet in enumerate(packets(container, stream)):
         if place > last or picker.done:
             break
-        if feed[place]:
+        if which.feed[place]:
+            context.skip_frame = "DEFAULT" if which.full[place] else "NONREF"
             run(packet)
             running = True
         elif running:
