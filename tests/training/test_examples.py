@@ -219,3 +219,13 @@ def test_a_wrong_recipe_says_what_is_wrong(override, message):
 
     with pytest.raises(ConfigError, match=message):
         load_recipe(RECIPES[0], (override,))
+
+
+def test_the_fitted_temperature_is_the_one_that_made_the_labels():
+    from openaffect.training.calibration import fit_temperature
+
+    rng = np.random.default_rng(0)
+    true_logits = rng.normal(0, 1.5, (3000, 5))
+    chances = np.exp(true_logits) / np.exp(true_logits).sum(1, keepdims=True)
+    truth = [int(rng.choice(5, p=row)) for row in chances]
+    assert fit_temperature((3 * true_logits).tolist(), truth) == pytest.approx(3, rel=0.08)

@@ -14,6 +14,7 @@ from openaffect.models.lora import (
     LoraSettings,
     add_lora,
     load_lora,
+    load_lora_state,
     lora_state,
     save_lora,
 )
@@ -100,7 +101,14 @@ def save_trained_parts(
     save_file(tensors, folder / TENSORS_FILE, metadata={"format": "pt"})
     if lora is not None and lora_state(model.model.language_model):
         save_lora(model.model.language_model, lora, folder / ADAPTER_FOLDER, dtype)
-    (folder / SETTINGS_FILE).write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
+    write_settings(folder, settings)
+
+
+def write_settings(folder: Path, settings: dict) -> None:
+    """Record what the trained parts in a folder were trained for."""
+    temporary = folder / f".{SETTINGS_FILE}"
+    temporary.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
+    temporary.replace(folder / SETTINGS_FILE)
 
 
 def read_settings(folder: Path) -> dict:
@@ -116,10 +124,8 @@ def read_settings(folder: Path) -> dict:
         raise WeightsError(f"{folder}: holds no trained parts ({error})") from error
 
 
-def load_trained_parts(
-    model: OmniEmotionForConditionalGeneration, folder: Path
-) -> LoraSettings | None:
-    """Fill projectors and fusion, and adapt the language model; every name must match.
+def load_trained_tensors(model: OmniEmotionForConditionalGeneration, folder: Path) -> None:
+    """Fill projectors and fusion, and the adapters that the language model already has.
 
     Raises:
         WeightsError: tensors are missing, left over, or of another shape.
@@ -137,7 +143,22 @@ def load_trained_parts(
         raise WeightsError(
             f"{path}: {len(differing)} tensors do not fit this model, first: {differing[0]}"
         )
-    for name, tensor in own.items():
-        tensor.copy_(stored[name])
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(stored[name])
+    adapter = folder / ADAPTER_FOLDER / "adapter_model.safetensors"
+    if lora_state(model.model.language_model):
+        load_lora_state(model.model.language_model, load_file(adapter), str(adapter))
+
+
+def load_trained_parts(
+    model: OmniEmotionForConditionalGeneration, folder: Path
+) -> LoraSettings | None:
+    """Fill projectors and fusion, and adapt a plain language model as the folder says.
+
+    Raises:
+        WeightsError: tensors are missing, left over, or of another shape.
+    """
+    load_trained_tensors(model, folder)
     adapter = folder / ADAPTER_FOLDER
     return load_lora(model.model.language_model, adapter) if adapter.is_dir() else None

@@ -51,20 +51,21 @@ def clip_features(
 ) -> ClipFeatures:
     """Run the frozen towers over one clip; `voice` takes the place of the clip's own."""
     tensors: dict[str, Tensor] = {}
-    inner = model.model
+    inner, device = model.model, model.device
     with torch.inference_mode():
         if inputs.frames is not None:
             pixels = processor.image_processor.frames(inputs.frames)
-            tensors["video"] = inner.encode_video(pixels)
+            tensors["video"] = inner.encode_video(pixels.to(device))
         people = inputs.faces()
         if any(people):
             batch = processor.face_inputs([people])
             mask = batch["face_mask"][0]
             signals = batch.get("face_signals")
             found = inner.encode_faces(
-                batch["face_pixel_values"][0][mask], None if signals is None else signals[0][mask]
+                batch["face_pixel_values"][0][mask].to(device),
+                None if signals is None else signals[0][mask].to(device),
             )
-            features = torch.zeros(*mask.shape, *found.shape[1:])
+            features = found.new_zeros(*mask.shape, *found.shape[1:])
             features[mask] = found
             tensors |= {"faces": features, "face_mask": mask}
             main = inputs.tracks[0].faces
@@ -73,16 +74,16 @@ def clip_features(
             batch = processor.audio_inputs([voice])
             lengths = batch["audio_lengths"][0]
             rows = [
-                inner.encode_audio(mel[None, :, :length])[0]
+                inner.encode_audio(mel[None, :, :length].to(device))[0]
                 for mel, length in zip(batch["input_features"][0], lengths, strict=True)
             ]
-            audio = torch.zeros(len(rows), max(len(r) for r in rows), *rows[0].shape[1:])
+            audio = rows[0].new_zeros(len(rows), max(len(r) for r in rows), *rows[0].shape[1:])
             for chunk, row in zip(audio, rows, strict=True):
                 chunk[: len(row)] = row
             tensors |= {"audio": audio, "audio_lengths": lengths}
             if "audio_signals" in batch:
                 tensors["audio_signals"] = batch["audio_signals"][0]
-    return ClipFeatures(**tensors)
+    return ClipFeatures(**{name: tensor.cpu() for name, tensor in tensors.items()})
 
 
 class FeatureFolder:

@@ -23,10 +23,19 @@ from openaffect.models.omni_emotion import (
     OmniEmotionProcessor,
 )
 from openaffect.models.omni_emotion.projectors import FeatureNorm
+from openaffect.models.preset import DEFAULT_PRESET
 from openaffect.models.store import FEATURES, part_directory
-from openaffect.models.trained_parts import freeze_all_but, load_trained_parts, save_trained_parts
+from openaffect.models.trained_parts import (
+    freeze_all_but,
+    load_trained_parts,
+    load_trained_tensors,
+    read_settings,
+    save_trained_parts,
+    write_settings,
+)
 from openaffect.training.batches import Example
-from openaffect.training.examples import ExampleBuilder, FaceScale
+from openaffect.training.calibration import calibrate
+from openaffect.training.examples import LABEL_SETS, ExampleBuilder, FaceScale, label_of
 from openaffect.training.features import ClipFeatures, FeatureFolder
 from openaffect.training.recipe import Corpus, Recipe
 from openaffect.training.trainer import Progress, Trainer
@@ -34,6 +43,7 @@ from openaffect.training.trainer import Progress, Trainer
 SMALL_PARTS = ("text", "speech", "frame", "expression")
 LANDMARKS = "landmarks"
 NORM_SAMPLES = 4000  # feature vectors that standardisation figures are taken from
+CALIBRATION_CLIPS = 200  # validation readings that the label temperature is fitted on
 RESULT = "trained"  # folder of the best trained parts, within the recipe's output
 
 Say = Callable[[str], None]
@@ -46,6 +56,28 @@ class Entry:
     row: Row
     variants: tuple[ClipFeatures, ...]  # the clip itself, then its augmented voices
     weight: float
+
+
+def load_model(
+    recipe: Recipe, parts: dict[str, Path] | None = None
+) -> tuple[OmniEmotionForConditionalGeneration, OmniEmotionProcessor]:
+    """The model that a recipe names: a built checkpoint folder, or the small preset's parts.
+
+    Raises:
+        ConfigError: the recipe asks for a fusion that the checkpoint does not have.
+        WeightsError: weights are missing.
+    """
+    folder = Path(recipe.model).expanduser()
+    if not (folder / "config.json").is_file():
+        parts = parts or {name: part_directory(recipe.model, name) for name in SMALL_PARTS}
+        return assemble_small(parts, fusion=recipe.fusion, seed=recipe.seed)
+    model = OmniEmotionForConditionalGeneration.from_pretrained(folder)
+    if recipe.fusion not in (None, model.config.fusion):
+        raise ConfigError(
+            f"fusion: this checkpoint was built for {model.config.fusion}, not {recipe.fusion}; "
+            f"build one with `openaffect models build --fusion {recipe.fusion}`"
+        )
+    return model.eval(), OmniEmotionProcessor.from_pretrained(folder)
 
 
 def read_corpus(name: str, corpus: Corpus) -> tuple[tuple[Row, ...], Path | None]:
@@ -71,7 +103,7 @@ def feature_folder(name: str, corpus: Corpus, preset: str) -> FeatureFolder:
     """Where a corpus's features lie: its own folder if it is one of features, else in the home."""
     if corpus.kind == "features":
         return FeatureFolder(Path(corpus.folder or "").expanduser())
-    return FeatureFolder(home() / FEATURES / preset / name)
+    return FeatureFolder(home() / FEATURES / Path(preset).name / name)
 
 
 def load_entries(
@@ -117,7 +149,7 @@ def _extract(
     say: Say,
     report: Callable[[str, int, int], None],
 ) -> tuple[Row, ...]:
-    landmarks = part_directory(recipe.model, LANDMARKS)
+    landmarks = part_directory(DEFAULT_PRESET, LANDMARKS)
     with FaceDetector(landmarks / "face_landmarker.task") as detector:
         failed = store.extract(
             rows,
@@ -196,6 +228,35 @@ def validation_examples(
     return [builder.build(entry.row, entry.variants[0], rng, training=True) for entry in chosen]
 
 
+def store_temperature(
+    model: OmniEmotionForConditionalGeneration,
+    builder: ExampleBuilder,
+    entries: Sequence[Entry],
+    result: Path,
+    seed: int,
+    say: Say,
+) -> None:
+    """Fit the label temperature of the stored parts and write it beside them.
+
+    Each validation row counts once, with all its streams and once more with some left out.
+    """
+    load_trained_tensors(model, result)
+    clips = []
+    for entry in entries:
+        if entry.row.split == "validation":
+            for training in (False, True):
+                rng = Random(f"{seed}/{entry.row.id}")
+                given, kept = builder.given(entry.row, entry.variants[0], rng, training)
+                label = label_of(entry.row, given)
+                fitting = [labels for labels in LABEL_SETS if label in labels]
+                clips.append((given, kept, label, rng.choice(fitting)))
+    clips = Random(seed).sample(clips, min(len(clips), CALIBRATION_CLIPS))
+    temperature = calibrate(model, builder, clips)
+    settings = read_settings(result) | {"temperature": round(temperature, 3)}
+    write_settings(result, settings)
+    say(f"label temperature {temperature:.2f}, fitted on {len(clips)} validation readings")
+
+
 def run_stage(
     recipe: Recipe,
     say: Say = print,
@@ -210,8 +271,8 @@ def run_stage(
     Raises:
         ConfigError: the recipe does not fit the corpora or the model.
     """
-    parts = parts or {name: part_directory(recipe.model, name) for name in SMALL_PARTS}
-    model, processor = assemble_small(parts, fusion=recipe.fusion, seed=recipe.seed)
+    model, processor = load_model(recipe, parts)
+    model.to(recipe.device)  # before the features: the towers run there
     lora = None
     if recipe.lora is not None:
         settings = recipe.lora
@@ -231,7 +292,7 @@ def run_stage(
     (output / "recipe.json").write_text(json.dumps(recipe.model_dump(), indent=2) + "\n")
     result = output / RESULT
     trained_for = {"fusion": model.config.fusion, "stage": recipe.stage, "seed": recipe.seed}
-    model.to(recipe.device)
+    model.to(recipe.device)  # adapters made since
     trainer = Trainer(
         model,
         drawer(builder, entries, recipe.seed),
@@ -245,6 +306,8 @@ def run_stage(
     if trainer.resume():
         say(f"continuing {output} at step {trainer.step}")
     trainer.run(report)
+    if recipe.tasks.label and "language_model" in recipe.trains:
+        store_temperature(model, builder, entries, result, recipe.seed, say)
     draw_curve(trainer.history, output / "loss.png", recipe.stage)
     return result
 

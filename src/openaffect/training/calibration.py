@@ -1,0 +1,61 @@
+"""One temperature that makes label probabilities mean what they say, fitted on validation clips."""
+
+import math
+from collections.abc import Sequence
+
+from openaffect.inference.answers import END_OF_TURN
+from openaffect.inference.engine import Stream
+from openaffect.models.omni_emotion import OmniEmotionForConditionalGeneration
+from openaffect.prompts.conversation import Given, label_question
+from openaffect.training.batches import collate
+from openaffect.training.examples import ExampleBuilder
+from openaffect.training.features import ClipFeatures
+
+TEMPERATURES = tuple(0.5 * 1.05**step for step in range(58))  # 0.5 to 8, in steps of 5 %
+
+
+def label_scores(
+    model: OmniEmotionForConditionalGeneration,
+    builder: ExampleBuilder,
+    given: Given,
+    features: ClipFeatures,
+    labels: Sequence[str],
+) -> list[float]:
+    """Log-likelihood of every label as the answer, from cached features."""
+    example = builder.example(given, features, label_question(labels), "")
+    batch = collate([example], builder.processor.tokenizer.pad_token_id)
+    length = len(example.prompt_ids)
+    inputs = {name: t.to(model.device) for name, t in batch.items() if name != "labels"}
+    for name in ("input_ids", "attention_mask"):
+        inputs[name] = inputs[name][:, :length]
+    tokenizer = builder.processor.tokenizer
+    answers = [tokenizer(x + END_OF_TURN, add_special_tokens=False)["input_ids"] for x in labels]
+    return Stream.open(model, inputs).score(answers)
+
+
+def negative_log_likelihood(
+    scores: Sequence[Sequence[float]], truth: Sequence[int], temperature: float
+) -> float:
+    """Mean over clips of -log of the true label's probability at a temperature."""
+    total = 0.0
+    for row, right in zip(scores, truth, strict=True):
+        scaled = [score / temperature for score in row]
+        highest = max(scaled)
+        total += highest + math.log(sum(math.exp(s - highest) for s in scaled)) - scaled[right]
+    return total / len(truth)
+
+
+def fit_temperature(scores: Sequence[Sequence[float]], truth: Sequence[int]) -> float:
+    """The temperature with the least negative log-likelihood (Guo et al. 2017, section 4.2)."""
+    return min(TEMPERATURES, key=lambda t: negative_log_likelihood(scores, truth, t))
+
+
+def calibrate(
+    model: OmniEmotionForConditionalGeneration,
+    builder: ExampleBuilder,
+    clips: Sequence[tuple[Given, ClipFeatures, str, Sequence[str]]],
+) -> float:
+    """Fit the temperature on clips of (given, features, true label, label set)."""
+    model.eval()
+    scores = [label_scores(model, builder, g, f, labels) for g, f, _, labels in clips]
+    return fit_temperature(scores, [list(labels).index(label) for _, _, label, labels in clips])
