@@ -1,0 +1,129 @@
+"""Closed-set runs: which clips, what is recorded and resumed, and the figures that come out."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from openaffect.corpora.manifest import Row, write_manifest
+from openaffect.errors import MediaError, UsageError
+from openaffect.evaluation.benchmarks import (
+    BENCHMARKS,
+    PREDICTIONS,
+    Prediction,
+    predict,
+    read_items,
+    score,
+)
+from openaffect.evaluation.tables import scores_table
+
+LABELS = ("angry", "happy", "sad")
+
+
+class Reader:
+    """Scores a clip by the label that its file holds; counts how often it is asked."""
+
+    def __init__(self, parts: dict[str, str] | None = None) -> None:
+        self.parts = parts or {"text": "1"}
+        self.asked: list[str] = []
+
+    def score(
+        self, path: Path, labels: Sequence[str], *, streams: Sequence[str]
+    ) -> dict[str, float]:
+        self.asked.append(path.name)
+        held = path.read_text()
+        if held == "nothing":
+            raise MediaError(f"{path}: nothing to analyse")
+        return {label: 0.8 if label == held else 0.2 / (len(labels) - 1) for label in labels}
+
+
+def manifest(folder: Path, held: Sequence[tuple[str, str]], split: str = "test") -> Path:
+    rows = []
+    for index, (truth, content) in enumerate(held):
+        name = f"{index}.mp4"
+        (folder / name).write_text(content)
+        rows.append(Row(f"s-{index}", "synthetic", split, name, None, None, None, truth, (truth,)))
+    write_manifest(rows, folder / "manifest.jsonl")
+    return folder
+
+
+HELD = [("angry", "angry"), ("happy", "sad"), ("sad", "sad"), ("sad", "nothing")]
+
+
+def test_figures_of_a_run(tmp_path):
+    items, labels = read_items(BENCHMARKS["synthetic"], manifest(tmp_path, HELD))
+    assert labels == LABELS
+    scores = score("synthetic", predict(Reader(), items, labels, ("face",)), labels)
+    assert (scores.clips, scores.answered) == (4, 3)
+    assert scores.chance == pytest.approx(1 / 3)
+    assert scores.uar == pytest.approx(2 / 3) and scores.war == pytest.approx(2 / 3)
+    assert scores.uar_all == pytest.approx((1 + 0 + 0.5) / 3)
+    assert scores.recalls == {"angry": 1.0, "happy": 0.0, "sad": 1.0}
+    assert scores.confusion == ((1, 0, 0, 0), (0, 0, 1, 0), (0, 0, 1, 1))
+    assert scores.calibration_error == pytest.approx(abs(2 / 3 - 0.8))
+    table = scores_table("title", scores, 0.1)
+    assert "0.667" in table and "| sad | 0 | 0 | 1 | 1 | 1.00 |" in table
+
+
+def test_a_run_goes_on_where_it_stopped(tmp_path):
+    items, labels = read_items(BENCHMARKS["synthetic"], manifest(tmp_path, HELD))
+    out = tmp_path / "out"
+    first = Reader()
+    whole = predict(first, items[:2], labels, ("face",), out)
+    lines = (out / PREDICTIONS).read_text().splitlines()
+    # The last line was cut off by a crash.
+    (out / PREDICTIONS).write_text("\n".join(lines)[:-9])
+    second = Reader()
+    again = predict(second, items, labels, ("face",), out)
+    assert second.asked == ["1.mp4", "2.mp4", "3.mp4"]
+    assert again[:2] == whole
+    third = Reader()
+    assert predict(third, items, labels, ("face",), out) == again
+    assert third.asked == []
+
+
+def test_predictions_of_other_weights_are_not_mixed(tmp_path):
+    items, labels = read_items(BENCHMARKS["synthetic"], manifest(tmp_path, HELD))
+    out = tmp_path / "out"
+    predict(Reader(), items, labels, ("face",), out)
+    for reader, streams in ((Reader({"text": "2"}), ("face",)), (Reader(), ("voice",))):
+        with pytest.raises(UsageError, match="another model or label set"):
+            predict(reader, items, labels, streams, out)
+    (out / PREDICTIONS).write_text("something else\n")
+    with pytest.raises(UsageError, match="no record"):
+        predict(Reader(), items, labels, ("face",), out)
+
+
+def test_limit_spreads_over_labels(tmp_path):
+    held = [(label, label) for label in ("angry",) * 5 + ("happy",) * 5 + ("sad",)]
+    items, _ = read_items(BENCHMARKS["synthetic"], manifest(tmp_path, held), limit=5)
+    assert sorted(item.truth for item in items) == ["angry", "angry", "happy", "happy", "sad"]
+
+
+def test_other_splits_are_left_out(tmp_path):
+    manifest(tmp_path, HELD, split="train")
+    with pytest.raises(UsageError, match="no test clips"):
+        read_items(BENCHMARKS["synthetic"], tmp_path)
+
+
+def test_likeliest_label():
+    assert Prediction("a", "sad", {"sad": 0.4, "happy": 0.6}, None).label == "happy"
+    assert Prediction("a", "sad", None, "no face").label is None
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "clips", "labels"),
+    [("emodb", "speech/emodb", 90, 7), ("ravdess", "speech/ravdess", 120, 8)],
+)
+def test_real_corpora_have_their_test_speakers(shared, name, folder, clips, labels):
+    items, label_set = read_items(BENCHMARKS[name], shared / folder)
+    assert len(items) == clips and len(label_set) == labels
+    assert {item.truth for item in items} == set(label_set)
+    assert all(item.path.is_file() for item in items)
+
+
+def test_scores_are_json_ready(tmp_path):
+    items, labels = read_items(BENCHMARKS["synthetic"], manifest(tmp_path, HELD))
+    scores = score("synthetic", predict(Reader(), items, labels, ("face",)), labels)
+    assert json.loads(json.dumps(scores.to_dict()))["uar"] == pytest.approx(2 / 3)
