@@ -1,4 +1,6 @@
 import io
+import re
+from xml.etree import ElementTree
 
 import pytest
 from analysis_examples import analyses, bare_analysis, full_analysis
@@ -6,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from rich.console import Console
 
 from openaffect.results.analysis import Analysis
+from openaffect.results.writers.picture import picture
 from openaffect.results.writers.report import bar, print_report
 
 
@@ -77,3 +80,18 @@ def bare_with_ascii() -> Analysis:
 )
 def test_bar(share: float, cells: int, expected: str) -> None:
     assert bar(share, cells=cells) == expected
+
+
+def test_picture_is_an_svg_that_fetches_nothing() -> None:
+    drawn = ElementTree.fromstring(picture(full_analysis()))
+    texts = "".join(drawn.itertext()).replace("\N{NO-BREAK SPACE}", " ")
+    for told in (
+        "Emotion perceived as",
+        "62%",
+        "The mouth corners rise",
+        "openaffect analyze smile",
+    ):
+        assert told in texts
+    assert not re.search(
+        r"@font-face|@import|url\(\s*[\"']?[^#\"')]|href=", picture(full_analysis())
+    )
