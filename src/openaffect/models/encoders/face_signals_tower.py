@@ -9,7 +9,6 @@ Nothing in it is trained. One face gives one token, whose numbers lie in named g
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -34,12 +33,14 @@ class FaceSignalsConfig(PreTrainedConfig):
         self,
         expression_config: ExpressionNetConfig | dict[str, Any] | None = None,  # the inner network
         signal_size: int = FACE_SIGNAL_SIZE,  # numbers that a face's signals have
+        mirror: bool = False,  # average the network over the crop and its mirror image
         **kwargs: Any,
     ) -> None:
         if not isinstance(expression_config, ExpressionNetConfig):
             expression_config = ExpressionNetConfig(**(expression_config or {}))
         self.expression_config = expression_config
         self.signal_size = signal_size
+        self.mirror = mirror
         super().__init__(**kwargs)
 
     @property
@@ -80,14 +81,6 @@ class FaceSignalsTower(PreTrainedModel):
         self.requires_grad_(False)
         self.post_init()
 
-    @classmethod
-    def from_expression_net(cls, folder: str | Path) -> "FaceSignalsTower":
-        """The tower around the published expression network, which lies in ``folder``."""
-        network = ExpressionNet.from_pretrained(folder)
-        tower = cls(FaceSignalsConfig(network.config.to_dict()))
-        tower.expression_net.load_state_dict(network.state_dict())
-        return tower.eval()
-
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         self.expression_net._init_weights(module)
@@ -105,14 +98,19 @@ class FaceSignalsTower(PreTrainedModel):
                 f"not {tuple(signals.shape)}"
             )
         output = self.expression_net(pixel_values)
-        log_scores = output.logits.float().log_softmax(-1)
-        dtype = output.pooler_output.dtype
+        logits, features = output.logits, output.pooler_output
+        if self.config.mirror:
+            mirrored = self.expression_net(pixel_values.flip(-1))
+            logits = (logits + mirrored.logits) / 2
+            features = (features + mirrored.pooler_output) / 2
+        log_scores = logits.float().log_softmax(-1)
+        dtype = features.dtype
         token = torch.cat(
             [
                 log_scores.clamp_min(MIN_LOG_SCORE).to(dtype),
                 log_scores.exp().to(dtype),
-                output.pooler_output,
-                signals.to(output.pooler_output),
+                features,
+                signals.to(features),
             ],
             dim=-1,
         )
