@@ -69,7 +69,7 @@ def read_package(path: Path) -> dict[str, np.ndarray]:
         if path.is_dir():
             manifest, data = ((path / name).read_bytes() for name in names)
         else:
-            with tarfile.open(path) as archive:
+            with tarfile.open(path, "r:gz") as archive:
                 members = [archive.extractfile(f"{PACKAGE_FOLDER}/{name}") for name in names]
                 manifest, data = (member.read() for member in members if member is not None)
     except (OSError, KeyError, ValueError, tarfile.TarError) as error:
