@@ -1,6 +1,8 @@
 """Reading clips: which pictures, at which times, turned and shaped how, and for which part."""
 
 import hashlib
+import subprocess
+import sys
 from fractions import Fraction
 
 import av
@@ -145,6 +147,28 @@ def test_8k_is_scaled_while_decoding(tmp_path):
     assert numbers(clip) == [27]
     with pytest.raises(MediaError, match=r"7680x4320 .*--max-pixels 33177600"):
         read_clip(path, limits=Limits(max_pixels=1920 * 1080))
+
+
+def test_kept_frames_hold_no_decoder_memory(tmp_path):
+    """100 frames of 3 MB each are kept at 2 kB; the process must not grow by their full size."""
+    path = write_video(
+        tmp_path / "large.mkv",
+        [numbered_picture(7, 1920, 1080)] * 100,
+        options={"preset": "ultrafast", "threads": "1"},
+    )
+    code = (
+        "import resource, sys, av, PIL.Image, numpy\n"
+        "from openaffect.media.reader import read_clip\n"
+        "from openaffect.media.sampling import Sampling\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "clip = read_clip(sys.argv[1], sampling=Sampling('every', 1, max_side=32))\n"
+        "assert len(clip.frames) == 100\n"
+        "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
+    )
+    assert float(answer.stdout) < 150  # MB
 
 
 def test_pixels_equal_a_plain_decode(tmp_path):

@@ -65,8 +65,6 @@ def read_clip(
     warnings = list(scan.warnings)
     if pictures is not None and pictures.damaged:
         warnings.append(f"{pictures.damaged} pictures are damaged")
-    if pictures is not None and pictures.turned:
-        warnings.append(f"{pictures.turned} frames left out: the picture is turned in mid-video")
     if pictures is None and scan.audio is None:
         raise MediaError(f"{path}: nothing to analyse: {frames_reason}; {scan.audio_reason}")
     return Clip(

@@ -15,7 +15,7 @@ from openaffect.media.formats import (
     SKIPPING_DECODERS,
     UNTIMED_CONTAINERS,
 )
-from openaffect.media.geometry import capped_size, orientation, square_size
+from openaffect.media.geometry import Orientation, capped_size, orientation, square_size
 from openaffect.media.limits import Limits
 
 MAX_THREADS = 4
@@ -93,7 +93,6 @@ class Pictures:
     width: int = 0  # of the first frame, upright, square pixels, before scaling
     height: int = 0
     damaged: int = 0  # packets that the decoder refused
-    turned: int = 0  # wanted frames left out because the picture is turned from there on
     complete: bool = False  # every wanted frame appeared with its own time
 
 
@@ -120,6 +119,9 @@ class FramePicker:
         self._exact = 0  # wanted frames that appeared with their own time
         self._count = 0  # frames seen
         self._previous: tuple[Any, int] | None = None  # the latest unused frame and its rank
+        # Of the first kept frame. Its full orientation is read once: looking at a frame's side data
+        # ties PyAV's frame into a reference cycle that keeps its memory.
+        self._turn = Orientation()
         self._size = (0, 0)  # of the kept frames as coded, before turning them upright
 
     @property
@@ -165,22 +167,18 @@ class FramePicker:
         from av.video.reformatter import Interpolation
 
         pictures = self.pictures
-        turn = orientation(frame)
         if pictures.pixels is None:
+            self._turn = turn = orientation(frame)
             width, height = square_size(frame.width, frame.height, self._aspect)
             pictures.width, pictures.height = (height, width) if turn.transpose else (width, height)
             self._size = capped_size(width, height, self._max_side)
             self._limits.check_picked(self._name, len(self._wanted), *self._size)
             across, down = self._size[::-1] if turn.transpose else self._size
             pictures.pixels = np.empty((len(self._wanted), down, across, 3), np.uint8)
-        # A stream that changes its size keeps the size of its first frame.
+        # A stream that changes its size or turn keeps those of its first frame.
         width, height = self._size
         rgb = frame.reformat(width, height, "rgb24", interpolation=Interpolation.BICUBIC)
-        upright = turn.apply(rgb.to_ndarray())
-        if upright.shape != pictures.pixels.shape[1:]:
-            pictures.turned += 1  # in mid-stream: cannot stand in one array with the others
-            return
-        pictures.pixels[len(pictures.times)] = upright
+        pictures.pixels[len(pictures.times)] = self._turn.apply(rgb.to_ndarray())
         pictures.times.append(float(self._line.times[min(rank, len(self._line.times) - 1)]))
 
 
