@@ -96,11 +96,11 @@ def test_options_reach_the_model(run: Run, folder: Path, tmp_path: Path) -> None
     subtitle = tmp_path / "a.srt"
     lines = ("00:00:00,000 --> 00:00:00,400\nno", "00:00:00,600 --> 00:00:09,000\nyes")
     subtitle.write_text("\n\n".join(lines))
-    code, printed, _ = run(
+    code, printed, errors = run(
         *(folder / "one.mp4", "--json", "--labels", "calm, tense", "--frames", 3),
         *("--start", 0.5, "--question", "Why?", "--subtitle", subtitle, "--seed", 7),
     )
-    assert code == 0
+    assert code == 0, errors
     analysis = Analysis.from_json(printed)
     assert {emotion.label for emotion in analysis.emotions} == {"calm", "tense"}
     assert analysis.modalities.video.frames == 3
@@ -148,8 +148,8 @@ def test_one_bad_clip_costs_only_itself_and_a_second_run_does_only_the_rest(
 
 
 def test_several_clips_as_json_are_one_document_a_line(run: Run, folder: Path) -> None:
-    code, printed, _ = run(folder / "one.mp4", folder / "two.mp4", "--json")
-    assert code == 0
+    code, printed, errors = run(folder / "one.mp4", folder / "two.mp4", "--json")
+    assert code == 0, errors
     read = [Analysis.from_json(line) for line in printed.splitlines()]
     assert [Path(analysis.clip.path).stem for analysis in read] == ["one", "two"]
 
@@ -165,8 +165,8 @@ def test_the_page_alone_lands_here(
     run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    code, _, _ = run("clips/one.mp4", "--html", "--embed")
-    assert code == 0
+    code, _, errors = run("clips/one.mp4", "--html", "--embed")
+    assert code == 0, errors
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["one.html"]
     assert 'src="data:video/mp4;base64,' in (tmp_path / "one.html").read_text()
 
