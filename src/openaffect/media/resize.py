@@ -16,8 +16,8 @@ def resize(
     """Scales frames (T, H, W, 3) uint8 to a uint8 tensor (T, 3, h, w).
 
     size is (h, w), or one number for a square. The antialiased uint8 kernel gives Pillow's
-    BICUBIC and BILINEAR up to rounding: 1 apart at most, save rare pixels of pure noise and
-    frames a few pixels wide.
+    BICUBIC and BILINEAR up to rounding (1 apart, save for rare pixels of noise and for frames a
+    few pixels wide), scaling across first, then down, as Pillow does for most sizes.
     """
     height, width = (size, size) if isinstance(size, int) else size
     tensor = torch.as_tensor(np.asarray(frames) if not isinstance(frames, torch.Tensor) else frames)
