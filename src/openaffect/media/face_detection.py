@@ -81,6 +81,8 @@ Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels
 BORDERS = (0.3, 0.75)  # widths of the replicated border, as a share of the shorter side
 TILE_SHARES = (1.0, 0.5)  # sides of the square tiles, as a share of the shorter side
 TILE_OVERLAP = 0.5  # of neighbouring tiles
+MIN_FACE = 16  # pixels; what seems a face below this is mostly an eye or a pattern
+SURE_FACE = 28  # pixels; a quick look's smaller face counts only if a closer look confirms it
 MIN_TILE = 100  # pixels; smaller tiles hold no face worth reading
 MAX_TILES = 64  # of one size; a picture so long that it needs more is searched without them
 CLOSER_LOOKS = (2.0, 3.2)  # sides of the crops that must show a tile's face again, per face side
@@ -145,7 +147,7 @@ def cut_square(pixels: np.ndarray, x: float, y: float, side: float) -> tuple[np.
 
 def tile_corners(height: int, width: int, share: float) -> list[tuple[int, int, int]]:
     """Left, top and side of overlapping square tiles that cover a picture."""
-    side = round(min(height, width) * share)
+    side = max(round(min(height, width) * share), 1)
     step = side * (1.0 - TILE_OVERLAP)
     starts = []
     for extent in (height, width):
@@ -231,14 +233,16 @@ class FaceDetector:
 
     def detect_quick(self, pixels: np.ndarray, *, frame: int = 0, time: float = 0.0) -> list[Face]:
         """The faces that a look at the whole picture shows, else one with a border around it."""
-        height, width = pixels.shape[:2]
-        faces = self._place(self._look(pixels), frame, time)
-        for border in BORDERS:
+        faces: list[Face] = []
+        for border in (0.0, *BORDERS):
+            margin = round(min(pixels.shape[:2]) * border)
+            padded = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
+            for face in self._place(self._look(padded), frame, time, (-margin, -margin)):
+                sure = face if face.side >= SURE_FACE else self._look_closer(pixels, face)
+                if sure is not None:
+                    faces.append(sure)
             if faces:
                 break
-            margin = round(min(height, width) * border)
-            padded = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
-            faces = self._place(self._look(padded), frame, time, (-margin, -margin))
         return self._merge(faces)
 
     def detect_in_tiles(
@@ -253,10 +257,9 @@ class FaceDetector:
             _paint_over(canvas, face.box)
         for share in TILE_SHARES:
             corners = tile_corners(height, width, share)
-            side = corners[0][2]
-            if side < MIN_TILE or side >= max(height, width) or len(corners) > MAX_TILES:
+            if len(corners) > MAX_TILES or not MIN_TILE <= corners[0][2] < max(height, width):
                 continue
-            for left, top, _ in corners:
+            for left, top, side in corners:
                 tile = canvas[top : top + side, left : left + side]
                 for candidate in self._place(self._look(tile), frame, time, (left, top)):
                     _paint_over(canvas, candidate.box)
@@ -333,6 +336,8 @@ class FaceDetector:
             placed = landmarks + np.array([*corner, 0], dtype=np.float32)
             low, high = placed[:, :2].min(0), placed[:, :2].max(0)
             box = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
+            if box_side(box) < MIN_FACE:
+                continue
             pose = head_angles(fit_head(placed).rotation).astype(np.float32)
             faces.append(Face(frame, time, box, placed, blendshapes, pose))
         return faces
