@@ -1,5 +1,7 @@
 """Transcription: windows, doubts, and real speech whose words are known."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -25,22 +27,22 @@ def transcriber(small_parts):
 stretch = st.tuples(st.floats(0.05, 3.0), st.floats(0.3, 70.0))  # silence before, speech
 
 
-@settings(max_examples=80, deadline=None)
-@given(st.lists(stretch, max_size=6), st.floats(0.0, 2.0), st.integers(0, 9))
+@settings(max_examples=30, deadline=None)
+@given(st.lists(stretch, max_size=4), st.floats(0.0, 2.0), st.integers(0, 9))
 def test_windows_hold_all_speech_once(parts, tail, seed):
     speech, now = [], 0.0
     for silence, length in parts:
         speech.append((now + silence, now + silence + length))
         now += silence + length
     samples = round((now + tail) * SAMPLE_RATE)
-    audio = np.random.default_rng(seed).normal(0, 0.1, samples).astype(np.float32)
-    found = windows(speech, audio)
+    audio = np.resize(np.random.default_rng(seed).normal(0, 0.1, 9973), samples)
+    found = windows(speech, audio.astype(np.float32))
     duration = samples / SAMPLE_RATE
     assert bool(found) == bool(speech)
     for start, end in found:
         assert -1e-6 <= start < end <= duration + 1e-3
         assert end - start <= WINDOW_SECONDS + 1e-6
-    for (_, end), (start, _) in zip(found[:-1], found[1:], strict=True):
+    for (_, end), (start, _) in itertools.pairwise(found):
         assert end <= start + 1e-6
     for moment in np.concatenate([np.linspace(a, b, 9)[1:-1] for a, b in speech] or [np.zeros(0)]):
         assert any(start - 1e-6 <= moment <= end + 1e-6 for start, end in found)
@@ -99,11 +101,11 @@ def test_english_speech(transcriber, shared):
 
 
 def test_german_speech_is_also_translated(transcriber, shared):
-    audio = read_clip(shared / "speech" / "emodb" / "08a02Na.wav").audio
+    audio = read_clip(shared / "speech" / "emodb" / "08a01Na.wav").audio
     transcript = transcriber.transcribe(audio)
     assert transcript.language == "de"
-    assert "Mittwoch" in transcript.text
-    assert transcript.english is not None and "Wednesday" in transcript.english
+    assert transcript.text == "Der Lappen liegt auf dem Eisschrank."
+    assert transcript.english is not None and "ice" in transcript.english
 
 
 @pytest.mark.slow

@@ -19,6 +19,9 @@ from openaffect.media.mel import SAMPLE_RATE, log_mel
 from openaffect.media.voice_activity import voice_activity
 
 WINDOW_SECONDS = 28.0  # most that one window holds of the sound, under the encoder's 30 s
+LONGEST_PAUSE = (
+    3.0  # seconds of quiet inside a window; over longer ones the decoder loses sentences
+)
 WINDOW_MARGIN = 0.4  # seconds kept around speech, so that no first or last sound is cut
 CUT_SEARCH = 6.0  # last seconds of a full window in which its quietest moment is looked for
 TOKENS_PER_SECOND = 12  # more than anyone says; bounds what a looping decoder can write
@@ -195,8 +198,9 @@ def _unspaced(character: str) -> bool:
 def windows(speech: Sequence[tuple[float, float]], audio: np.ndarray) -> list[tuple[float, float]]:
     """Windows (start, end) in seconds, of at most 28 s, that hold all stretches of speech.
 
-    Neighbouring stretches share a window while they fit; one longer than a window is cut where the
-    sound is quietest. Windows keep a margin of sound around the speech and never overlap.
+    Neighbouring stretches share a window while they fit and no pause over 3 s lies between; one
+    longer than a window is cut where the sound is quietest. Windows keep a margin of sound around
+    the speech and never overlap.
     """
     duration = len(audio) / SAMPLE_RATE
     pieces: list[tuple[float, float]] = []
@@ -208,7 +212,9 @@ def windows(speech: Sequence[tuple[float, float]], audio: np.ndarray) -> list[tu
         pieces.append((start, end))
     packed: list[tuple[float, float]] = []
     for start, end in pieces:
-        if packed and end - packed[-1][0] <= WINDOW_SECONDS - 2 * WINDOW_MARGIN:
+        pause = start - packed[-1][1] if packed else 0.0
+        fits = packed and end - packed[-1][0] <= WINDOW_SECONDS - 2 * WINDOW_MARGIN
+        if fits and pause <= LONGEST_PAUSE:
             packed[-1] = (packed[-1][0], end)
         else:
             packed.append((start, end))
