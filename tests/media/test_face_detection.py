@@ -161,6 +161,18 @@ def test_a_small_face_in_a_large_frame_needs_the_tiles(
     assert inside > 0.8
 
 
+def test_a_face_that_fills_a_large_frame_is_found_in_place(
+    detector: FaceDetector, frontal: np.ndarray
+) -> None:
+    (small,) = detector.detect(frontal)[:1]
+    x0, y0, x1, y1 = (round(v) for v in small.box)
+    inner = frontal[max(y0, 0) : y1, max(x0, 0) : x1]
+    for side in (300, 900):
+        frame = np.asarray(Image.fromarray(inner).resize((side, side), Image.Resampling.BICUBIC))
+        face = detector.detect(frame, thorough=False)[0]
+        assert box_overlap(face.box, (0, 0, side, side))[0] > 0.7
+
+
 def test_two_faces_are_told_apart_and_each_counted_once(
     detector: FaceDetector, frontal: np.ndarray
 ) -> None:

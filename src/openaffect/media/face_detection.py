@@ -79,6 +79,7 @@ BLENDSHAPE_NAMES = (
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels
 
 BORDERS = (0.3, 0.75)  # widths of the replicated border, as a share of the shorter side
+BORDERED_SIDE = 300  # pixels the shorter side keeps at least when it is shrunk before that
 TILE_SHARES = (1.0, 0.5)  # sides of the square tiles, as a share of the shorter side
 TILE_OVERLAP = 0.5  # of neighbouring tiles
 MIN_FACE = 16  # pixels; what seems a face below this is mostly an eye or a pattern
@@ -235,9 +236,15 @@ class FaceDetector:
         """The faces that a look at the whole picture shows, else one with a border around it."""
         faces: list[Face] = []
         for border in (0.0, *BORDERS):
-            margin = round(min(pixels.shape[:2]) * border)
-            padded = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
-            for face in self._place(self._look(padded), frame, time, (-margin, -margin)):
+            shorter = min(pixels.shape[:2])
+            # a face that needs a border fills the picture, and is still large when that is shrunk
+            step = max(1, shorter // BORDERED_SIDE) if border else 1
+            margin = round(shorter * border) // step
+            padded = np.pad(
+                pixels[::step, ::step], ((margin, margin), (margin, margin), (0, 0)), mode="edge"
+            )
+            corner = (-margin * step, -margin * step)
+            for face in self._place(self._look(padded), frame, time, corner, step):
                 sure = face if face.side >= SURE_FACE else self._look_closer(pixels, face)
                 if sure is not None:
                     faces.append(sure)
@@ -329,11 +336,12 @@ class FaceDetector:
         frame: int,
         time: float,
         corner: tuple[int, int] = (0, 0),
+        scale: int = 1,
     ) -> list[Face]:
-        """Faces in the coordinates of the whole picture, from those of a part of it."""
+        """Faces in the coordinates of the whole picture, from those of a part shrunk by scale."""
         faces = []
         for landmarks, blendshapes in found:
-            placed = landmarks + np.array([*corner, 0], dtype=np.float32)
+            placed = landmarks * scale + np.array([*corner, 0], dtype=np.float32)
             low, high = placed[:, :2].min(0), placed[:, :2].max(0)
             box = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
             if box_side(box) < MIN_FACE:
