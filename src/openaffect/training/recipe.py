@@ -89,6 +89,7 @@ class Recipe(Strict):
     output: str  # folder for checkpoints, curve and result
     trains: tuple[PartName, ...] = Field(min_length=1)  # everything else is frozen
     fusion: Literal["video_concat", "frame_concat", "cross_attention"] | None = None  # null: preset
+    objective: Literal["answer", "embedding"] = "answer"  # what the loss is taken on
     lora: Lora | None = None
     streams: tuple[Stream, ...] = ("face", "voice", "scene", "words")  # what examples are given
     corpora: dict[str, Corpus]

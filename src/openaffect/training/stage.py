@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from openaffect.corpora.emodb import read_emodb
-from openaffect.corpora.manifest import Row, read_manifest
+from openaffect.corpora.manifest import LABELS, Row, read_manifest
 from openaffect.corpora.ravdess import read_ravdess
 from openaffect.corpora.synthetic.sentence_bank import text_rows
 from openaffect.errors import ConfigError
+from openaffect.inference.answers import END_OF_TURN
 from openaffect.media.face_detection import FaceDetector
 from openaffect.models.assembly import assemble_small
 from openaffect.models.home import home
@@ -33,6 +34,7 @@ from openaffect.models.trained_parts import (
     save_trained_parts,
     write_settings,
 )
+from openaffect.training.alignment import EmbeddingLoss
 from openaffect.training.batches import Example
 from openaffect.training.calibration import calibrate
 from openaffect.training.examples import LABEL_SETS, ExampleBuilder, FaceScale, label_of
@@ -43,7 +45,7 @@ from openaffect.training.trainer import Progress, Trainer
 SMALL_PARTS = ("text", "speech", "frame", "expression")
 LANDMARKS = "landmarks"
 NORM_SAMPLES = 4000  # feature vectors that standardisation figures are taken from
-CALIBRATION_CLIPS = 200  # validation readings that the label temperature is fitted on
+CALIBRATION_CLIPS = 120  # validation readings that the label temperature is fitted on
 RESULT = "trained"  # folder of the best trained parts, within the recipe's output
 
 Say = Callable[[str], None]
@@ -228,6 +230,18 @@ def validation_examples(
     return [builder.build(entry.row, entry.variants[0], rng, training=True) for entry in chosen]
 
 
+def embedding_objective(
+    model: OmniEmotionForConditionalGeneration, processor: OmniEmotionProcessor
+) -> EmbeddingLoss:
+    """The alignment objective over all labels of the corpora."""
+
+    def ids(text: str) -> list[int]:
+        return processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    answers = [ids(label + END_OF_TURN) for label in LABELS]
+    return EmbeddingLoss(model, answers, [ids(f" {label}") for label in LABELS])
+
+
 def store_temperature(
     model: OmniEmotionForConditionalGeneration,
     builder: ExampleBuilder,
@@ -274,6 +288,8 @@ def run_stage(
     model, processor = load_model(recipe, parts)
     model.to(recipe.device)  # before the features: the towers run there
     lora = None
+    if recipe.objective == "embedding" and (recipe.tasks.reason or recipe.tasks.stream):
+        raise ConfigError("objective embedding aligns labels: set tasks.reason and stream to 0")
     if recipe.lora is not None:
         settings = recipe.lora
         lora = LoraSettings(settings.r, settings.alpha, settings.dropout, settings.targets)
@@ -302,6 +318,7 @@ def run_stage(
         processor.tokenizer.pad_token_id,
         recipe.seed,
         lambda: save_trained_parts(model, lora, result, trained_for, torch.float32),
+        embedding_objective(model, processor) if recipe.objective == "embedding" else None,
     )
     if trainer.resume():
         say(f"continuing {output} at step {trainer.step}")

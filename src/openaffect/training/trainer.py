@@ -22,6 +22,10 @@ from openaffect.training.recipe import Schedule
 
 HISTORY_FILE = "history.jsonl"
 
+Objective = Callable[
+    [OmniEmotionForConditionalGeneration, dict[str, Tensor]], tuple[Tensor, Tensor]
+]
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -92,6 +96,7 @@ class Trainer:
         validation: fixed examples.
         output: folder of checkpoints and history.
         save_best: called whenever the validation loss is the best so far.
+        objective: each example's loss, and whether its answer is right; None takes `answer_loss`.
     """
 
     def __init__(
@@ -104,6 +109,7 @@ class Trainer:
         pad_id: int,
         seed: int,
         save_best: Callable[[], None],
+        objective: Objective | None = None,
     ) -> None:
         self.model = model
         self.draw = draw
@@ -113,6 +119,7 @@ class Trainer:
         self.pad_id = pad_id
         self.seed = seed
         self.save_best = save_best
+        self.objective = objective or answer_loss
         self.optimizer = make_optimizer(model, schedule)
         self.step = 0
         self.best = math.inf
@@ -166,7 +173,7 @@ class Trainer:
         total = 0.0
         for start in range(0, size, micro):
             part = examples[start : start + micro]
-            losses, _ = answer_loss(self.model, self._batch(part))
+            losses, _ = self.objective(self.model, self._batch(part))
             loss = losses.sum() / size
             loss.backward()
             total += loss.item()
@@ -191,7 +198,7 @@ class Trainer:
         losses, right = [], []
         for start in range(0, len(self.validation), self.schedule.batch_size):
             part = self.validation[start : start + self.schedule.batch_size]
-            loss, correct = answer_loss(self.model, self._batch(part))
+            loss, correct = self.objective(self.model, self._batch(part))
             losses.append(loss.cpu())
             right.append(correct.float().cpu())
         return {
