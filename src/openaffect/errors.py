@@ -17,7 +17,7 @@ class UsageError(OpenAffectError):
 
 
 class MediaError(OpenAffectError):
-    """A media file cannot be used: damaged, refused, over a limit, or holding nothing to analyse."""
+    """A media file cannot be used: damaged, refused, over a limit, or with nothing to analyse."""
 
 
 class WeightsError(OpenAffectError):

@@ -141,7 +141,7 @@ def test_visual_path_equals_llava_onevision():
     names = {"multi_modal_projector": "vision_projector"}
     state = model.state_dict()
     loaded = {}
-    for name, tensor in theirs.state_dict().items():
+    for name in theirs.state_dict():
         for old, new in names.items():
             name_here = name.replace(old, new)
         loaded[name] = state[name_here]
@@ -150,9 +150,7 @@ def test_visual_path_equals_llava_onevision():
     ids = inputs["input_ids"]
     placeholder = config.text_config.vocab_size - 1
     their_ids = ids.masked_fill(ids == config.video_token_id, placeholder)
-    expected = theirs(
-        input_ids=their_ids, pixel_values_videos=inputs["pixel_values_videos"]
-    ).logits
+    expected = theirs(input_ids=their_ids, pixel_values_videos=inputs["pixel_values_videos"]).logits
     torch.testing.assert_close(model(**inputs).logits, expected, atol=1e-4, rtol=1e-4)
 
 

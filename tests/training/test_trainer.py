@@ -1,5 +1,6 @@
-"""The training loop on a tiny model: what trains, exact resumption, the loss of the answer alone."""
+"""The training loop on a tiny model: what trains, exact resumption, the answer's loss."""
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -189,4 +190,4 @@ def test_the_rate_warms_up_and_decays():
     rates = [rate(step, plan) for step in range(100)]
     assert rates[0] == pytest.approx(0.1) and max(rates) == pytest.approx(1.0, abs=0.02)
     assert rates[9] == 1.0 and rates[-1] < 0.01
-    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert all(a >= b for a, b in itertools.pairwise(rates[10:]))
