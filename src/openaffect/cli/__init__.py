@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import traceback
+import warnings
 from importlib import import_module
 
 import typer
@@ -71,6 +72,8 @@ def main() -> None:
     """Run the command line and leave with its exit code; no traceback reaches the user."""
     for variable, value in QUIET.items():
         os.environ.setdefault(variable, value)
+    if not os.environ.get(DEBUG_VARIABLE):
+        warnings.simplefilter("ignore")  # they speak to developers
     try:
         build_app()(prog_name="openaffect")
     except KeyboardInterrupt:
