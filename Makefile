@@ -4,8 +4,9 @@
 # What is done stays done: a second run starts at once. `make clean` removes it.
 #
 # Overridable: PYTHON (3.11 or later), VENV, CLIP, and TORCH, which is what pip is asked to install.
-# On Linux pip may choose a build of PyTorch with CUDA (several GB); the small one is
-#   make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
+# On Linux pip may choose a build of PyTorch with CUDA (several GB); the small one comes with the CPU
+# index that PyTorch's "Get started" page names:
+#   make demo TORCH="torch==2.13.0 --index-url CPU_INDEX"
 
 PYTHON ?= python3
 VENV ?= .venv
