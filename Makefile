@@ -6,7 +6,7 @@
 # Overridable: PYTHON (3.11 or later), VENV, CLIP, and TORCH, which is what pip is asked to install.
 # On Linux pip may choose a build of PyTorch with CUDA (several GB); the small one comes with the CPU
 # index that PyTorch's "Get started" page names:
-#   make demo TORCH="torch==2.13.0 --index-url CPU_INDEX"
+#   make demo TORCH="torch==2.13.0 --index-url ADDRESS"
 
 PYTHON ?= python3
 VENV ?= .venv

@@ -20,7 +20,10 @@ def resize(
     few pixels wide), scaling across first, then down, as Pillow does for most sizes.
     """
     height, width = (size, size) if isinstance(size, int) else size
-    tensor = torch.as_tensor(np.asarray(frames) if not isinstance(frames, torch.Tensor) else frames)
+    if not isinstance(frames, torch.Tensor):
+        # PyTorch warns of arrays that may not be written to, though nothing here writes.
+        frames = np.require(frames, requirements="W")
+    tensor = torch.as_tensor(frames)
     if tensor.dtype != torch.uint8 or tensor.ndim != 4 or tensor.shape[-1] != 3:
         raise ValueError(
             f"frames must be uint8 of shape (T, H, W, 3), not {tensor.dtype} {tuple(tensor.shape)}"
