@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import openaffect
-from openaffect.cli import COMMANDS, main, one_line, unexpected
+from openaffect.cli import main, one_line, unexpected
 
 
 def run_here(
@@ -37,7 +37,8 @@ def test_version_and_help() -> None:
     assert openaffect_command("--version").stdout == f"openaffect {openaffect.__version__}\n"
     shown = openaffect_command("--help")
     assert shown.returncode == 0
-    assert all(f"\n  {command}" in shown.stdout for command in COMMANDS)
+    listed = ("analyze", "models", "train", "data", "eval")
+    assert all(f"\n  {command}" in shown.stdout for command in listed)
 
 
 @pytest.mark.parametrize(
