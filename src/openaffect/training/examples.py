@@ -199,12 +199,12 @@ class ExampleBuilder:
     def _label_set(self, label: str, rng: Random) -> list[str]:
         """A closed set that holds the label: a corpus's own, or any few, in any order."""
         fitting = [labels for labels in LABEL_SETS if label in labels]
-        if rng.random() < 0.6:
+        if rng.random() >= self.tasks.other_sets:
             labels = list(rng.choice(fitting))
         else:
             others = rng.sample([other for other in LABELS if other != label], rng.randint(1, 7))
             labels = [label, *others]
-        if rng.random() < 0.5:
+        if rng.random() < self.tasks.shuffled:
             rng.shuffle(labels)
             return labels
         return sorted(labels)

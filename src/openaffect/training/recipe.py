@@ -49,6 +49,8 @@ class Tasks(Strict):
     reason: float = Field(1.0, ge=0)  # open words and the clues of every stream
     stream: float = Field(0.0, ge=0)  # describe one stream, or say that it is absent
     streams: tuple[Stream, ...] = ("face", "voice", "scene", "words")  # streams asked about
+    other_sets: Share = 0.4  # label sets of any few labels, in place of a corpus's own
+    shuffled: Share = 0.5  # label sets in random order, in place of the alphabet's
 
 
 class Dropout(Strict):

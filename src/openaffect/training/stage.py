@@ -45,7 +45,7 @@ from openaffect.training.trainer import Progress, Trainer
 SMALL_PARTS = ("text", "speech", "frame", "expression")
 LANDMARKS = "landmarks"
 NORM_SAMPLES = 4000  # feature vectors that standardisation figures are taken from
-CALIBRATION_CLIPS = 120  # validation readings that the label temperature is fitted on
+CALIBRATION_CLIPS = 100  # validation readings that the label temperature is fitted on
 RESULT = "trained"  # folder of the best trained parts, within the recipe's output
 
 Say = Callable[[str], None]

@@ -251,7 +251,7 @@ class FaceXFormerPreTrainedModel(PreTrainedModel):
     input_modalities = "image"
     supports_gradient_checkpointing = True
     _supports_sdpa = True
-    _no_split_modules = ["SwinBlock"]  # noqa: RUF012  the base class fixes the type
+    _no_split_modules = ["SwinBlock"]
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

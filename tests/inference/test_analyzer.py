@@ -1,0 +1,203 @@
+"""The small default with its real weights: answers on real media, absent streams, no network."""
+
+import dataclasses
+import json
+import socket
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from openaffect.errors import MediaError, UsageError
+from openaffect.inference.analyzer import AnalyzeOptions, Analyzer, without_absent
+from openaffect.inference.answers import Reason
+from openaffect.prompts.claims import claimed_streams
+from openaffect.prompts.conversation import Given
+from openaffect.results.analysis import Analysis
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+EXAMPLE = REPOSITORY / "examples" / "surprise-and-joy.mp4"
+
+
+@pytest.fixture(scope="module")
+def analyzer(small_parts):
+    loaded = Analyzer.load()
+    yield loaded
+    loaded.close()
+
+
+@pytest.fixture(scope="module")
+def example(analyzer) -> Analysis:
+    return analyzer.analyze(EXAMPLE)
+
+
+def test_the_example_uses_every_stream(example):
+    uses = example.modalities
+    assert uses.video.used and uses.face.used and uses.audio.used and uses.text.used
+    assert uses.text.source == "transcript" and uses.text.language == "en"
+    assert set(example.clues) == {"face", "voice", "scene", "words"}
+    assert sum(emotion.probability for emotion in example.emotions) == pytest.approx(1)
+
+
+def test_the_shipped_weights_give_the_shipped_answer(example):
+    expected = json.loads((Path(__file__).parent / "example_answer.json").read_text())
+    assert [emotion.label for emotion in example.emotions][:2] == expected["labels"]
+    assert list(example.open_emotions) == expected["open_emotions"]
+    assert example.emotions[0].probability == pytest.approx(expected["probability"], abs=0.02)
+
+
+def test_an_analysis_is_the_same_again_and_survives_json(analyzer, example):
+    again = analyzer.analyze(EXAMPLE)
+    assert again == example
+    assert Analysis.from_json(example.to_json()) == example
+
+
+@pytest.mark.parametrize("streams", [("face",), ("voice",), ("scene", "words"), ("face", "voice")])
+def test_streams_left_out_are_neither_used_nor_spoken_of(analyzer, streams):
+    found = analyzer.analyze(EXAMPLE, AnalyzeOptions(streams=streams))
+    used = {
+        "face": found.modalities.face.used,
+        "voice": found.modalities.audio.used,
+        "scene": found.modalities.video.used,
+        "words": found.modalities.text.used,
+    }
+    assert {stream for stream, there in used.items() if there} == set(streams)
+    assert set(found.clues) <= set(streams)
+    said = " ".join([found.reasoning, *found.open_emotions])
+    assert claimed_streams(said) <= set(streams)
+    for stream, there in used.items():
+        modality = {"voice": "audio", "scene": "video", "words": "text"}.get(stream, stream)
+        assert (getattr(found.modalities, modality).reason is None) == there
+
+
+def test_labels_questions_and_subtitles_are_taken(analyzer):
+    options = AnalyzeOptions(
+        labels=("bored", "joyful"), question="Who is there?", subtitle="What a lovely day!"
+    )
+    found = analyzer.analyze(EXAMPLE, options)
+    assert {emotion.label for emotion in found.emotions} == {"bored", "joyful"}
+    assert found.question == "Who is there?" and found.answer
+    assert found.modalities.text.source == "subtitle"
+    assert found.modalities.text.text == "What a lovely day!"
+
+
+def test_score_agrees_with_analyze(analyzer, example):
+    labels = sorted(emotion.label for emotion in example.emotions)
+    scores = analyzer.score(EXAMPLE, labels)
+    for emotion in example.emotions:
+        assert scores[emotion.label] == pytest.approx(emotion.probability, abs=1e-5)
+
+
+def write_video(path: Path, audio: np.ndarray | None) -> Path:
+    """Two seconds of grey noise, with a sound track if one is given."""
+    rng = np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mpeg4", rate=10)
+        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        sound = (
+            container.add_stream("aac", rate=16000, layout="mono") if audio is not None else None
+        )
+        for _ in range(20):
+            pixels = rng.integers(90, 160, (64, 96, 3), dtype=np.uint8)
+            container.mux(video.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(video.encode())
+        if sound is not None and audio is not None:
+            frame = av.AudioFrame.from_ndarray(audio[None], format="fltp", layout="mono")
+            frame.sample_rate = 16000
+            container.mux(sound.encode(frame))
+            container.mux(sound.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("audio", "reason"),
+    [
+        (None, "no"),
+        (np.zeros(32000, np.float32), "silent"),
+        ((0.05 * np.random.default_rng(1).normal(size=32000)).astype(np.float32), "no speech"),
+    ],
+    ids=["no track", "silence", "noise"],
+)
+def test_without_a_voice_or_a_face_none_is_claimed(analyzer, tmp_path, audio, reason):
+    found = analyzer.analyze(write_video(tmp_path / "clip.mp4", audio))
+    uses = found.modalities
+    assert not uses.audio.used and reason in str(uses.audio.reason)
+    assert not uses.face.used and not uses.text.used
+    assert set(found.clues) <= {"scene"}
+    assert claimed_streams(found.reasoning) <= {"scene"}
+    assert not found.people and not found.signals.voice and not found.signals.face
+
+
+def test_a_voice_alone_and_a_still_alone(analyzer, tmp_path):
+    with av.open(str(EXAMPLE)) as container:
+        picture = next(container.decode(video=0)).to_image()
+    picture.save(tmp_path / "still.png")
+    still = analyzer.analyze(tmp_path / "still.png")
+    assert still.modalities.video.frames == 1 and still.modalities.face.used
+    assert not still.modalities.audio.used
+    with av.open(str(EXAMPLE)) as source, av.open(str(tmp_path / "voice.wav"), "w") as target:
+        track = target.add_stream("pcm_s16le", rate=16000, layout="mono")
+        resampler = av.AudioResampler("s16", "mono", 16000)
+        for frame in source.decode(audio=0):
+            for part in resampler.resample(frame):
+                target.mux(track.encode(part))
+        target.mux(track.encode())
+    voice = analyzer.analyze(tmp_path / "voice.wav")
+    assert voice.modalities.audio.used and not voice.modalities.video.used
+    assert voice.modalities.video.reason and not voice.people
+
+
+def test_a_clip_that_gives_nothing_asked_for_says_so(analyzer, tmp_path):
+    clip = write_video(tmp_path / "mute.mp4", None)
+    with pytest.raises(MediaError, match="nothing to analyse"):
+        analyzer.analyze(clip, AnalyzeOptions(streams=("voice",)))
+
+
+def test_everything_works_without_a_network(analyzer, monkeypatch):
+    def forbidden(*arguments, **options):
+        raise AssertionError("the network was used")
+
+    monkeypatch.setattr(socket.socket, "connect", forbidden)
+    monkeypatch.setattr(socket, "create_connection", forbidden)
+    monkeypatch.setattr(socket, "getaddrinfo", forbidden)
+    fresh = Analyzer.load()
+    assert fresh.analyze(EXAMPLE).modalities.face.used
+    fresh.close()
+
+
+def test_absent_streams_are_cut_from_a_reason():
+    reason = Reason(
+        ("sad", "loud"),
+        {"face": ("a smile", "a trembling voice")},
+        "the voice sounds sad but the face looks happy",
+    )
+    kept, dropped = without_absent(reason, Given(face=True))
+    assert kept == Reason(("sad",), {"face": ("a smile",)}, None)
+    assert len(dropped) == 3
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"labels": ("one",)}, {"labels": ("a", "a")}, {"streams": ("smell",)}, {"frames": 0}],
+)
+def test_wrong_options_are_refused(options):
+    with pytest.raises(UsageError):
+        AnalyzeOptions(**options)
+
+
+def test_an_unknown_model_is_named():
+    with pytest.raises(UsageError, match="no preset and no checkpoint folder"):
+        Analyzer.load("omni-emotion-smal")
+
+
+def test_a_fusion_that_was_not_trained_is_refused(small_parts):
+    from openaffect.errors import WeightsError
+
+    with pytest.raises(WeightsError, match="video_concat, not frame_concat"):
+        Analyzer.load(fusion="frame_concat")
+
+
+def test_options_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        AnalyzeOptions().seed = 1  # type: ignore[misc]
