@@ -60,9 +60,10 @@ def _grid() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 
 def smooth_noise(
-    rng: np.random.Generator, height: int, width: int, cell: int
+    rng: np.random.Generator, shape: tuple[int, ...], cell: int
 ) -> NDArray[np.float32]:
-    """Smooth noise in about -1..1 whose blobs are `cell` pixels wide."""
+    """Smooth noise of shape (height, width) in about -1..1, its blobs `cell` pixels wide."""
+    height, width = shape
     small = rng.normal(0, 0.5, (height // cell + 3, width // cell + 3)).astype(np.float32)
     big = Image.fromarray(small).resize(
         ((width // cell + 3) * cell, (height // cell + 3) * cell), Image.Resampling.BICUBIC
@@ -165,10 +166,10 @@ def _brows(
     arch = 0.075 * identity.brow_arch * np.sin(np.pi * np.clip(t * 0.85 + 0.06, 0, 1)) - 0.03 * t**2
     middle = BROW_HEIGHT + identity.brow_height + arch
     half = 0.036 * identity.brow_thickness * (1.0 - 0.62 * t**1.6)
-    ragged = smooth_noise(rng, *x.shape, 5) * 0.010
+    ragged = smooth_noise(rng, x.shape, 5) * 0.010
     inside = _ramp(half + ragged - np.abs(y - middle), -0.012, 0.014)
     ends = _ramp(side, 0.075, 0.14) * _ramp(side, 0.585, 0.52)
-    strands = 0.82 + 0.22 * smooth_noise(rng, *x.shape, 3)
+    strands = 0.82 + 0.22 * smooth_noise(rng, x.shape, 3)
     return np.clip(inside * ends * strands, 0, 1).astype(np.float32)
 
 
@@ -179,7 +180,7 @@ def paint_head(model: HeadModel, identity: Identity) -> Paint:
     shape = x.shape
     skin = linear(identity.skin)
     mottle = sum(
-        weight * smooth_noise(rng, *shape, cell)
+        weight * smooth_noise(rng, shape, cell)
         for weight, cell in ((0.05, 80), (0.035, 24), (0.03, 4))
     )
     albedo = skin * (1.0 + np.asarray(mottle)[..., None] * np.array([0.7, 1.0, 1.1], np.float32))
@@ -195,7 +196,7 @@ def paint_head(model: HeadModel, identity: Identity) -> Paint:
     socket = spot(0.31, 7.24, 0.22, 0.14) * (0.16 + 0.16 * identity.old)
     albedo *= 1.0 - socket[..., None] * np.array([0.8, 1.0, 0.85], np.float32)
     if identity.freckles > 0:
-        dots = _ramp(smooth_noise(rng, *shape, 4), 0.75, 1.1) * spot(0.2, 7.02, 0.38, 0.2)
+        dots = _ramp(smooth_noise(rng, shape, 4), 0.75, 1.1) * spot(0.2, 7.02, 0.38, 0.2)
         albedo *= 1.0 - 0.5 * min(1.0, identity.freckles) * dots[..., None]
     creases = _crease_atlas()
     lines = creases[..., [1, 2, 3, 6]].max(axis=2) * max(0.0, identity.old - 0.25) * 0.55
@@ -207,7 +208,7 @@ def paint_head(model: HeadModel, identity: Identity) -> Paint:
         cheeks = _ramp(np.abs(x), 0.36, 0.5) * _ramp(y, 7.12, 6.9) * _ramp(y, 6.16, 6.4)
         moustache = spot(0.13, 6.775, 0.14, 0.045)
         area = np.clip(np.maximum(np.maximum(jaw, cheeks), moustache), 0, 1)
-        grain = 0.75 + 0.35 * smooth_noise(rng, *shape, 3)
+        grain = 0.75 + 0.35 * smooth_noise(rng, shape, 3)
         cover = np.clip(area * grain * identity.beard * 0.85, 0, 0.92)
         albedo = (
             albedo * (1 - cover[..., None]) + (0.8 * hair + 0.2 * skin * 0.3) * cover[..., None]

@@ -84,7 +84,7 @@ def draw_background(
         picture = _outdoor(height, width, rng)
     else:
         raise ValueError(f"background {kind!r} is none of {BACKGROUNDS}")
-    picture = picture * (1.0 + 0.03 * smooth_noise(rng, height, width, 40)[..., None])
+    picture = picture * (1.0 + 0.03 * smooth_noise(rng, (height, width), 40)[..., None])
     return linear(np.clip(picture, 0, 255).astype(np.float32))
 
 
@@ -139,12 +139,12 @@ def _outdoor(height: int, width: int, rng: np.random.Generator) -> NDArray[np.fl
     sky = np.array([150, 185, 225]) * rng.uniform(0.6, 1.1) + rng.uniform(-15, 25, 3)
     picture = sky * (1 - 0.25 * y) + 40 * y
     horizon = rng.uniform(0.25, 0.7) * height
-    ridge = horizon + 0.12 * height * smooth_noise(rng, 2, width, max(8, width // 10))[0]
+    ridge = horizon + 0.12 * height * smooth_noise(rng, (2, width), max(8, width // 10))[0]
     rows = np.arange(height)[:, None]
     hues = np.array([[60, 95, 45], [95, 110, 60], [120, 105, 85], [90, 90, 95]])
     green = hues[int(rng.integers(len(hues)))]
-    leaves = 1.0 + 0.55 * smooth_noise(rng, height, width, max(6, width // 30))
-    leaves += 0.3 * smooth_noise(rng, height, width, max(3, width // 80))
+    leaves = 1.0 + 0.55 * smooth_noise(rng, (height, width), max(6, width // 30))
+    leaves += 0.3 * smooth_noise(rng, (height, width), max(3, width // 80))
     picture = np.where((rows > ridge)[..., None], green * leaves[..., None], picture)
     ground = rng.uniform(0.8, 1.0) * height
     picture = np.where((rows > ground)[..., None], rng.uniform(60, 150, 3), picture)

@@ -279,7 +279,7 @@ def _hash_noise(x: float, y: float) -> float:
 
 
 @numba.njit(cache=True, fastmath=True)
-def _shade(
+def _shade(  # type: ignore[no-untyped-def]
     owner,
     weights,
     triangles,
@@ -307,7 +307,7 @@ def _shade(
     tears,
     lash_strength,
     colour,
-):  # type: ignore[no-untyped-def]
+):
     height, width = owner.shape
     atlas_height, atlas_width = gloss.shape
     for row in range(height):

@@ -18,6 +18,7 @@ from openaffect.errors import UsageError
 SAMPLE_RATE = 24000
 FRAME_SECONDS = 300 / SAMPLE_RATE  # hop of hibari's frames
 VOICED_ABOVE = 40.0  # Hz: hibari gives about 0 where there is no pitch
+LOWEST_PITCH, HIGHEST_PITCH = 60.0, 620.0  # Hz that edits stay within
 REFERENCE_PITCH = 190.0  # Hz: mean pitch of hibari's voice "heart"
 NEPER = np.log(10.0) / 20.0  # dB to natural log amplitude
 
@@ -324,7 +325,7 @@ def edit_pitch(
         + manner.tremor * waver
         + manner.roughness * rng.standard_normal(count)
     )
-    hertz = np.clip(speaker.pitch * 2.0 ** (changed / 12.0), 60.0, 620.0)
+    hertz = np.clip(speaker.pitch * 2.0 ** (changed / 12.0), LOWEST_PITCH, HIGHEST_PITCH)
     return np.where(voiced, hertz, 0.0).astype(np.float32), voiced.astype(np.float32)
 
 
