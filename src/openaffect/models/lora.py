@@ -37,9 +37,8 @@ class LoraLinear(nn.Module):
         self.base_layer = base.requires_grad_(False)
         self.scaling = settings.lora_alpha / settings.r
         self.dropout = nn.Dropout(settings.lora_dropout)
-        options = {"bias": False, "device": base.weight.device, "dtype": torch.float32}
-        self.lora_A = nn.Linear(base.in_features, settings.r, **options)
-        self.lora_B = nn.Linear(settings.r, base.out_features, **options)
+        self.lora_A = nn.Linear(base.in_features, settings.r, bias=False).to(base.weight.device)
+        self.lora_B = nn.Linear(settings.r, base.out_features, bias=False).to(base.weight.device)
         nn.init.kaiming_uniform_(self.lora_A.weight, a=5**0.5)
         nn.init.zeros_(self.lora_B.weight)
 

@@ -4,7 +4,7 @@ Media and given words come first and the question last, so that several question
 share everything before the question, and the language model reads it once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,7 +119,7 @@ def render(processor: Any, given: Given, question: str) -> Prompt:
 
 
 def reason_answer(
-    emotions: Sequence[str], clues: dict[str, Sequence[str]], together: str | None = None
+    emotions: Sequence[str], clues: Mapping[str, Sequence[str]], together: str | None = None
 ) -> str:
     """The answer to REASON_QUESTION: emotions first, then one sentence of clues for each stream."""
     sentences = [f"{PERCEIVED} {', '.join(emotions)}."]

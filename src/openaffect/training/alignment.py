@@ -34,7 +34,7 @@ class EmbeddingLoss:
         answers: Sequence[Sequence[int]],
         words: Sequence[Sequence[int]],
     ) -> None:
-        table = model.get_input_embeddings().weight.detach()
+        table: Tensor = model.get_input_embeddings().weight.detach()  # type: ignore[operator]
         self.targets = torch.stack([table[list(ids)].mean(0) for ids in words])  # (labels, D)
         self.length = self.targets.norm(dim=-1).mean()
         self.index = {tuple(ids): place for place, ids in enumerate(answers)}

@@ -95,8 +95,8 @@ class Recipe(Strict):
     lora: Lora | None = None
     streams: tuple[Stream, ...] = ("face", "voice", "scene", "words")  # what examples are given
     corpora: dict[str, Corpus]
-    tasks: Tasks = Tasks()
-    dropout: Dropout = Dropout()
+    tasks: Tasks = Field(default_factory=lambda: Tasks.model_validate({}))
+    dropout: Dropout = Field(default_factory=lambda: Dropout.model_validate({}))
     schedule: Schedule
     seed: int = 0
     device: str = "cpu"  # or cuda

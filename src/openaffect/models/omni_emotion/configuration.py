@@ -4,7 +4,7 @@ The full-size values are the defaults (arXiv 2501.09502 on LLaVA-OneVision-Qwen2
 comment ends in "(open)" are not stated in the paper; the default is the nearest public relative's.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
@@ -67,10 +67,10 @@ class OmniEmotionConfig(PreTrainedConfig):
         "face_config": SubConfigSpec(config_class=AutoConfig, model_type="facexformer_encoder"),
     }
 
-    text_config: dict | PreTrainedConfig | None = None
-    vision_config: dict | PreTrainedConfig | None = None
-    audio_config: dict | PreTrainedConfig | None = None
-    face_config: dict | PreTrainedConfig | None = None
+    text_config: Any = None  # a configuration, or its fields
+    vision_config: Any = None  # a configuration, or its fields
+    audio_config: Any = None  # a configuration, or its fields
+    face_config: Any = None  # a configuration, or its fields
     video_token_id: int = 151647
     audio_token_id: int = 151648
     fusion: Fusion = "video_concat"

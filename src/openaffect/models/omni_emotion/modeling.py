@@ -15,6 +15,7 @@ be run once: `video_features`, `face_features` and `audio_features` take what `e
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -256,7 +257,8 @@ class OmniEmotionModel(OmniEmotionPreTrainedModel):
         # Placeholders may lie beyond the text model's own vocabulary.
         embeds = self.get_input_embeddings()(input_ids.masked_fill(placeholders, 0))
         if pixel_values_videos is not None and video_mask is None:
-            video_mask = pixel_values_videos.new_ones(pixel_values_videos.shape[:2], dtype=bool)
+            shape = pixel_values_videos.shape[:2]
+            video_mask = torch.ones(shape, dtype=torch.bool, device=pixel_values_videos.device)
         video: list[Tensor | None] = [None] * len(input_ids)
         people: list[list[PersonTokens]] = [[] for _ in input_ids]
         if video_mask is not None and video_mask.any():
@@ -284,7 +286,7 @@ class OmniEmotionModel(OmniEmotionPreTrainedModel):
         past_key_values: Cache | None = None,
         inputs_embeds: Tensor | None = None,
         use_cache: bool | None = None,
-        **kwargs,  # type: ignore[no-untyped-def]
+        **kwargs: Any,
     ) -> BaseModelOutputWithPast:
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give exactly one of input_ids and inputs_embeds")
@@ -344,7 +346,7 @@ class OmniEmotionForConditionalGeneration(OmniEmotionPreTrainedModel, Generation
         audio_features: Tensor | None = None,
         audio_lengths: Tensor | None = None,
         audio_signals: Tensor | None = None,
-        **kwargs,  # type: ignore[no-untyped-def]
+        **kwargs: Any,
     ) -> OmniEmotionOutput:
         """Shapes as at the top of this module; labels (B, L) with -100 where no loss is taken."""
         outputs = self.model(
@@ -383,7 +385,7 @@ class OmniEmotionForConditionalGeneration(OmniEmotionPreTrainedModel, Generation
             attentions=outputs.attentions,
         )
 
-    def prepare_inputs_for_generation(self, input_ids: Tensor, **kwargs) -> dict:  # type: ignore[no-untyped-def]
+    def prepare_inputs_for_generation(self, input_ids: Tensor, **kwargs: Any) -> dict:
         """Media go through their towers with the prompt only, not again with every new token."""
         inputs = super().prepare_inputs_for_generation(input_ids, **kwargs)
         if not kwargs.get("is_first_iteration", False) and kwargs.get("use_cache", True):

@@ -286,7 +286,7 @@ class OmniEmotionProcessor(ProcessorMixin):
         mask[where] = True
         inputs = {"face_pixel_values": pixels, "face_mask": mask}
         if found[0][2].signals is not None:
-            measured = torch.from_numpy(np.stack([face.signals for *_, face in found]))  # type: ignore[arg-type]
+            measured = torch.from_numpy(np.stack([np.asarray(face.signals) for *_, face in found]))
             signals = torch.zeros(*shape, measured.shape[1])
             signals[where] = measured.float()
             inputs["face_signals"] = signals
@@ -311,8 +311,8 @@ class OmniEmotionProcessor(ProcessorMixin):
             from openaffect.media.voice import VOICE_STATISTICS, voice_statistics
 
             signals = torch.zeros(len(mels), chunks, len(VOICE_STATISTICS))
-            for index, sample in enumerate(parts):
-                for chunk, part in enumerate(sample):
+            for index, pieces in enumerate(parts):
+                for chunk, part in enumerate(pieces):
                     signals[index, chunk] = torch.from_numpy(voice_statistics(part))
             inputs["audio_signals"] = signals
         return inputs

@@ -115,14 +115,13 @@ class AudioProjector(Projector):
         self.mix = nn.Parameter(torch.zeros(layers)) if config.audio_layers else None
         normal = config.normalise_features
         self.norm = FeatureNorm(layers, in_size) if normal else nn.Identity()
+        self.summary: Projector | None = None
         if config.audio_summary:
             signals = config.audio_signal_size
             self.summary = Projector(2 * in_size + signals, config)
             self.mean_norm = FeatureNorm(layers, in_size) if normal else nn.Identity()
             self.deviation_norm = FeatureNorm(layers, in_size) if normal else nn.Identity()
             self.signal_norm = FeatureNorm(signals) if normal and signals else nn.Identity()
-        else:
-            self.summary = None
 
     def mixed(self, rows: Tensor) -> Tensor:
         """Weighted mean over encoder layers: (..., layers, D) -> (..., D)."""
