@@ -9,6 +9,7 @@ so far, loading included.
 """
 
 import argparse
+import os
 import resource
 import statistics
 import subprocess
@@ -20,6 +21,8 @@ from pathlib import Path
 
 import av
 import numpy as np
+
+from openaffect.cli import QUIET
 
 SECONDS = 5
 FRAME_RATE = 25
@@ -101,6 +104,8 @@ def main() -> None:
     print(f"openaffect --help: {helped:.2f} s")
     print(f"import openaffect: {imported - bare:.3f} s beyond bare python ({bare:.3f} s)")
 
+    for variable, value in QUIET.items():
+        os.environ.setdefault(variable, value)
     import torch
 
     from openaffect.inference.analyzer import Analyzer
