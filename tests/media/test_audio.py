@@ -1,5 +1,6 @@
 """Sound: rate, channels, place in time, and what is said where there is none."""
 
+import math
 import wave
 
 import av
@@ -44,7 +45,7 @@ def test_16_khz_samples_come_through_untouched_in_any_part(tmp_path, count, star
     assert clip.frames_reason == "the file has no video stream"
     np.testing.assert_allclose(clip.audio, written, atol=1e-6)
     assert clip.duration == pytest.approx(count / SAMPLE_RATE, abs=1e-6)
-    start = round(start * clip.duration * 0.9, 4)
+    start = math.floor(start * clip.duration * 0.9 * 1e4) / 1e4  # never past the end
     part = read_clip(path, start=start, end=start + length)
     first = round(start * SAMPLE_RATE)
     expected = written[first : first + round((part.end - start) * SAMPLE_RATE)]
