@@ -142,7 +142,7 @@ def face_tower(expression: Path) -> PreTrainedModel:
     from openaffect.models.encoders.face_signals_tower import FaceSignalsConfig, FaceSignalsTower
 
     net = AutoModel.from_pretrained(expression).eval()
-    tower = FaceSignalsTower(FaceSignalsConfig(expression_config=net.config))
+    tower = FaceSignalsTower(FaceSignalsConfig(expression_config=net.config, mirror=True))
     tower.expression_net = net
     return tower.eval()
 
