@@ -1,5 +1,7 @@
 """Where faces are found: geometry by brute force, the detector on real pictures."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -207,6 +209,15 @@ def test_people_of_real_clips(detector: FaceDetector, shared: Path, name: str) -
     assert [track.main for track in tracks] == [True, *[False] * (len(tracks) - 1)][: len(tracks)]
     for track in tracks:
         assert len(track.faces) >= 6
+
+
+def test_an_unclosed_detector_ends_in_silence(small_parts: dict[str, Path]) -> None:
+    program = (
+        "from openaffect.media.face_detection import FaceDetector\n"
+        f"detector = FaceDetector({str(small_parts['landmarks'] / 'face_landmarker.task')!r})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_a_closed_detector_says_so(small_parts: dict[str, Path]) -> None:

@@ -8,7 +8,7 @@ import yaml
 from openaffect.errors import ConfigError, UsageError
 from openaffect.models.identity import tensors_identity
 from openaffect.models.preset import (
-    DEFAULT_PRESET,
+    DEFAULT_MODEL,
     PRESETS,
     HubSource,
     PackageSource,
@@ -32,13 +32,13 @@ def test_every_shipped_preset_is_complete(name: str) -> None:
 
 
 def test_the_default_comes_first_and_knows_its_weights() -> None:
-    assert preset_names()[0] == DEFAULT_PRESET
+    assert preset_names()[0] == DEFAULT_MODEL
     preset = load_preset()
     assert set(preset.identities) == set(preset.parts)
 
 
 def test_shipped_weights_are_the_ones_the_preset_names() -> None:
-    for part in load_preset(DEFAULT_PRESET).parts.values():
+    for part in load_preset(DEFAULT_MODEL).parts.values():
         if part.bundled:
             assert tensors_identity(part.bundled.folder) == part.identity
 
@@ -58,12 +58,12 @@ def test_shipped_weights_are_the_ones_the_preset_names() -> None:
 def test_a_wrong_preset_is_told_where(
     tmp_path: Path, path: tuple, value: object, said: str
 ) -> None:
-    content = yaml.safe_load((PRESETS / f"{DEFAULT_PRESET}.yaml").read_text())
+    content = yaml.safe_load((PRESETS / f"{DEFAULT_MODEL}.yaml").read_text())
     inside = content
     for step in path[:-1]:
         inside = inside[step]
     inside[path[-1]] = value
-    file = tmp_path / f"{DEFAULT_PRESET}.yaml"
+    file = tmp_path / f"{DEFAULT_MODEL}.yaml"
     file.write_text(yaml.safe_dump(content))
     with pytest.raises(ConfigError, match=said) as caught:
         read_preset(file)

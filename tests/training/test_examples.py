@@ -11,7 +11,6 @@ import torch
 from openaffect.corpora.manifest import Row, Scene
 from openaffect.media.face_detection import BLENDSHAPE_NAMES
 from openaffect.media.voice import VOICE_STATISTICS
-from openaffect.models.encoders.expression_net import EXPRESSION_LABELS
 from openaffect.models.omni_emotion.tiny import tiny_config, tiny_processor
 from openaffect.prompts.claims import claimed_streams
 from openaffect.prompts.conversation import ABSENT_ANSWERS, STREAMS
@@ -19,10 +18,9 @@ from openaffect.training.augment import augment_voice
 from openaffect.training.batches import IGNORED, collate
 from openaffect.training.examples import (
     ExampleBuilder,
-    FaceScale,
     label_of,
-    redrawn_scores,
 )
+from openaffect.training.face_changes import FaceScale
 from openaffect.training.features import ClipFeatures, FeatureFolder
 from openaffect.training.recipe import Dropout, Tasks, load_recipe
 from openaffect.training.stage import fit_norms
@@ -45,8 +43,14 @@ ROW = Row(
     words_label="sad",
     scene=Scene("dim", "indoor", 2, True),
 )
-FACE_SIZE = 20  # 7 log-scores, 7 scores, 6 of geometry
-SCALE = FaceScale(torch.zeros(FACE_SIZE), torch.ones(FACE_SIZE), slice(7, 14), slice(0, 7))
+FACE_SIZE = 20  # 7 log-scores, 7 scores, 3 features, 3 signals
+GROUPS = {
+    "log_scores": slice(0, 7),
+    "scores": slice(7, 14),
+    "features": slice(14, 17),
+    "signals": slice(17, 20),
+}
+SCALE = FaceScale(torch.zeros(FACE_SIZE), torch.ones(FACE_SIZE), GROUPS, torch.randn(4, 3))
 
 
 def features() -> ClipFeatures:
@@ -101,7 +105,7 @@ def test_an_answer_speaks_only_of_what_is_left(seed):
 
 
 def test_the_same_state_gives_the_same_example():
-    made = builder(dropout=Dropout(score_reliability=1.0))
+    made = builder(dropout=Dropout(real_faces=1.0))
     one, two = (made.build(ROW, features(), Random(5), True) for _ in range(2))
     assert one.prompt_ids == two.prompt_ids and one.answer_ids == two.answer_ids
     assert one.faces is two.faces or torch.equal(one.faces, two.faces)
@@ -141,13 +145,10 @@ def test_a_still_keeps_one_frame_and_its_face():
         assert kept.face_mask.all() and kept.blendshapes.shape[0] == 1
 
 
-def test_redrawn_scores_name_their_label_most_often():
-    noise = np.random.default_rng(0)
-    scores = np.stack([redrawn_scores("sad", noise) for _ in range(400)])
-    np.testing.assert_allclose(scores.sum(1), 1, atol=1e-4)
-    right = (scores.argmax(1) == EXPRESSION_LABELS.index("sad")).mean()
-    # A reading taken at its word: right as often as it is sure.
-    assert right == pytest.approx(scores.max(1).mean(), abs=0.06)
+def test_alone_keeps_one_telling_stream():
+    made = builder(dropout=Dropout(alone=1, stream=0, words=0, frames=0))
+    seen = {made.given(ROW, features(), Random(seed), True)[0].streams for seed in range(30)}
+    assert seen == {("face",), ("voice",), ("words",)}
 
 
 def test_feature_files_give_back_what_was_stored(tmp_path):

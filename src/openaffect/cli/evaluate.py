@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from openaffect.cli.analyze import DEFAULT_MODEL
+from openaffect import DEFAULT_MODEL
 from openaffect.errors import UsageError
 
 CLOSED = ("emodb", "ravdess", "faces", "synthetic")

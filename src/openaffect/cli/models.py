@@ -144,9 +144,10 @@ def purge(
 
 
 def _preset(name: str | None) -> Preset:
-    from openaffect.models.preset import DEFAULT_PRESET, load_preset
+    from openaffect import DEFAULT_MODEL
+    from openaffect.models.preset import load_preset
 
-    return load_preset(name or DEFAULT_PRESET)
+    return load_preset(name or DEFAULT_MODEL)
 
 
 def _fail_unless_right(statuses: tuple[PartStatus, ...]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from transformers import AutoModelForMultimodalLM, AutoProcessor
 
+from openaffect import DEFAULT_MODEL
 from openaffect.errors import ConfigError, UsageError
 from openaffect.inference import reporting
 from openaffect.inference.answers import Conversation, Reason
@@ -22,7 +23,7 @@ from openaffect.models.omni_emotion import (
     OmniEmotionForConditionalGeneration,
     OmniEmotionProcessor,
 )
-from openaffect.models.preset import DEFAULT_PRESET, PRESETS, RANDOM_PRESETS
+from openaffect.models.preset import PRESETS, RANDOM_PRESETS
 from openaffect.models.store import part_directory
 from openaffect.models.trained_parts import SETTINGS_FILE, read_settings
 from openaffect.prompts.claims import claimed_streams
@@ -108,7 +109,7 @@ class Analyzer:
     @classmethod
     def load(
         cls,
-        model: str | Path = DEFAULT_PRESET,
+        model: str | Path = DEFAULT_MODEL,
         *,
         device: str = "cpu",
         fusion: str | None = None,
@@ -126,14 +127,12 @@ class Analyzer:
             raise UsageError("--device cuda: PyTorch finds no such device; use cpu")
         folder = Path(model)
         temperature = 1.0
-        if str(model) == DEFAULT_PRESET or (folder / SETTINGS_FILE).is_file():
-            trained = (
-                PRESETS / DEFAULT_PRESET / "trained" if str(model) == DEFAULT_PRESET else folder
-            )
-            parts = tower_parts or {n: part_directory(DEFAULT_PRESET, n) for n in SMALL_PARTS}
+        if str(model) == DEFAULT_MODEL or (folder / SETTINGS_FILE).is_file():
+            trained = PRESETS / DEFAULT_MODEL / "trained" if str(model) == DEFAULT_MODEL else folder
+            parts = tower_parts or {n: part_directory(DEFAULT_MODEL, n) for n in SMALL_PARTS}
             network, processor = assemble_small(parts, trained, fusion)
             temperature = float(read_settings(trained).get("temperature", 1.0))
-            identities = reporting.part_identities(DEFAULT_PRESET, trained)
+            identities = reporting.part_identities(DEFAULT_MODEL, trained)
         elif (folder / "config.json").is_file():
             network = AutoModelForMultimodalLM.from_pretrained(folder)
             processor = AutoProcessor.from_pretrained(folder)
@@ -154,12 +153,12 @@ class Analyzer:
                 f"no preset and no checkpoint folder is called {model}; "
                 "`openaffect models list` shows the presets"
             )
-        landmarks = part_directory(DEFAULT_PRESET, "landmarks")
+        landmarks = part_directory(DEFAULT_MODEL, "landmarks")
         return cls(
             network.eval().to(device),
             processor,
             FaceDetector(landmarks / "face_landmarker.task"),
-            lambda: Transcriber(part_directory(DEFAULT_PRESET, "speech")),
+            lambda: Transcriber(part_directory(DEFAULT_MODEL, "speech")),
             str(model),
             identities,
             temperature,

@@ -9,6 +9,7 @@ chance patterns.
 
 import os
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -198,6 +199,7 @@ class FaceDetector:
                     f"{path} is not a MediaPipe face landmark model; "
                     "run `openaffect models verify omni-emotion-small`"
                 ) from error
+            self._finalizer = weakref.finalize(self, _close_landmarker, self._landmarker)
             # the first call is the one that prints
             self._look(np.zeros((64, 64, 3), np.uint8))
 
@@ -215,7 +217,7 @@ class FaceDetector:
     def close(self) -> None:
         """Free the native model; closing twice is allowed."""
         if self._landmarker is not None:
-            self._landmarker.close()
+            self._finalizer()
             self._landmarker = None
 
     def detect(
@@ -357,6 +359,18 @@ class FaceDetector:
             if not any(same_face(face.box, other.box) for other in kept):
                 kept.append(face)
         return kept[: self.max_faces]
+
+
+def _close_landmarker(landmarker: Any) -> None:
+    """Free the native model, also while the interpreter ends.
+
+    MediaPipe's worker thread is gone by then. The memory goes with the process; the handle is taken
+    away, or the landmarker's own finaliser would print a traceback.
+    """
+    try:
+        landmarker.close()
+    except RuntimeError:
+        landmarker._handle = None
 
 
 def _paint_over(canvas: np.ndarray, box: Box) -> None:

@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from openaffect import DEFAULT_MODEL
 from openaffect.errors import ConfigError, UsageError
 from openaffect.models.convert import FORMATS
 
 PRESETS = Path(__file__).parent / "presets"
-DEFAULT_PRESET = "omni-emotion-small"
 # made of random weights in tests; there is nothing to fetch
 RANDOM_PRESETS = ("omni-emotion-tiny",)
 
@@ -156,10 +156,10 @@ class Preset(_Strict):
 def preset_names() -> tuple[str, ...]:
     """Names of the presets that can be fetched; the default first."""
     names = sorted(path.stem for path in PRESETS.glob("*.yaml"))
-    return tuple(sorted(names, key=lambda name: name != DEFAULT_PRESET))
+    return tuple(sorted(names, key=lambda name: name != DEFAULT_MODEL))
 
 
-def load_preset(name: str = DEFAULT_PRESET) -> Preset:
+def load_preset(name: str = DEFAULT_MODEL) -> Preset:
     """The preset of that name.
 
     Raises:

@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from openaffect import DEFAULT_MODEL
 from openaffect.errors import WeightsError
 from openaffect.models.convert import converter
 from openaffect.models.home import HOME_VARIABLE, home, locked
 from openaffect.models.identity import file_sha256, tensors_identity
 from openaffect.models.preset import (
-    DEFAULT_PRESET,
     BundledSource,
     HubSource,
     PackageSource,
@@ -106,7 +106,7 @@ def part_directory(
 
 
 def pull(
-    preset: str | Preset = DEFAULT_PRESET,
+    preset: str | Preset = DEFAULT_MODEL,
     *,
     local: Sequence[Path] = (),
     progress: PullProgress | None = None,
@@ -125,7 +125,7 @@ def pull(
     return {part: _folder(chosen, part) for part in chosen.parts}
 
 
-def verify(preset: str | Preset = DEFAULT_PRESET, *, deep: bool = True) -> tuple[PartStatus, ...]:
+def verify(preset: str | Preset = DEFAULT_MODEL, *, deep: bool = True) -> tuple[PartStatus, ...]:
     """Say of every part whether it is there, whole, and the one that is meant.
 
     Args:

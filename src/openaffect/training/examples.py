@@ -7,19 +7,13 @@ measured figures alone. Nothing is ever asked to be heard or seen that was taken
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from random import Random
 from typing import Any
-
-import numpy as np
-import torch
-from torch import Tensor
 
 from openaffect.corpora.manifest import LABELS, Row
 from openaffect.corpora.vocabulary import MEDIUM, open_words
 from openaffect.media.face_detection import BLENDSHAPE_NAMES
 from openaffect.media.voice import VOICE_STATISTICS
-from openaffect.models.encoders.expression_net import EXPRESSION_LABELS
 from openaffect.models.omni_emotion import OmniEmotionProcessor
 from openaffect.prompts.clues import face_clues, scene_clues, voice_clues, weigh, words_clues
 from openaffect.prompts.conversation import (
@@ -34,22 +28,12 @@ from openaffect.prompts.conversation import (
 )
 from openaffect.prompts.labels import BASIC_LABELS, EMODB_LABELS, RAVDESS_LABELS
 from openaffect.training.batches import Example
+from openaffect.training.face_changes import FaceScale, change_faces
 from openaffect.training.features import ClipFeatures
 from openaffect.training.recipe import Dropout, Tasks
 
 LABEL_SETS = (BASIC_LABELS, EMODB_LABELS, RAVDESS_LABELS, LABELS)
 END_OF_TURN = "<|im_end|>"
-SHARPNESS = 2.5  # deviation of the logits of a redrawn expression reading
-
-
-@dataclass(frozen=True)
-class FaceScale:
-    """Standardisation and groups of the face features, to noise or blank them in their units."""
-
-    shift: Tensor  # (D_f,) mean
-    scale: Tensor  # (D_f,) one over the deviation, 0 for a constant feature
-    scores: slice  # expression probabilities
-    log_scores: slice  # their logarithms
 
 
 def stream_labels(row: Row, given: Given) -> dict[str, str | None]:
@@ -107,8 +91,11 @@ class ExampleBuilder:
             ("label", "reason", "stream"),
             (self.tasks.label, self.tasks.reason, self.tasks.stream),
         )[0]
-        if training and features.faces is not None:
-            features = self._change_faces(row, features, rng, blank=task == "label")
+        if training and features.faces is not None and self.face_scale is not None:
+            faces = change_faces(
+                features.faces, row.face_label, self.face_scale, self.dropout, rng, task == "label"
+            )
+            features = dataclasses.replace(features, faces=faces)
         question, answer = self._task(task, row, given, features, rng)
         return self.example(given, features, question, answer)
 
@@ -128,10 +115,12 @@ class ExampleBuilder:
         ]
         kept = list(there)
         if training:
-            order = rng.sample(there, len(there))
-            for stream in order:
+            telling = [stream for stream in there if stream != "scene"]
+            if telling and rng.random() < self.dropout.alone:
+                kept = [rng.choice(telling)]
+            for stream in rng.sample(there, len(there)):
                 chance = self.dropout.words if stream == "words" else self.dropout.stream
-                if len(kept) > 1 and rng.random() < chance:
+                if stream in kept and len(kept) > 1 and rng.random() < chance:
                     kept.remove(stream)
             if rng.random() < self.dropout.frames:
                 features = _one_frame(features, rng)
@@ -149,33 +138,6 @@ class ExampleBuilder:
         if not given.voice:
             gone |= {"audio": None, "audio_lengths": None, "audio_signals": None}
         return given, dataclasses.replace(features, **gone)
-
-    def _change_faces(
-        self, row: Row, features: ClipFeatures, rng: Random, blank: bool
-    ) -> ClipFeatures:
-        """Noise on the geometry, redrawn scores, and at times one of the two blanked."""
-        scale = self.face_scale
-        if scale is None or features.faces is None:
-            return features
-        noise = np.random.default_rng(rng.getrandbits(63))
-        faces = features.faces.float().clone()
-        geometry = torch.ones(faces.shape[-1], dtype=torch.bool)
-        geometry[scale.log_scores] = geometry[scale.scores] = False
-        if self.dropout.face_noise:
-            draw = torch.from_numpy(noise.normal(size=tuple(faces.shape))).float()
-            step = torch.where(scale.scale > 0, 1 / scale.scale.clamp(min=1e-6), 0.0)
-            faces += draw * step * geometry * self.dropout.face_noise
-        if row.face_label in EXPRESSION_LABELS and rng.random() < self.dropout.score_reliability:
-            scores = redrawn_scores(row.face_label, noise)
-            faces[..., scale.scores] = torch.from_numpy(scores).float()
-            faces[..., scale.log_scores] = torch.from_numpy(np.log(scores)).float()
-        if blank:
-            chance = rng.random()
-            if chance < self.dropout.face_geometry:
-                faces[..., geometry] = scale.shift[geometry]
-            elif chance < self.dropout.face_geometry + self.dropout.face_scores:
-                faces[..., ~geometry] = scale.shift[~geometry]
-        return dataclasses.replace(features, faces=faces)
 
     def _task(
         self, task: str, row: Row, given: Given, features: ClipFeatures, rng: Random
@@ -245,21 +207,6 @@ class ExampleBuilder:
             audio_lengths=features.audio_lengths,
             audio_signals=features.audio_signals,
         )
-
-
-def redrawn_scores(label: str, noise: np.random.Generator) -> np.ndarray:
-    """An expression reading as real faces of `label` give it: (7,) probabilities.
-
-    The expression net was trained on real faces; on a rendered head its reading is out of its
-    domain. A reading is drawn whose own probabilities, taken at their word, gave this label.
-    """
-    target = EXPRESSION_LABELS.index(label)
-    while True:
-        logits = noise.normal(0, SHARPNESS, len(EXPRESSION_LABELS))
-        scores = np.exp(logits - logits.max())
-        scores /= scores.sum()
-        if noise.random() < scores[target]:
-            return np.clip(scores, 1e-6, 1.0)
 
 
 def _one_frame(features: ClipFeatures, rng: Random) -> ClipFeatures:

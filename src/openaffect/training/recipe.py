@@ -58,11 +58,12 @@ class Dropout(Strict):
 
     stream: Share = 0.3  # each stream, as long as one is left
     words: Share = 0.3  # the words, besides
+    alone: Share = 0.0  # all streams but one of face, voice and words
     frames: Share = 0.2  # all frames but one, as in a still image
     face_geometry: Share = 0.3  # the measured face geometry, leaving the expression scores
     face_scores: Share = 0.15  # the expression scores, leaving the geometry
     face_noise: float = Field(0.5, ge=0)  # deviation of noise on standardised face geometry
-    score_reliability: Share = 0.0  # expression scores redrawn around the true face label
+    real_faces: Share = 0.0  # faces given a real one's appearance and trustworthy scores
 
 
 class Schedule(Strict):

@@ -9,6 +9,7 @@ from random import Random
 import torch
 from torch import Tensor
 
+from openaffect import DEFAULT_MODEL
 from openaffect.corpora.emodb import read_emodb
 from openaffect.corpora.manifest import LABELS, Row, read_manifest
 from openaffect.corpora.ravdess import read_ravdess
@@ -24,7 +25,6 @@ from openaffect.models.omni_emotion import (
     OmniEmotionProcessor,
 )
 from openaffect.models.omni_emotion.projectors import FeatureNorm
-from openaffect.models.preset import DEFAULT_PRESET
 from openaffect.models.store import FEATURES, part_directory
 from openaffect.models.trained_parts import (
     freeze_all_but,
@@ -37,7 +37,8 @@ from openaffect.models.trained_parts import (
 from openaffect.training.alignment import EmbeddingLoss
 from openaffect.training.batches import Example
 from openaffect.training.calibration import calibrate
-from openaffect.training.examples import LABEL_SETS, ExampleBuilder, FaceScale, label_of
+from openaffect.training.examples import LABEL_SETS, ExampleBuilder, label_of
+from openaffect.training.face_changes import FaceScale
 from openaffect.training.features import ClipFeatures, FeatureFolder
 from openaffect.training.recipe import Corpus, Recipe
 from openaffect.training.trainer import Progress, Trainer
@@ -151,7 +152,7 @@ def _extract(
     say: Say,
     report: Callable[[str, int, int], None],
 ) -> tuple[Row, ...]:
-    landmarks = part_directory(DEFAULT_PRESET, LANDMARKS)
+    landmarks = part_directory(DEFAULT_MODEL, LANDMARKS)
     with FaceDetector(landmarks / "face_landmarker.task") as detector:
         failed = store.extract(
             rows,
@@ -189,14 +190,20 @@ def _fit(norm: torch.nn.Module, samples: Sequence[Tensor]) -> None:
         norm.fit(torch.cat([sample.float() for sample in samples])[:NORM_SAMPLES])
 
 
-def face_scale(model: OmniEmotionForConditionalGeneration) -> FaceScale | None:
-    """What dropout on measured face features needs to know; None for a tower of pixels alone."""
+def face_scale(
+    model: OmniEmotionForConditionalGeneration, entries: Sequence[Entry]
+) -> FaceScale | None:
+    """What changes of measured face features need to know; None for a tower of pixels alone."""
     norm, config = model.model.face_projector.norm, model.config.face_config
     if not isinstance(norm, FeatureNorm) or not hasattr(config, "group_slices"):
         return None
     groups = config.group_slices
-    shift, scale = norm.shift.cpu().clone(), norm.scale.cpu().clone()
-    return FaceScale(shift, scale, groups["scores"], groups["log_scores"])
+    clips = [entry.variants[0] for entry in entries if entry.row.split == "train"]
+    faces = [clip.faces[clip.face_mask] for clip in clips if clip.faces is not None]
+    geometries = torch.zeros(0, groups["signals"].stop - groups["signals"].start)
+    if faces:
+        geometries = torch.cat(faces).flatten(0, 1)[:, groups["signals"]].float()
+    return FaceScale(norm.shift.cpu().clone(), norm.scale.cpu().clone(), groups, geometries)
 
 
 def drawer(
@@ -300,7 +307,7 @@ def run_stage(
         load_trained_parts(model, Path(recipe.start))
     freeze_all_but(model, recipe.trains, lora)
     builder = ExampleBuilder(
-        processor, recipe.tasks, recipe.dropout, face_scale(model), recipe.streams
+        processor, recipe.tasks, recipe.dropout, face_scale(model, entries), recipe.streams
     )
     entries = [entry for entry in entries if builder.usable(entry.row, entry.variants[0])]
     output = Path(recipe.output)
