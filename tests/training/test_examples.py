@@ -21,7 +21,7 @@ from openaffect.training.examples import (
     label_of,
 )
 from openaffect.training.face_changes import FaceScale
-from openaffect.training.features import ClipFeatures, FeatureFolder
+from openaffect.training.features import ClipFeatures
 from openaffect.training.recipe import Dropout, Tasks, load_recipe
 from openaffect.training.stage import fit_norms
 
@@ -149,19 +149,6 @@ def test_alone_keeps_one_telling_stream():
     made = builder(dropout=Dropout(alone=1, stream=0, words=0, frames=0))
     seen = {made.given(ROW, features(), Random(seed), True)[0].streams for seed in range(30)}
     assert seen == {("face",), ("voice",), ("words",)}
-
-
-def test_feature_files_give_back_what_was_stored(tmp_path):
-    folder = FeatureFolder(tmp_path)
-    stored = features()
-    folder.save(ROW, 0, stored)
-    loaded = folder.load(ROW)
-    assert folder.variants(ROW) == 1
-    for field in dataclasses.fields(stored):
-        expected, found = getattr(stored, field.name), getattr(loaded, field.name)
-        torch.testing.assert_close(found.float(), expected.float(), atol=2e-3, rtol=2e-3)
-    assert torch.equal(loaded.audio_signals, stored.audio_signals)
-    assert not list(tmp_path.glob("*.tmp"))
 
 
 def test_augmented_voices_are_other_recordings_of_the_same_length_scale():

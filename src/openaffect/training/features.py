@@ -1,12 +1,15 @@
 """Tower features of corpus rows, computed once: frozen towers need not run at every step.
 
-A feature folder holds its rows (`rows.jsonl`) and one safetensors file for each row and variant, so
-that it can be carried to another machine and trained on without the media. Faces and voices can be
-recognised from it: it is biometric data, lies under OPENAFFECT_HOME/features by default, and is
-removed by `openaffect models purge --features`.
+Every file says which media and which towers it comes from; one that comes from others is computed
+anew. A feature folder holds its rows (`rows.jsonl`) and one safetensors file for each row and
+variant, so that it can be carried to another machine and trained on without the media. Faces and
+voices can be recognised from it: it is biometric data, lies under OPENAFFECT_HOME/features by
+default, and is removed by `openaffect models purge --features`.
 """
 
 import dataclasses
+import hashlib
+import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,13 +17,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from openaffect.corpora.manifest import Row, read_manifest, write_manifest
-from openaffect.errors import MediaError
+from openaffect.errors import ConfigError, MediaError
 from openaffect.inference.inputs import ClipInputs, read_inputs
 from openaffect.media.face_detection import FaceDetector
+from openaffect.models.identity import file_sha256
 from openaffect.models.omni_emotion import (
     OmniEmotionForConditionalGeneration,
     OmniEmotionProcessor,
@@ -28,6 +33,23 @@ from openaffect.models.omni_emotion import (
 from openaffect.training.augment import augment_voice
 
 ROWS_FILE = "rows.jsonl"
+MEDIA_KEY, TOWERS_KEY = "media", "towers"  # of the metadata in a feature file
+MEASURE_VERSION = (
+    1  # counted up when frames, crops, signals or voice figures are measured otherwise
+)
+TOWERS = ("vision_tower", "audio_tower", "face_tower")
+NO_SETTINGS = ("_name_or_path", "transformers_version", "architectures", "dtype")
+# Configuration that features depend on, besides the towers' own.
+FEATURE_FIELDS = (
+    "vision_feature_layer",
+    "vision_feature_select_strategy",
+    "audio_layers",
+    "audio_pool_stride",
+    "audio_summary",
+    "audio_crop",
+    "audio_signal_size",
+    "face_grid",
+)
 
 
 @dataclass(frozen=True)
@@ -86,6 +108,20 @@ def clip_features(
     return ClipFeatures(**{name: tensor.cpu() for name, tensor in tensors.items()})
 
 
+def towers_identity(model: OmniEmotionForConditionalGeneration) -> str:
+    """Hex sha256 of what features depend on besides the media: towers, and how they are read."""
+    fields = {name: getattr(model.config, name) for name in FEATURE_FIELDS}
+    digest = hashlib.sha256(f"{MEASURE_VERSION} {json.dumps(fields)}".encode())
+    for name in TOWERS:
+        tower = getattr(model.model, name)
+        settings = {k: v for k, v in tower.config.to_dict().items() if k not in NO_SETTINGS}
+        digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
+        for key, tensor in sorted(tower.state_dict().items()):
+            digest.update(key.encode())
+            digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
 class FeatureFolder:
     """Rows and their cached features.
 
@@ -104,7 +140,15 @@ class FeatureFolder:
         """The features of a row, as they were stored (half precision)."""
         return ClipFeatures(**load_file(self.path(row, variant)))
 
-    def save(self, row: Row, variant: int, features: ClipFeatures) -> None:
+    def origin(self, row: Row, variant: int = 0) -> dict[str, str]:
+        """What a row's features come from, empty where there are none or nothing is known."""
+        try:
+            with safe_open(self.path(row, variant), "pt") as file:
+                return file.metadata() or {}
+        except (OSError, SafetensorError):
+            return {}
+
+    def save(self, row: Row, variant: int, features: ClipFeatures, origin: dict[str, str]) -> None:
         """Write one row's features whole or not at all, in half precision."""
         self.folder.mkdir(parents=True, exist_ok=True)
         tensors = {
@@ -118,7 +162,7 @@ class FeatureFolder:
                 tensors[name] = getattr(features, name).float().contiguous()
         final = self.path(row, variant)
         temporary = final.with_suffix(f".{os.getpid()}")
-        save_file(tensors, temporary)
+        save_file(tensors, temporary, metadata=origin)
         temporary.replace(final)
 
     def rows(self) -> tuple[Row, ...]:
@@ -142,23 +186,26 @@ class FeatureFolder:
         variants: int = 1,
         report: Callable[[int, int], None] = lambda done, total: None,
     ) -> dict[str, str]:
-        """Compute what is not here yet; returns the rows that failed, with the reason.
+        """Compute what is not here yet or comes from other media or towers.
 
-        Variant 0 is the clip itself; the others have an augmented voice (training rows only) and
-        no picture of their own. A bad clip costs only itself.
+        Returns the rows that failed, with the reason: a bad clip costs only itself. Variant 0 is
+        the clip itself; the others have an augmented voice (training rows only).
         """
         failed: dict[str, str] = {}
+        towers = towers_identity(model)
+        size = processor.image_processor.face_size
         for done, row in enumerate(rows):
             report(done, len(rows))
             if row.media is None:
                 continue
+            media = media_folder / row.media
+            origin = {MEDIA_KEY: file_sha256(media) if media.is_file() else "", TOWERS_KEY: towers}
             wanted = range(variants if row.split == "train" else 1)
-            missing = [v for v in wanted if not self.path(row, v).is_file()]
+            missing = [v for v in wanted if self.origin(row, v) != origin]
             if not missing:
                 continue
-            size = processor.image_processor.face_size
             try:
-                inputs = read_inputs(media_folder / row.media, detector, size)
+                inputs = read_inputs(media, detector, size)
             except MediaError as error:
                 failed[row.id] = str(error)
                 continue
@@ -168,9 +215,23 @@ class FeatureFolder:
                     break
                 if variant and voice is not None:
                     voice = augment_voice(voice, f"{row.id}/{variant}")
-                features = clip_features(model, processor, inputs, voice)
-                self.save(row, variant, features)
+                self.save(row, variant, clip_features(model, processor, inputs, voice), origin)
         report(len(rows), len(rows))
         self.folder.mkdir(parents=True, exist_ok=True)
         write_manifest([row for row in rows if row.id not in failed], self.folder / ROWS_FILE)
         return failed
+
+    def check(self, model: OmniEmotionForConditionalGeneration) -> None:
+        """Make sure that features whose media are not at hand come from this model's towers.
+
+        Raises:
+            ConfigError: they are not.
+        """
+        towers = towers_identity(model)
+        for row in self.rows():
+            found = self.origin(row).get(TOWERS_KEY)
+            if row.media is not None and found != towers:
+                raise ConfigError(
+                    f"{self.path(row, 0)}: these features come from other towers or settings "
+                    f"({found or 'unknown'}) than this model's; extract them again from the media"
+                )

@@ -130,6 +130,8 @@ def load_entries(
         store = feature_folder(name, corpus, recipe.model)
         if folder is not None and corpus.kind != "features":
             rows = _extract(store, rows, folder, corpus, model, processor, recipe, say, report)
+        elif corpus.kind == "features":
+            store.check(model)
         for row in rows:
             count = store.variants(row) if row.media is not None else 0
             loaded = tuple(store.load(row, v) for v in range(min(count, corpus.variants)))

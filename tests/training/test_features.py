@@ -1,0 +1,133 @@
+"""The feature cache: what is stored comes back, and what is out of date is computed anew."""
+
+import dataclasses
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from openaffect.corpora.manifest import Row
+from openaffect.errors import ConfigError
+from openaffect.inference.inputs import read_inputs
+from openaffect.media.voice import VOICE_STATISTICS
+from openaffect.models.omni_emotion.tiny import tiny_model, tiny_processor
+from openaffect.training.features import FeatureFolder, clip_features, towers_identity
+
+CHANGES = {
+    "audio_crop": True,
+    "audio_layers": [1, 2],
+    "audio_summary": True,
+    "audio_signal_size": len(VOICE_STATISTICS),
+}
+
+
+def tone(path: Path, pitch: float) -> None:
+    """One second of a vowel-like sound."""
+    times = np.arange(16000) / 16000
+    voice = sum(np.sin(2 * np.pi * pitch * k * times) / k for k in range(1, 6))
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes((6000 * voice).astype("<i2").tobytes())
+
+
+def row(name: str) -> Row:
+    return Row(
+        id=name,
+        source="test",
+        split="train",
+        media=f"{name}.wav",
+        speaker=None,
+        language=None,
+        words=None,
+        label="sad",
+        open_labels=("sad",),
+    )
+
+
+@pytest.fixture
+def parts(tmp_path):
+    """Model, processor, two rows with their media, and an empty feature folder."""
+    model = tiny_model(**CHANGES)
+    media = tmp_path / "media"
+    media.mkdir()
+    for name, pitch in (("low", 110.0), ("high", 220.0)):
+        tone(media / f"{name}.wav", pitch)
+    processor = tiny_processor(model.config)
+    return model, processor, [row("low"), row("high")], media, FeatureFolder(tmp_path / "features")
+
+
+def times(folder: FeatureFolder) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in folder.folder.glob("*.safetensors")}
+
+
+def same(one, two) -> None:
+    for field in dataclasses.fields(one):
+        expected, found = getattr(one, field.name), getattr(two, field.name)
+        assert (expected is None) == (found is None)
+        if expected is not None:
+            torch.testing.assert_close(found.float(), expected.float(), atol=2e-3, rtol=2e-3)
+
+
+def test_cached_features_equal_those_of_a_first_reading(parts):
+    model, processor, rows, media, folder = parts
+    assert folder.extract(rows, media, model, processor, None) == {}
+    inputs = read_inputs(media / "low.wav", None, processor.image_processor.face_size)
+    fresh = clip_features(model, processor, inputs, inputs.voice)
+    assert fresh.audio is not None
+    same(fresh, folder.load(rows[0]))
+    assert torch.equal(fresh.audio_signals, folder.load(rows[0]).audio_signals)
+    assert folder.rows() == tuple(rows)
+
+
+def test_what_is_there_is_not_computed_again(parts):
+    model, processor, rows, media, folder = parts
+    folder.extract(rows, media, model, processor, None, variants=2)
+    before = times(folder)
+    assert len(before) == 4
+    folder.extract(rows, media, model, processor, None, variants=2)
+    assert times(folder) == before
+
+
+def test_changed_media_are_read_again(parts):
+    model, processor, rows, media, folder = parts
+    folder.extract(rows, media, model, processor, None)
+    before = times(folder)
+    tone(media / "low.wav", 330)
+    folder.extract(rows, media, model, processor, None)
+    changed = {name for name, time in times(folder).items() if time != before[name]}
+    assert changed == {"low.0.safetensors"}
+
+
+def test_other_towers_make_other_features(parts):
+    model, processor, rows, media, folder = parts
+    folder.extract(rows, media, model, processor, None)
+    old, before = towers_identity(model), folder.load(rows[0])
+    folder.check(model)
+    with torch.no_grad():
+        model.model.audio_tower.conv1.weight.mul_(1.5)
+    assert towers_identity(model) != old
+    with pytest.raises(ConfigError, match="come from other towers"):
+        folder.check(model)
+    folder.extract(rows, media, model, processor, None)
+    folder.check(model)
+    assert not torch.equal(folder.load(rows[0]).audio, before.audio)
+
+
+def test_projectors_do_not_change_the_identity(parts):
+    model = parts[0]
+    old = towers_identity(model)
+    with torch.no_grad():
+        model.model.audio_projector.linear_1.weight.zero_()
+    assert towers_identity(model) == old
+
+
+def test_a_bad_clip_costs_only_itself(parts):
+    model, processor, rows, media, folder = parts
+    (media / "low.wav").write_text("no sound")
+    failed = folder.extract(rows, media, model, processor, None)
+    assert set(failed) == {"low"}
+    assert [kept.id for kept in folder.rows()] == ["high"]
