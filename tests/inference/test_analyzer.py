@@ -53,6 +53,14 @@ def test_an_analysis_is_the_same_again_and_survives_json(analyzer, example):
     assert Analysis.from_json(example.to_json()) == example
 
 
+def test_one_reading_scores_as_one_reading_for_each_set(analyzer):
+    sets = [("face",), ("voice", "words"), ("face", "voice", "scene", "words")]
+    together = analyzer.score_each(EXAMPLE, ["happy", "sad", "surprised"], sets)
+    for streams, answer in zip(sets, together, strict=True):
+        alone = analyzer.score(EXAMPLE, ["happy", "sad", "surprised"], streams=streams)
+        assert answer == pytest.approx(alone, abs=1e-5)
+
+
 @pytest.mark.parametrize("streams", [("face",), ("voice",), ("scene", "words"), ("face", "voice")])
 def test_streams_left_out_are_neither_used_nor_spoken_of(analyzer, streams):
     found = analyzer.analyze(EXAMPLE, AnalyzeOptions(streams=streams))

@@ -33,6 +33,9 @@ def evaluate(
         Path | None, typer.Option(help="Folder for predictions and figures; resumable.")
     ] = None,
     split: Annotated[str, typer.Option(help="Split of the corpus that is scored.")] = "test",
+    ablate: Annotated[
+        bool, typer.Option("--ablate", help="Score every set of modalities, the others left out.")
+    ] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
     """Score a model: closed label sets on emodb, ravdess, faces, synthetic; open words on clips.
@@ -48,7 +51,11 @@ def evaluate(
     from openaffect.cli import evaluate_run
 
     settings = evaluate_run.EvaluateRun(model, device, data, limit, json, out)
-    if benchmark in CLOSED:
+    if ablate and benchmark not in CLOSED:
+        raise UsageError(f"--ablate is for closed label sets, {', '.join(CLOSED)}")
+    if ablate:
+        settings.ablation(benchmark, split)
+    elif benchmark in CLOSED:
         settings.closed_set(benchmark, split)
     elif benchmark == "clips":
         settings.clips()

@@ -17,9 +17,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from openaffect.corpora.clips_table import read_clips_table
 from openaffect.corpora.manifest import media_path
 from openaffect.errors import MediaError
+from openaffect.evaluation.ablation import ablate_modalities
 from openaffect.evaluation.benchmarks import BENCHMARKS, predict, read_items, score
 from openaffect.evaluation.claims import absent_streams, false_claims
-from openaffect.evaluation.tables import claims_table, clip_section, scores_table
+from openaffect.evaluation.tables import ablation_table, claims_table, clip_section, scores_table
 from openaffect.inference.analyzer import AnalyzeOptions, Analyzer
 from openaffect.media.folder import find_clips
 
@@ -59,6 +60,19 @@ class EvaluateRun:
         seconds = (time.perf_counter() - began) / len(items)
         figures = scores.to_dict() | {"model": self.model, "split": split}
         self._finish(name, figures, scores_table(benchmark.title, scores, seconds))
+
+    def ablation(self, name: str, split: str) -> None:
+        """Score label probabilities on one corpus with modalities left out."""
+        benchmark = BENCHMARKS[name]
+        items, labels = read_items(benchmark, self.data, split=split, limit=self.limit)
+        analyzer = Analyzer.load(self.model, device=self.device)
+        with _progress(name, len(items)) as advance:
+            predictions = ablate_modalities(analyzer, items, labels, self.out, advance)
+        analyzer.close()
+        scores = {key: score(name, made, labels) for key, made in predictions.items()}
+        figures: dict[str, Any] = {key: row.to_dict() for key, row in scores.items()}
+        figures |= {"model": self.model, "split": split}
+        self._finish(f"{name}-modalities", figures, ablation_table(benchmark.title, scores))
 
     def clips(self) -> None:
         """Print open words and reasoning beside what viewers perceived."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from openaffect.corpora.emodb import read_emodb
 from openaffect.corpora.face_folder import read_face_folder
-from openaffect.corpora.manifest import CORE_LABELS, LABELS, Row, media_path, read_manifest
+from openaffect.corpora.manifest import CORE_LABELS, Row, media_path, read_manifest
 from openaffect.corpora.ravdess import read_ravdess
 from openaffect.errors import MediaError, UsageError
 from openaffect.evaluation.metrics import (
@@ -34,7 +34,7 @@ TEST = "test"
 
 def _synthetic_rows(folder: Path) -> tuple[Row, ...]:
     rows = read_manifest(folder if folder.is_file() else folder / MANIFEST)
-    return tuple(row for row in rows if row.media is not None and row.label is not None)
+    return tuple(row for row in rows if row.media is not None and row.label in CORE_LABELS)
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Benchmark:
     title: str  # what it measures, for tables
     streams: tuple[str, ...]  # streams that the model may use
     read: Callable[[Path], tuple[Row, ...]]  # all rows of the corpus in a folder
-    labels: tuple[str, ...] | None  # the label set; None takes the labels that occur
+    labels: tuple[str, ...]  # the label set
 
 
 BENCHMARKS = {
@@ -64,7 +64,9 @@ BENCHMARKS = {
             lambda folder: read_face_folder(folder, source="faces", licence=""),
             CORE_LABELS,
         ),
-        Benchmark("synthetic", "synthetic test clips, all streams", STREAMS, _synthetic_rows, None),
+        Benchmark(
+            "synthetic", "synthetic test clips, all streams", STREAMS, _synthetic_rows, CORE_LABELS
+        ),
     )
 }
 
@@ -135,9 +137,7 @@ def read_items(
             items.append(Item(row.id, path, row.label))
     if not items:
         raise UsageError(f"{benchmark.name}: no {split} clips in {folder}")
-    present = {item.truth for item in items}
-    labels = benchmark.labels or tuple(label for label in LABELS if label in present)
-    return tuple(items if limit is None else _balanced(items, limit)), labels
+    return tuple(items if limit is None else _balanced(items, limit)), benchmark.labels
 
 
 def _balanced(items: Sequence[Item], limit: int) -> list[Item]:

@@ -1,6 +1,6 @@
 """Figures as Markdown: the same text on the terminal, in a file, and in the documentation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from openaffect.corpora.manifest import Row
@@ -31,6 +31,23 @@ def scores_table(title: str, scores: Scores, seconds: float) -> str:
         recall = scores.recalls.get(label)
         told = "" if recall is None else f"{recall:.2f}"
         lines.append(f"| {label} | " + " | ".join(map(str, row)) + f" | {told} |")
+    return "\n".join(lines)
+
+
+def ablation_table(title: str, scores: Mapping[str, Scores]) -> str:
+    """What each set of modalities reaches, as Markdown."""
+    lines = [
+        f"**{title}**: modalities left out at test time (V frames, A voice, F faces)",
+        "",
+        "| modalities | clips with any | UAR over these | 95 % | WAR | UAR, others wrong | ECE |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, row in scores.items():
+        low, high = row.uar_interval
+        lines.append(
+            f"| {name} | {row.answered} of {row.clips} | {row.uar:.3f} | {low:.3f} to {high:.3f} "
+            f"| {row.war:.3f} | {row.uar_all:.3f} | {row.calibration_error:.3f} |"
+        )
     return "\n".join(lines)
 
 

@@ -1,7 +1,7 @@
 """The Analyzer: a clip in, an Analysis out, from every stream that the clip has."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -267,6 +267,30 @@ class Analyzer:
         options = options or AnalyzeOptions(streams=streams)
         reading = self.read(Path(path), options)
         return self.converse(reading).label_probabilities(labels, self.temperature)
+
+    def score_each(
+        self,
+        path: str | Path,
+        labels: Sequence[str],
+        stream_sets: Sequence[Sequence[str]],
+    ) -> list[dict[str, float] | None]:
+        """Probability of each label for every set of streams, from one reading of the clip.
+
+        None stands for a set of which the clip has nothing.
+
+        Raises:
+            MediaError: the file cannot be used, or gives no stream of any set.
+        """
+        union = tuple(s for s in STREAMS if any(s in streams for streams in stream_sets))
+        reading = self.read(Path(path), AnalyzeOptions(streams=union))
+        answers: list[dict[str, float] | None] = []
+        for streams in stream_sets:
+            given = reading.given.only(streams)
+            conversation = self.converse(replace(reading, given=given)) if given.streams else None
+            answers.append(
+                conversation.label_probabilities(labels, self.temperature) if conversation else None
+            )
+        return answers
 
     def close(self) -> None:
         """Release the face detector."""

@@ -36,6 +36,15 @@ class Given:
         }
         return tuple(stream for stream in STREAMS if there[stream])
 
+    def only(self, streams: Sequence[str]) -> "Given":
+        """The same without the streams that are not named."""
+        return Given(
+            video=self.video and "scene" in streams,
+            face=self.face and "face" in streams,
+            voice=self.voice and "voice" in streams,
+            words=self.words if "words" in streams else None,
+        )
+
     @property
     def visual(self) -> bool:
         """Whether the fused stream of frames and faces has any token."""
