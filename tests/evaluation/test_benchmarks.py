@@ -61,6 +61,7 @@ def test_figures_of_a_run(tmp_path):
     assert scores.recalls == {"angry": 1.0, "happy": 0.0, "sad": 1.0}
     assert scores.confusion == ((1, 0, 0, 0), (0, 0, 1, 0), (0, 0, 1, 1))
     assert scores.calibration_error == pytest.approx(abs(2 / 3 - 0.8))
+    assert (scores.clear, scores.clear_war) == (1.0, pytest.approx(2 / 3))
     table = scores_table("title", scores, 0.1)
     assert "0.667" in table and "| sad | 0 | 0 | 1 | 1 | 1.00 |" in table
 

@@ -11,7 +11,7 @@ from openaffect import DEFAULT_MODEL
 from openaffect.errors import UsageError
 
 CLOSED = ("emodb", "ravdess", "faces", "synthetic")
-OPEN = ("clips", "claims")
+OPEN = ("clips", "claims", "conflicts")
 
 
 def register(app: typer.Typer) -> None:
@@ -42,7 +42,8 @@ def evaluate(
 
     `clips` prints each clip's reading beside the words that viewers gave. `claims` checks on every
     media file of a folder, whole and with streams taken away, that nothing absent is spoken of,
-    and exits with 1 where something is.
+    and exits with 1 where something is. `conflicts` looks in a synthetic corpus at clips whose face
+    and voice contradict each other, and counts how often the reasoning names both cues.
     """
     if benchmark not in (*CLOSED, *OPEN):
         raise UsageError(
@@ -59,5 +60,7 @@ def evaluate(
         settings.closed_set(benchmark, split)
     elif benchmark == "clips":
         settings.clips()
+    elif benchmark == "conflicts":
+        settings.conflicts(split)
     elif settings.claims():
         raise typer.Exit(1)

@@ -6,7 +6,7 @@ import json as jsonlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from openaffect.corpora.clips_table import read_clips_table
-from openaffect.corpora.manifest import media_path
+from openaffect.corpora.manifest import media_path, read_manifest
 from openaffect.errors import MediaError
 from openaffect.evaluation.ablation import ablate_modalities
-from openaffect.evaluation.benchmarks import BENCHMARKS, predict, read_items, score
+from openaffect.evaluation.benchmarks import BENCHMARKS, MANIFEST, predict, read_items, score
 from openaffect.evaluation.claims import absent_streams, false_claims
+from openaffect.evaluation.conflicts import conflict, conflicting, conflicts_table
 from openaffect.evaluation.tables import ablation_table, claims_table, clip_section, scores_table
 from openaffect.inference.analyzer import AnalyzeOptions, Analyzer
 from openaffect.media.folder import find_clips
@@ -93,6 +94,22 @@ class EvaluateRun:
                 advance()
         analyzer.close()
         self._finish("clips", {"clips": figures}, "\n".join(sections))
+
+    def conflicts(self, split: str) -> None:
+        """Count how often the reasoning names what a contradicting face and voice show."""
+        folder = self.data if self.data.is_dir() else self.data.parent
+        rows = conflicting(read_manifest(folder / MANIFEST), split)[: self.limit]
+        analyzer = Analyzer.load(self.model, device=self.device)
+        found = []
+        with _progress("conflicts", len(rows)) as advance:
+            for row in rows:
+                path = media_path(row, folder)
+                assert path is not None
+                found.append(conflict(row, analyzer.analyze(path).reasoning))
+                advance()
+        analyzer.close()
+        figures = [asdict(item) | {"both": item.both} for item in found]
+        self._finish("conflicts", {"conflicts": figures}, conflicts_table(found))
 
     def claims(self) -> int:
         """Look for claims of absent streams; returns how many results hold one."""

@@ -23,6 +23,7 @@ from openaffect.evaluation.metrics import (
 )
 from openaffect.prompts.conversation import STREAMS
 from openaffect.prompts.labels import EMODB_LABELS, RAVDESS_LABELS
+from openaffect.results.analysis import UNCLEAR
 
 if TYPE_CHECKING:
     from openaffect.inference.analyzer import Analyzer
@@ -113,6 +114,8 @@ class Scores:
     weighted_f1: float  # over answered clips
     uar_all: float  # over all clips, unanswered ones counted as wrong
     calibration_error: float  # expected calibration error over answered clips
+    clear: float  # share of answered clips whose reading is not called unclear
+    clear_war: float | None  # accuracy over these; None where there is none
     recalls: dict[str, float]  # of each true label, over answered clips
     confusion: tuple[tuple[int, ...], ...]  # rows truth, columns labels and "none", all clips
 
@@ -246,6 +249,8 @@ def score(name: str, predictions: Sequence[Prediction], labels: Sequence[str]) -
     answered = [p for p in predictions if p.probabilities is not None]
     truth, guesses = [p.truth for p in answered], [p.label for p in answered]
     sure = [max(p.probabilities.values()) for p in answered if p.probabilities]
+    right = [t == g for t, g in zip(truth, guesses, strict=True)]
+    clear = [hit for hit, share in zip(right, sure, strict=True) if share >= UNCLEAR]
     everything = [p.truth for p in predictions], [p.label for p in predictions]
     return Scores(
         benchmark=name,
@@ -259,10 +264,9 @@ def score(name: str, predictions: Sequence[Prediction], labels: Sequence[str]) -
         macro_f1=macro_f1(truth, guesses),
         weighted_f1=weighted_f1(truth, guesses),
         uar_all=unweighted_average_recall(*everything),
-        calibration_error=expected_calibration_error(
-            [min(value, 1.0) for value in sure],
-            [t == g for t, g in zip(truth, guesses, strict=True)],
-        ),
+        calibration_error=expected_calibration_error([min(value, 1.0) for value in sure], right),
+        clear=len(clear) / len(right) if right else 0.0,
+        clear_war=sum(clear) / len(clear) if clear else None,
         recalls=class_recalls(truth, guesses),
         confusion=tuple(
             tuple(int(count) for count in row) for row in confusion_matrix(*everything, labels)

@@ -12,6 +12,7 @@ def scores_table(title: str, scores: Scores, seconds: float) -> str:
     """One closed-set run: its figures and its confusion matrix, as Markdown."""
     low, high = scores.uar_interval
     share = scores.answered / scores.clips if scores.clips else 0.0
+    told_war = "none" if scores.clear_war is None else f"{scores.clear_war:.3f}"
     lines = [
         f"**{title}** ({scores.clips} clips, {len(scores.labels)} labels, {seconds:.2f} s a clip)",
         "",
@@ -23,6 +24,8 @@ def scores_table(title: str, scores: Scores, seconds: float) -> str:
         f"| clips that gave something to judge | {scores.answered} ({share:.1%}) |",
         f"| UAR with the others counted as wrong | {scores.uar_all:.3f} |",
         f"| expected calibration error | {scores.calibration_error:.3f} |",
+        f"| readings not called unclear; WAR of these | {scores.clear:.1%}; {told_war} |",
+        f"| readings not called unclear; WAR of these | {scores.clear:.1%}; {told_war} |",
         "",
         "| truth \\ answer | " + " | ".join(scores.labels) + " | none | recall |",
         "|---" * (len(scores.labels) + 3) + "|",

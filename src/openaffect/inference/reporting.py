@@ -18,6 +18,7 @@ from openaffect.media.voice import voice_contours
 from openaffect.models.encoders.expression_net import EXPRESSION_LABELS
 from openaffect.models.preset import load_preset
 from openaffect.results.analysis import (
+    UNCLEAR,
     Analysis,
     AudioUse,
     ClipReference,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 POSE = ("yaw", "pitch", "roll")
 CONTOUR_STEP = 5  # every fifth 10 ms frame of the voice's contours is kept: 50 ms
 LONG_CLIP = 60.0  # seconds from which one reading for all of it is worth a warning
-UNCLEAR = 0.5  # probability of the first label below which a reading is called unclear
 LEFT_OUT = "left out on request"
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SCHEMA: Literal["openaffect.analysis/1"] = "openaffect.analysis/1"
 PROBABILITY_TOLERANCE = 1e-3
+UNCLEAR = 0.5  # probability of the first label below which a reading is called unclear
 """How far the probabilities of one label set may be from summing to 1 (they may be rounded)."""
 
 CLUE_MODALITY = {"face": "face", "voice": "audio", "scene": "video", "words": "text"}

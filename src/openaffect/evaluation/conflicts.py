@@ -1,0 +1,73 @@
+"""Conflicting cues: does the reasoning name what the face shows and what the voice tells?"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from openaffect.corpora.manifest import Row
+from openaffect.prompts.clues import SEEN_AS
+
+NAMED = {stream: re.compile(rf"\b{told} (\w+)") for stream, told in SEEN_AS.items()}
+COMPARED = ("face", "voice")
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """One clip whose face and voice contradict each other, and what was said of them."""
+
+    id: str  # of the row
+    truth: dict[str, str]  # stream -> label that it shows
+    named: dict[str, str]  # stream -> word that the reasoning gives it
+
+    @property
+    def right(self) -> dict[str, bool]:
+        """For each stream whether its cue is named correctly."""
+        return {stream: self.named.get(stream) == label for stream, label in self.truth.items()}
+
+    @property
+    def both(self) -> bool:
+        """Whether both cues are named correctly."""
+        return all(self.right.values())
+
+
+def conflicting(rows: Iterable[Row], split: str) -> list[Row]:
+    """The rows of a split whose face and voice both tell something, and not the same."""
+    return [
+        row
+        for row in rows
+        if row.split == split
+        and row.media is not None
+        and row.face_label
+        and row.voice_label
+        and row.face_label != row.voice_label
+    ]
+
+
+def conflict(row: Row, reasoning: str) -> Conflict:
+    """What a clip's reasoning says of its face and its voice, beside the truth."""
+    found = {stream: pattern.search(reasoning.lower()) for stream, pattern in NAMED.items()}
+    return Conflict(
+        row.id,
+        {"face": str(row.face_label), "voice": str(row.voice_label)},
+        {stream: found[stream].group(1) for stream in COMPARED if found[stream]},  # type: ignore[union-attr]
+    )
+
+
+def conflicts_table(conflicts: Sequence[Conflict]) -> str:
+    """Shares of cues named correctly, and each clip, as Markdown."""
+    count = max(len(conflicts), 1)
+    lines = [
+        f"**conflicting face and voice** ({len(conflicts)} clips)",
+        "",
+        "| named correctly | share |",
+        "|---|---|",
+        f"| both cues | {sum(c.both for c in conflicts) / count:.2f} |",
+    ]
+    for stream in COMPARED:
+        share = sum(c.right[stream] for c in conflicts) / count
+        lines.append(f"| the {stream} | {share:.2f} |")
+    lines += ["", "| clip | face: named (true) | voice: named (true) |", "|---|---|---|"]
+    for c in conflicts:
+        cells = [f"{c.named.get(s, 'nothing')} ({c.truth[s]})" for s in COMPARED]
+        lines.append(f"| {c.id} | {' | '.join(cells)} |")
+    return "\n".join(lines)
