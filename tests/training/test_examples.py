@@ -13,7 +13,7 @@ from openaffect.media.face_detection import BLENDSHAPE_NAMES
 from openaffect.media.voice import VOICE_STATISTICS
 from openaffect.models.omni_emotion.tiny import tiny_config, tiny_processor
 from openaffect.prompts.claims import claimed_streams
-from openaffect.prompts.conversation import ABSENT_ANSWERS, STREAMS
+from openaffect.prompts.conversation import ABSENT_ANSWERS, STREAM_QUESTIONS, STREAMS
 from openaffect.training.augment import augment_voice
 from openaffect.training.batches import IGNORED, collate
 from openaffect.training.examples import (
@@ -128,6 +128,19 @@ def test_an_absent_stream_is_said_to_be_absent():
     example = made.build(ROW, features(), Random(0), True)
     answer = made.processor.tokenizer.decode(example.answer_ids)
     assert answer == ABSENT_ANSWERS["voice"] + "<|im_end|>"
+
+
+def test_nobody_is_asked_about_an_undescribed_scene():
+    row = dataclasses.replace(ROW, scene=None)
+    every = Tasks(label=0, reason=0, stream=1)
+    made = builder(every, dropout=Dropout(stream=0, words=0, frames=0))
+    only = builder(Tasks(label=0, reason=0, stream=1, streams=("scene",)))
+    for seed in range(30):
+        asked = made.processor.tokenizer.decode(
+            made.build(row, features(), Random(seed), True).prompt_ids
+        )
+        assert STREAM_QUESTIONS["scene"] not in asked
+    assert only.build(row, features(), Random(0), False).answer_ids
 
 
 def test_validation_has_no_dropout():

@@ -49,6 +49,9 @@ def register(app: typer.Typer) -> None:
                     console.print(text + held)
 
             result = run_stage(
-                settings, lambda line: console.print(line, highlight=False), report, extracting
+                settings,
+                lambda line: console.print(line, highlight=False, soft_wrap=True),
+                report,
+                extracting,
             )
-        console.print(f"trained parts: {result}")
+        console.print(f"trained parts: {result}", soft_wrap=True)

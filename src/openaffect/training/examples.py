@@ -143,10 +143,12 @@ class ExampleBuilder:
         self, task: str, row: Row, given: Given, features: ClipFeatures, rng: Random
     ) -> tuple[str, str]:
         label = label_of(row, given)
-        if task == "label":
+        # Nobody can tell what an undescribed scene shows.
+        streams = [s for s in self.tasks.streams if s != "scene" or row.scene or not given.video]
+        if task == "label" or (task == "stream" and not streams):
             return label_question(self._label_set(label, rng)), label
         if task == "stream":
-            stream = rng.choice(self.tasks.streams)
+            stream = rng.choice(streams)
             if stream not in given.streams:
                 return STREAM_QUESTIONS[stream], ABSENT_ANSWERS[stream]
             told = ", ".join(self._clues(stream, row, features, rng))

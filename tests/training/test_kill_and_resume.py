@@ -1,0 +1,120 @@
+"""Each stage killed by the operating system in the middle of its run, and continued."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from openaffect.corpora.manifest import CORE_LABELS, Row, write_manifest
+from openaffect.media.face_detection import BLENDSHAPE_NAMES
+from openaffect.media.voice import VOICE_STATISTICS
+from openaffect.models.omni_emotion.tiny import tiny_model, tiny_processor
+from openaffect.training.features import (
+    MEDIA_KEY,
+    ROWS_FILE,
+    TOWERS_KEY,
+    ClipFeatures,
+    FeatureFolder,
+    towers_identity,
+)
+
+RECIPES = Path(__file__).parents[2] / "recipes" / "omni-emotion-small"
+STAGES = ("stage1-audio", "stage2-face", "stage3-instruct")
+STEPS = 40
+CHANGES = {
+    "audio_crop": True,
+    "audio_layers": [1, 2],
+    "audio_summary": True,
+    "audio_signal_size": len(VOICE_STATISTICS),
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """A tiny checkpoint, and a folder of random features in its towers' name."""
+    folder = tmp_path_factory.mktemp("kill")
+    model = tiny_model(**CHANGES)
+    processor = tiny_processor(model.config)
+    model.save_pretrained(folder / "model")
+    processor.save_pretrained(folder / "model")
+    store = FeatureFolder(folder / "features")
+    origin = {MEDIA_KEY: "", TOWERS_KEY: towers_identity(model)}
+    generator = torch.Generator().manual_seed(0)
+    rows = []
+    for number in range(28):
+        label = CORE_LABELS[number % 7]
+        rows.append(
+            Row(
+                id=f"clip-{number}",
+                source="test",
+                split="validation" if number >= 21 else "train",
+                media=f"{number}.mp4",
+                speaker=None,
+                language="en",
+                words="It is here.",
+                label=label,
+                open_labels=(label,),
+                face_label=label,
+                voice_label=label,
+            )
+        )
+        features = ClipFeatures(
+            video=torch.randn(2, 9, 24, generator=generator),
+            faces=torch.randn(1, 2, 4, 8, generator=generator),
+            face_mask=torch.tensor([[True, True]]),
+            blendshapes=torch.rand(2, len(BLENDSHAPE_NAMES), generator=generator),
+            audio=torch.randn(1, processor.audio_length([60]) + 1, 2, 16, generator=generator),
+            audio_lengths=torch.tensor([60]),
+            audio_signals=torch.rand(1, len(VOICE_STATISTICS), generator=generator),
+        )
+        store.save(rows[-1], 0, features, origin)
+    write_manifest(rows, store.folder / ROWS_FILE)
+    return folder
+
+
+def command(made: Path, stage: str, output: Path) -> list[str]:
+    corpora = f"{{clips: {{kind: features, folder: {made / 'features'}}}}}"
+    schedule = (
+        f"{{steps: {STEPS}, batch_size: 4, learning_rate: 0.01, validate_every: 8, "
+        "checkpoint_every: 2, validation_examples: 6}"
+    )
+    return [
+        *(sys.executable, "-m", "openaffect", "train", str(RECIPES / f"{stage}.yaml")),
+        *(f"model={made / 'model'}", "start=null", f"output={output}"),
+        *(f"corpora={corpora}", f"schedule={schedule}"),
+    ]
+
+
+def history(output: Path) -> list[dict]:
+    return [json.loads(line) for line in (output / "history.jsonl").read_text().splitlines()]
+
+
+def checkpoints(output: Path) -> list[Path]:
+    return [path.parent for path in output.glob("checkpoint-*/state.json")]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_killed_stage_ends_as_one_that_ran_through(made, stage, tmp_path):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    subprocess.run(command(made, stage, whole), check=True, capture_output=True)
+    running = subprocess.Popen(
+        command(made, stage, cut), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while running.poll() is None and not checkpoints(cut):
+        time.sleep(0.01)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    reached = max(int(path.name.split("-")[1]) for path in checkpoints(cut))
+    assert reached < STEPS, "it was killed too late to prove anything"
+    done = subprocess.run(command(made, stage, cut), check=True, capture_output=True, text=True)
+    assert f"at step {reached}\n" in done.stdout + done.stderr
+    assert history(cut) == history(whole)
+    assert len(history(cut)) == STEPS
+    one, two = (load_file(f / "trained" / "trained_parts.safetensors") for f in (whole, cut))
+    assert all(torch.equal(one[name], two[name]) for name in one)
