@@ -36,11 +36,12 @@ from openaffect.training.trainer import Trainer
 PRESET = "omni-emotion-small"
 PROJECTORS = ("vision_projector", "audio_projector", "face_projector")
 FRAMES, MEL_FRAMES = 8, 300  # a clip of 3 s
+LORA_TARGETS = ("q_proj", "v_proj", "o_proj", "down_proj")
 LORA = LoraSettings(
     r=16,
     lora_alpha=32,
     lora_dropout=0.0,
-    target_modules=("q_proj", "v_proj", "o_proj", "down_proj"),
+    target_modules=LORA_TARGETS,
 )
 KINDS = {
     "projectors, by nearness": (PROJECTORS[1:], None, True),
