@@ -5,7 +5,7 @@ from test_trainer import CHANGES, Draw
 
 from openaffect.models.omni_emotion.tiny import tiny_model, tiny_processor
 from openaffect.models.trained_parts import freeze_all_but, part_of
-from openaffect.training.alignment import LENGTH_WEIGHT, SHARPNESS, EmbeddingLoss
+from openaffect.training.alignment import DISTANCE_WEIGHT, SHARPNESS, EmbeddingLoss
 from openaffect.training.batches import collate
 from openaffect.training.recipe import Schedule
 from openaffect.training.trainer import Trainer
@@ -23,21 +23,25 @@ def setting(part="audio_projector"):
     return model, Draw(model, processor), EmbeddingLoss(model, answers, words)
 
 
-def test_the_loss_is_cross_entropy_of_cosines_over_words():
+def test_the_loss_is_cross_entropy_of_cosines_and_the_distance_to_the_word():
     model, draw, objective = setting()
     model.eval()
     example = draw(0, 2)
     losses, _ = objective(model, collate([example], 0))
     inner = model.model
-    voice = inner.voice_tokens(None, example.audio[None], example.audio_lengths[None], None)
+    voice = inner.voice_tokens(None, example.audio[None], example.audio_lengths[None], None)[0]
     people = inner.face_tokens(None, None, example.faces[None], example.face_mask[None])
     tokens = [people[0][0].tokens.flatten(0, 1).mean(0), voice[0], voice[1:].mean(0)]
+    words = objective.targets
+    around = words - words.mean(0)
     expected = []
     for token in tokens:
-        cosines = objective.targets @ token / objective.targets.norm(dim=-1) / token.norm()
+        moved = token - words.mean(0)
+        cosines = around @ moved / around.norm(dim=-1) / moved.norm()
         expected.append(-(SHARPNESS * cosines).log_softmax(0)[2])
-    lengths = torch.stack([(token.norm() / objective.length - 1) ** 2 for token in tokens])
-    total = torch.stack(expected).mean() + LENGTH_WEIGHT * lengths.mean()
+    distances = torch.stack([(token - words[2]).norm() ** 2 for token in tokens])
+    total = torch.stack(expected).mean()
+    total = total + DISTANCE_WEIGHT * distances.mean() / (words.norm(dim=-1) ** 2).mean()
     torch.testing.assert_close(losses[0], total, atol=1e-4, rtol=1e-4)
 
 

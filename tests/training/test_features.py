@@ -131,3 +131,11 @@ def test_a_bad_clip_costs_only_itself(parts):
     failed = folder.extract(rows, media, model, processor, None)
     assert set(failed) == {"low"}
     assert [kept.id for kept in folder.rows()] == ["high"]
+
+
+def test_where_a_tower_was_loaded_from_does_not_matter(parts):
+    model = parts[0]
+    old = towers_identity(model)
+    for config in (model.model.face_tower.config, model.model.audio_tower.config):
+        config._name_or_path = "another/place"
+    assert towers_identity(model) == old

@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -108,13 +109,22 @@ def clip_features(
     return ClipFeatures(**{name: tensor.cpu() for name, tensor in tensors.items()})
 
 
+def _settings(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration without what depends on where and by what it was loaded."""
+    return {
+        name: _settings(value) if isinstance(value, dict) else value
+        for name, value in config.items()
+        if name not in NO_SETTINGS
+    }
+
+
 def towers_identity(model: OmniEmotionForConditionalGeneration) -> str:
     """Hex sha256 of what features depend on besides the media: towers, and how they are read."""
     fields = {name: getattr(model.config, name) for name in FEATURE_FIELDS}
     digest = hashlib.sha256(f"{MEASURE_VERSION} {json.dumps(fields)}".encode())
     for name in TOWERS:
         tower = getattr(model.model, name)
-        settings = {k: v for k, v in tower.config.to_dict().items() if k not in NO_SETTINGS}
+        settings = _settings(tower.config.to_dict())
         digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
         for key, tensor in sorted(tower.state_dict().items()):
             digest.update(key.encode())

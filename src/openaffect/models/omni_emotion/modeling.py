@@ -189,8 +189,8 @@ class OmniEmotionModel(OmniEmotionPreTrainedModel):
         audio_features: Tensor | None,
         lengths: Tensor,
         signals: Tensor | None,
-    ) -> Tensor:
-        """Projected voice of all chunks of all samples, in order: (tokens, D).
+    ) -> list[Tensor]:
+        """Projected voice of each chunk of all samples, in order: (tokens, D).
 
         Chunks of one length are encoded together; a chunk's result does not depend on the others.
         """
@@ -211,12 +211,8 @@ class OmniEmotionModel(OmniEmotionPreTrainedModel):
                     int(lengths[chunk]), self.config.audio_pool_stride, self.config.audio_summary
                 )
                 rows[chunk] = audio_features[chunk][:count]
-        return torch.cat(
-            [
-                self.audio_projector(rows[chunk], None if signals is None else signals[chunk])
-                for chunk in chunks
-            ]
-        )
+        measured = None if signals is None else torch.stack([signals[chunk] for chunk in chunks])
+        return self.audio_projector([rows[chunk] for chunk in chunks], measured)
 
     def fuse(self, video: Tensor | None, people: list[PersonTokens]) -> Tensor:
         """One sample's frames and faces as one sequence (L, D), by the configured fusion."""
@@ -275,7 +271,7 @@ class OmniEmotionModel(OmniEmotionPreTrainedModel):
             embeds = self._fill(embeds, input_ids, token_id, torch.cat(fused))
         if audio_lengths is not None and audio_lengths.any():
             voice = self.voice_tokens(input_features, audio_features, audio_lengths, audio_signals)
-            embeds = self._fill(embeds, input_ids, self.config.audio_token_id, voice)
+            embeds = self._fill(embeds, input_ids, self.config.audio_token_id, torch.cat(voice))
         return embeds
 
     def forward(

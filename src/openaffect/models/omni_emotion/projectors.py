@@ -1,6 +1,7 @@
 """From tower features to language model tokens: two linear layers, and what comes before them."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -129,18 +130,22 @@ class AudioProjector(Projector):
             return rows[..., 0, :]
         return torch.einsum("...ld,l->...d", rows, self.mix.softmax(0))
 
-    def forward(self, rows: Tensor, signals: Tensor | None = None) -> Tensor:
-        """One chunk's rows (rows, layers, D) from `pool_audio` and signals (S,) -> (tokens, size).
+    def forward(self, chunks: Sequence[Tensor], signals: Tensor | None = None) -> list[Tensor]:
+        """Each chunk's rows (rows, layers, D) from `pool_audio` -> its tokens (tokens, size).
 
-        The summary token comes first.
+        `signals` (chunks, S) are the measured figures. A summary token comes first in its chunk.
         """
+        first = 2 if self.summary is not None else 0
+        windows = torch.cat([rows[first:] for rows in chunks])
+        tokens = super().forward(self.mixed(self.norm(windows)))
+        each = list(tokens.split([len(rows) - first for rows in chunks]))
         if self.summary is None:
-            return super().forward(self.mixed(self.norm(rows)))
+            return each
         parts = [
-            self.mixed(self.mean_norm(rows[0])),
-            self.mixed(self.deviation_norm(rows[1])),
+            self.mixed(self.mean_norm(torch.stack([rows[0] for rows in chunks]))),
+            self.mixed(self.deviation_norm(torch.stack([rows[1] for rows in chunks]))),
         ]
         if signals is not None:
             parts.append(self.signal_norm(signals))
-        whole = self.summary(torch.cat(parts, -1))[None]
-        return torch.cat([whole, super().forward(self.mixed(self.norm(rows[2:])))])
+        whole = self.summary(torch.cat(parts, -1))
+        return [torch.cat([one[None], rest]) for one, rest in zip(whole, each, strict=True)]
