@@ -4,9 +4,9 @@ A projector is trained so that its tokens lie where the word for what the stream
 distance to the word's input embedding, whose best answer under doubt is the mixture of the words in
 question, and cross entropy over the words, with the cosine similarity around their centre as logit.
 The language model then finds in its input what it can read already. Without the distance a token
-need only be a little nearer to the right word than to the others: such tokens had a cosine of 0.3
-and, on real faces, nine times the length of a word, and the model hardly learned to read them. The
-paper names the alignment stages and leaves their objective open; answering through the frozen model
+need only be a little nearer to the right word than to the others: on real faces such tokens had a
+cosine of 0.36 to a word and nearly three times its length, and the model hardly learned to read
+them. The paper names the alignment stages and leaves their objective open; answering through the frozen model
 (`objective: answer`) is the other choice, and a far slower one.
 """
 
