@@ -307,6 +307,7 @@ def run_stage(
         fit_norms(model, entries)
     else:
         load_trained_parts(model, Path(recipe.start))
+    torch.manual_seed(recipe.seed)  # new adapters are drawn at random
     freeze_all_but(model, recipe.trains, lora)
     builder = ExampleBuilder(
         processor, recipe.tasks, recipe.dropout, face_scale(model, entries), recipe.streams
