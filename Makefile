@@ -13,7 +13,7 @@ VENV ?= .venv
 TORCH ?= torch==2.13.0
 CLIP ?= examples/surprise-and-joy.mp4
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test clean
 
