@@ -6,8 +6,8 @@ question, and cross entropy over the words, with the cosine similarity around th
 The language model then finds in its input what it can read already. Without the distance a token
 need only be a little nearer to the right word than to the others: on real faces such tokens had a
 cosine of 0.36 to a word and nearly three times its length, and the model hardly learned to read
-them. The paper names the alignment stages and leaves their objective open; answering through the frozen model
-(`objective: answer`) is the other choice, and a far slower one.
+them. The paper names the alignment stages and leaves their objective open; answering through the
+frozen model (`objective: answer`) is the other choice, and a far slower one.
 """
 
 from collections.abc import Sequence

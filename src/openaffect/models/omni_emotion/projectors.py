@@ -130,7 +130,9 @@ class AudioProjector(Projector):
             return rows[..., 0, :]
         return torch.einsum("...ld,l->...d", rows, self.mix.softmax(0))
 
-    def forward(self, chunks: Sequence[Tensor], signals: Tensor | None = None) -> list[Tensor]:
+    def forward(  # type: ignore[override]
+        self, chunks: Sequence[Tensor], signals: Tensor | None = None
+    ) -> list[Tensor]:
         """Each chunk's rows (rows, layers, D) from `pool_audio` -> its tokens (tokens, size).
 
         `signals` (chunks, S) are the measured figures. A summary token comes first in its chunk.
