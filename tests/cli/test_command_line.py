@@ -3,24 +3,15 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import openaffect
-from openaffect.cli import main, one_line, unexpected
+from openaffect.cli import one_line, unexpected
 
-
-def run_here(
-    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of the command, run in this process because that is quicker."""
-    monkeypatch.setattr(sys, "argv", ["openaffect", *arguments])
-    with pytest.raises(SystemExit) as left:
-        main()
-    written = capsys.readouterr()
-    assert isinstance(left.value.code, int)
-    return left.value.code, written.out, written.err
+Run = Callable[[list[str]], tuple[int, str, str]]
 
 
 def openaffect_command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -67,15 +58,14 @@ def test_wrong_usage_is_one_clear_line_and_exit_code_2(
     tmp_path: Path,
     arguments: list[str],
     told: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    run_here: Run,
 ) -> None:
     empty, clip = tmp_path / "empty", tmp_path / "a.mp4"
     empty.mkdir()
     for path in (clip, tmp_path / "a.mp42"):
         path.write_bytes(b"nothing")
     filled = [argument.format(empty=empty, clip=clip) for argument in arguments]
-    code, out, err = run_here(filled, monkeypatch, capsys)
+    code, out, err = run_here(filled)
     assert code == 2, err
     assert told in err
     assert "Traceback" not in err
@@ -85,24 +75,22 @@ def test_wrong_usage_is_one_clear_line_and_exit_code_2(
 
 
 def test_a_subtitle_file_that_cannot_be_used_fails_before_any_work(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, run_here: Run
 ) -> None:
     clip = tmp_path / "a.mp4"
     clip.write_bytes(b"nothing")
     arguments = ["analyze", str(clip), "--subtitle", str(tmp_path / "no.srt")]
-    code, _, err = run_here(arguments, monkeypatch, capsys)
+    code, _, err = run_here(arguments)
     assert code == 1
     assert err.startswith("openaffect: cannot read the subtitles")
     assert err.count("\n") == 1
 
 
-def test_debugging_shows_the_traceback(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    _, _, plain = run_here(["analyze", "no such.mp4"], monkeypatch, capsys)
+def test_debugging_shows_the_traceback(run_here: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, _, plain = run_here(["analyze", "no such.mp4"])
     assert "Traceback" not in plain
     monkeypatch.setenv("OPENAFFECT_DEBUG", "1")
-    _, _, debugging = run_here(["analyze", "no such.mp4"], monkeypatch, capsys)
+    _, _, debugging = run_here(["analyze", "no such.mp4"])
     assert "Traceback" in debugging
     assert debugging.endswith(plain)
 

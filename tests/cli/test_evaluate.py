@@ -1,44 +1,42 @@
 """`openaffect eval`: wrong usage costs one line and loads no model."""
 
-import sys
 from pathlib import Path
 
 import pytest
 
-from openaffect.cli import main
+from openaffect.corpora.manifest import Row, write_manifest
 
 
-def outcome(
-    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["openaffect", *arguments])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    captured = capsys.readouterr()
-    return int(stop.value.code or 0), captured.out, captured.err
-
-
-def test_unknown_benchmark(monkeypatch, capsys, tmp_path: Path) -> None:
-    code, _, told = outcome(["eval", "dfew", "--data", str(tmp_path)], monkeypatch, capsys)
+def test_unknown_benchmark(run_here, tmp_path: Path) -> None:
+    code, _, told = run_here(["eval", "dfew", "--data", str(tmp_path)])
     assert code == 2
     assert told.count("\n") == 1 and "'dfew'" in told and "ravdess" in told
 
 
-@pytest.mark.parametrize("name", ["emodb", "ravdess", "faces", "synthetic", "clips", "claims"])
-def test_folder_without_the_corpus(monkeypatch, capsys, tmp_path: Path, name: str) -> None:
-    code, out, told = outcome(["eval", name, "--data", str(tmp_path)], monkeypatch, capsys)
+@pytest.mark.parametrize(
+    "name", ["emodb", "ravdess", "faces", "synthetic", "clips", "claims", "conflicts"]
+)
+def test_folder_without_the_corpus(run_here, tmp_path: Path, name: str) -> None:
+    code, out, told = run_here(["eval", name, "--data", str(tmp_path)])
     assert code == 2 and out == ""
     assert told.startswith("openaffect: ") and told.count("\n") == 1
 
 
+def test_a_corpus_without_conflicts(run_here, tmp_path: Path) -> None:
+    row = Row("a", "synthetic", "test", "a.mp4", None, None, None, "sad", ("sad",))
+    write_manifest([row], tmp_path / "rows.jsonl")
+    code, _, told = run_here(["eval", "conflicts", "--data", str(tmp_path / "rows.jsonl")])
+    assert code == 2 and "no test clip in" in told and "rows.jsonl" in told
+
+
 @pytest.mark.slow
-def test_a_real_run_is_resumed(monkeypatch, capsys, tmp_path, shared, small_parts) -> None:
+def test_a_real_run_is_resumed(run_here, tmp_path, shared, small_parts) -> None:
     arguments = ["eval", "emodb", "--data", str(shared / "speech" / "emodb"), "--limit", "3"]
     arguments += ["--out", str(tmp_path)]
-    code, out, _ = outcome(arguments, monkeypatch, capsys)
+    code, out, _ = run_here(arguments)
     assert code == 0 and "UAR (chance 0.14)" in out and "(3 clips, 7 labels" in out
     predictions = (tmp_path / "predictions.jsonl").read_text()
     assert predictions.count("\n") == 4
-    code, again, _ = outcome(arguments, monkeypatch, capsys)
+    code, again, _ = run_here(arguments)
     assert code == 0 and (tmp_path / "predictions.jsonl").read_text() == predictions
     assert again.split("| figure")[1] == out.split("| figure")[1]

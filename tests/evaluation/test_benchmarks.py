@@ -22,8 +22,9 @@ from openaffect.evaluation.tables import scores_table
 class Reader:
     """Scores a clip by the label that its file holds; counts how often it is asked."""
 
-    def __init__(self, parts: dict[str, str] | None = None) -> None:
+    def __init__(self, parts: dict[str, str] | None = None, temperature: float = 1.5) -> None:
         self.parts = parts or {"text": "1"}
+        self.temperature = temperature
         self.asked: list[str] = []
 
     def score(
@@ -63,6 +64,11 @@ def test_figures_of_a_run(tmp_path):
     assert scores.calibration_error == pytest.approx(abs(2 / 3 - 0.8))
     assert (scores.clear, scores.clear_war) == (1.0, pytest.approx(2 / 3))
     table = scores_table("title", scores, 0.1)
+    assert all(
+        line.startswith(("| truth", "|---")) or table.count(line) == 1
+        for line in table.splitlines()
+        if line
+    )
     assert "0.667" in table and "| sad | 0 | 0 | 1 | 1 | 1.00 |" in table
 
 
@@ -87,7 +93,12 @@ def test_predictions_of_other_weights_are_not_mixed(tmp_path):
     items, labels = read_items(BENCHMARKS["synthetic"], manifest(tmp_path, HELD))
     out = tmp_path / "out"
     predict(Reader(), items, labels, ("face",), out)
-    for reader, streams in ((Reader({"text": "2"}), ("face",)), (Reader(), ("voice",))):
+    others = (
+        (Reader({"text": "2"}), ("face",)),
+        (Reader(temperature=2.0), ("face",)),
+        (Reader(), ("voice",)),
+    )
+    for reader, streams in others:
         with pytest.raises(UsageError, match="another model or label set"):
             predict(reader, items, labels, streams, out)
     (out / PREDICTIONS).write_text("something else\n")

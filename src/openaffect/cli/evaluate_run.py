@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from openaffect.corpora.clips_table import read_clips_table
 from openaffect.corpora.manifest import media_path, read_manifest
-from openaffect.errors import MediaError
+from openaffect.errors import MediaError, UsageError
 from openaffect.evaluation.ablation import ablate_modalities
 from openaffect.evaluation.benchmarks import BENCHMARKS, MANIFEST, predict, read_items, score
 from openaffect.evaluation.claims import absent_streams, false_claims
@@ -97,15 +97,23 @@ class EvaluateRun:
 
     def conflicts(self, split: str) -> None:
         """Count how often the reasoning names what a contradicting face and voice show."""
-        folder = self.data if self.data.is_dir() else self.data.parent
-        rows = conflicting(read_manifest(folder / MANIFEST), split)[: self.limit]
+        manifest = self.data if self.data.is_file() else self.data / MANIFEST
+        rows = conflicting(read_manifest(manifest), split)[: self.limit]
+        if not rows:
+            raise UsageError(
+                f"conflicts: no {split} clip in {manifest} whose face and voice show different "
+                "labels; make some with `openaffect data synth`"
+            )
         analyzer = Analyzer.load(self.model, device=self.device)
         found = []
         with _progress("conflicts", len(rows)) as advance:
             for row in rows:
-                path = media_path(row, folder)
+                path = media_path(row, manifest.parent)
                 assert path is not None
-                found.append(conflict(row, analyzer.analyze(path).reasoning))
+                try:
+                    found.append(conflict(row, analyzer.analyze(path).reasoning))
+                except MediaError as error:
+                    typer.echo(f"left out {row.id}: {error}", err=True)
                 advance()
         analyzer.close()
         figures = [asdict(item) | {"both": item.both} for item in found]

@@ -194,7 +194,12 @@ def _predict_one(
 
 def request(analyzer: "Analyzer", labels: Sequence[str], streams: Sequence[str]) -> dict[str, Any]:
     """What makes two predictions of one clip the same: labels, streams and every weight."""
-    return {"labels": list(labels), "streams": list(streams), "parts": dict(analyzer.parts)}
+    return {
+        "labels": list(labels),
+        "streams": list(streams),
+        "temperature": analyzer.temperature,
+        "parts": dict(analyzer.parts),
+    }
 
 
 class PredictionRecord:

@@ -45,12 +45,12 @@ def conflicting(rows: Iterable[Row], split: str) -> list[Row]:
 
 def conflict(row: Row, reasoning: str) -> Conflict:
     """What a clip's reasoning says of its face and its voice, beside the truth."""
-    found = {stream: pattern.search(reasoning.lower()) for stream, pattern in NAMED.items()}
-    return Conflict(
-        row.id,
-        {"face": str(row.face_label), "voice": str(row.voice_label)},
-        {stream: found[stream].group(1) for stream in COMPARED if found[stream]},  # type: ignore[union-attr]
-    )
+    named = {}
+    for stream in COMPARED:
+        found = NAMED[stream].search(reasoning.lower())
+        if found:
+            named[stream] = found.group(1)
+    return Conflict(row.id, {"face": str(row.face_label), "voice": str(row.voice_label)}, named)
 
 
 def conflicts_table(conflicts: Sequence[Conflict]) -> str:

@@ -25,7 +25,6 @@ def scores_table(title: str, scores: Scores, seconds: float) -> str:
         f"| UAR with the others counted as wrong | {scores.uar_all:.3f} |",
         f"| expected calibration error | {scores.calibration_error:.3f} |",
         f"| readings not called unclear; WAR of these | {scores.clear:.1%}; {told_war} |",
-        f"| readings not called unclear; WAR of these | {scores.clear:.1%}; {told_war} |",
         "",
         "| truth \\ answer | " + " | ".join(scores.labels) + " | none | recall |",
         "|---" * (len(scores.labels) + 3) + "|",

@@ -1,6 +1,5 @@
 """Read a clip: one pass over the packets for times and sound, one decode for the pictures."""
 
-import hashlib
 import math
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,6 +10,7 @@ import numpy as np
 from openaffect.errors import MediaError, UsageError
 from openaffect.media.audio import AudioReader
 from openaffect.media.clip import Clip, Frames
+from openaffect.media.digest import file_sha256
 from openaffect.media.door import (
     audio_stream,
     checked_path,
@@ -35,8 +35,6 @@ from openaffect.media.video import (
     plan_everything,
     timeline,
 )
-
-HASH_BLOCK = 1 << 20  # bytes
 
 
 def read_clip(
@@ -85,15 +83,6 @@ def read_clip(
         has_audio=info.has_audio,
         warnings=tuple(warnings),
     )
-
-
-def file_sha256(path: Path) -> str:
-    """sha256 of a file's bytes, hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(HASH_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

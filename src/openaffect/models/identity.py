@@ -48,15 +48,6 @@ def tensors_identity(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def file_sha256(path: Path) -> str:
-    """Hex sha256 of a file's bytes."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        for chunk in _chunks(file, path.stat().st_size):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def _read_header(path: Path) -> tuple[dict[str, Any], int]:
     """Header of a safetensors file and where its data starts."""
     size = path.stat().st_size

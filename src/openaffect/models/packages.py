@@ -15,8 +15,8 @@ from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
 from openaffect.errors import WeightsError
+from openaffect.media.digest import file_sha256
 from openaffect.models.home import home, locked
-from openaffect.models.identity import file_sha256
 from openaffect.models.preset import Package
 
 _NOISE = ("DEPRECATION", "WARNING", "[notice]")

@@ -15,9 +15,10 @@ from typing import Literal
 
 from openaffect import DEFAULT_MODEL
 from openaffect.errors import WeightsError
+from openaffect.media.digest import file_sha256
 from openaffect.models.convert import converter
 from openaffect.models.home import HOME_VARIABLE, home, locked
-from openaffect.models.identity import file_sha256, tensors_identity
+from openaffect.models.identity import tensors_identity
 from openaffect.models.preset import (
     BundledSource,
     HubSource,

@@ -12,6 +12,7 @@ from typing import Any
 
 from openaffect.corpora.manifest import LABELS, Row
 from openaffect.corpora.vocabulary import MEDIUM, open_words
+from openaffect.inference.answers import END_OF_TURN
 from openaffect.media.face_detection import BLENDSHAPE_NAMES
 from openaffect.media.voice import VOICE_STATISTICS
 from openaffect.models.omni_emotion import OmniEmotionProcessor
@@ -33,7 +34,6 @@ from openaffect.training.features import ClipFeatures
 from openaffect.training.recipe import Dropout, Tasks
 
 LABEL_SETS = (BASIC_LABELS, EMODB_LABELS, RAVDESS_LABELS, LABELS)
-END_OF_TURN = "<|im_end|>"
 
 
 def stream_labels(row: Row, given: Given) -> dict[str, str | None]:

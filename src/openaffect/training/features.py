@@ -25,8 +25,8 @@ from torch import Tensor
 from openaffect.corpora.manifest import Row, read_manifest, write_manifest
 from openaffect.errors import ConfigError, MediaError
 from openaffect.inference.inputs import ClipInputs, read_inputs
+from openaffect.media.digest import file_sha256
 from openaffect.media.face_detection import FaceDetector
-from openaffect.models.identity import file_sha256
 from openaffect.models.omni_emotion import (
     OmniEmotionForConditionalGeneration,
     OmniEmotionProcessor,

@@ -195,16 +195,19 @@ def _fit(norm: torch.nn.Module, samples: Sequence[Tensor]) -> None:
 def face_scale(
     model: OmniEmotionForConditionalGeneration, entries: Sequence[Entry]
 ) -> FaceScale | None:
-    """What changes of measured face features need to know; None for a tower of pixels alone."""
+    """What changes of measured face features need to know.
+
+    None for a tower of pixels alone, and where no training clip shows a face.
+    """
     norm, config = model.model.face_projector.norm, model.config.face_config
     if not isinstance(norm, FeatureNorm) or not hasattr(config, "group_slices"):
         return None
     groups = config.group_slices
     clips = [entry.variants[0] for entry in entries if entry.row.split == "train"]
     faces = [clip.faces[clip.face_mask] for clip in clips if clip.faces is not None]
-    geometries = torch.zeros(0, groups["signals"].stop - groups["signals"].start)
-    if faces:
-        geometries = torch.cat(faces).flatten(0, 1)[:, groups["signals"]].float()
+    if not faces:
+        return None
+    geometries = torch.cat(faces).flatten(0, 1)[:, groups["signals"]].float()
     return FaceScale(norm.shift.cpu().clone(), norm.scale.cpu().clone(), groups, geometries)
 
 
