@@ -50,7 +50,7 @@ class EmbeddingLoss:
         rows = [row[row != IGNORED].tolist() for row in batch["labels"]]
         truth = torch.tensor([self.index[tuple(row)] for row in rows])
         losses, right = [], []
-        for place, tokens in enumerate(self._tokens(model, batch)):
+        for place, tokens in enumerate(stream_tokens(model, batch)):
             nearness = torch.nn.functional.cosine_similarity(
                 (tokens - self.centre)[:, None], (self.targets - self.centre)[None], dim=-1
             )
@@ -61,24 +61,25 @@ class EmbeddingLoss:
             right.append(nearness.mean(0).argmax() == truth[place])
         return torch.stack(losses), torch.stack(right)
 
-    def _tokens(
-        self, model: OmniEmotionForConditionalGeneration, batch: dict[str, Tensor]
-    ) -> list[Tensor]:
-        """For each example the tokens to align: a voice's summary and the mean of its windows,
-        and the mean over each person's faces.
-        """
-        inner = model.model
-        found: list[list[Tensor]] = [[] for _ in batch["labels"]]
-        if "face_features" in batch:
-            people = inner.face_tokens(None, None, batch["face_features"], batch["face_mask"])
-            for place, tracks in enumerate(people):
-                found[place] += [track.tokens.flatten(0, 1).mean(0) for track in tracks[:1]]
-        if "audio_features" in batch:
-            lengths, signals = batch["audio_lengths"][:, :1], batch.get("audio_signals")
-            measured = None if signals is None else signals[:, :1]
-            voices = inner.voice_tokens(None, batch["audio_features"][:, :1], lengths, measured)
-            places = lengths[:, 0].nonzero()[:, 0].tolist()
-            for place, tokens in zip(places, voices, strict=True):
-                summary = inner.config.audio_summary
-                found[place] += [tokens[0], tokens[1:].mean(0)] if summary else [tokens.mean(0)]
-        return [torch.stack(tokens) for tokens in found]
+
+def stream_tokens(
+    model: OmniEmotionForConditionalGeneration, batch: dict[str, Tensor]
+) -> list[Tensor]:
+    """For each example the tokens to align (n, D): a voice's summary and the mean of its windows,
+    and the mean over each person's faces.
+    """
+    inner = model.model
+    found: list[list[Tensor]] = [[] for _ in batch["labels"]]
+    if "face_features" in batch:
+        people = inner.face_tokens(None, None, batch["face_features"], batch["face_mask"])
+        for place, tracks in enumerate(people):
+            found[place] += [track.tokens.flatten(0, 1).mean(0) for track in tracks[:1]]
+    if "audio_features" in batch:
+        lengths, signals = batch["audio_lengths"][:, :1], batch.get("audio_signals")
+        measured = None if signals is None else signals[:, :1]
+        voices = inner.voice_tokens(None, batch["audio_features"][:, :1], lengths, measured)
+        places = lengths[:, 0].nonzero()[:, 0].tolist()
+        for place, tokens in zip(places, voices, strict=True):
+            summary = inner.config.audio_summary
+            found[place] += [tokens[0], tokens[1:].mean(0)] if summary else [tokens.mean(0)]
+    return [torch.stack(tokens) for tokens in found]

@@ -35,9 +35,7 @@ from openaffect.training.augment import augment_voice
 
 ROWS_FILE = "rows.jsonl"
 MEDIA_KEY, TOWERS_KEY = "media", "towers"  # of the metadata in a feature file
-MEASURE_VERSION = (
-    1  # counted up when frames, crops, signals or voice figures are measured otherwise
-)
+MEASURE_VERSION = 1  # counted up when frames, crops, signals or voice figures change
 TOWERS = ("vision_tower", "audio_tower", "face_tower")
 NO_SETTINGS = ("_name_or_path", "transformers_version", "architectures", "dtype")
 # Configuration that features depend on, besides the towers' own.
