@@ -94,7 +94,7 @@ def nearest(
             continue
         example = builder.build(row, features, Random(0), training=False)
         with torch.inference_mode():
-            token = stream_tokens(model, collate([example], 0))[0].mean(0)
+            token = stream_tokens(model, collate([example], 0))[0][0].label.mean(0)
         place = int(cosine_similarity(token - words.mean(0), words - words.mean(0)).argmax())
         net = None
         if stream == "face":

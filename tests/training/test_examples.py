@@ -25,7 +25,7 @@ from openaffect.training.features import ClipFeatures
 from openaffect.training.recipe import Dropout, Tasks, load_recipe
 from openaffect.training.stage import fit_norms
 
-CHANGES = {"audio_crop": True, "audio_layers": [1, 2], "audio_summary": True}
+CHANGES = {"audio_crop": True, "audio_layers": [1, 2], "audio_summary": 1}
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))
 
 ROW = Row(

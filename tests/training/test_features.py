@@ -18,7 +18,7 @@ from openaffect.training.features import FeatureFolder, clip_features, towers_id
 CHANGES = {
     "audio_crop": True,
     "audio_layers": [1, 2],
-    "audio_summary": True,
+    "audio_summary": 1,
     "audio_signal_size": len(VOICE_STATISTICS),
 }
 

@@ -30,7 +30,7 @@ STEPS = 40
 CHANGES = {
     "audio_crop": True,
     "audio_layers": [1, 2],
-    "audio_summary": True,
+    "audio_summary": 1,
     "audio_signal_size": len(VOICE_STATISTICS),
 }
 

@@ -24,7 +24,7 @@ from openaffect.training.trainer import Trainer, answer_loss, rate
 
 LORA = LoraSettings(r=2, lora_alpha=4, lora_dropout=0.1, target_modules=("q_proj", "v_proj"))
 PROJECTORS = ("vision_projector", "audio_projector", "face_projector")
-CHANGES = {"audio_crop": True, "audio_layers": [1, 2], "audio_summary": True}
+CHANGES = {"audio_crop": True, "audio_layers": [1, 2], "audio_summary": 1}
 
 
 def schedule(**changes) -> Schedule:

@@ -28,6 +28,7 @@ from openaffect.models.omni_emotion import (
 from openaffect.models.omni_emotion.processing import AUDIO_TOKEN, VIDEO_TOKEN
 from openaffect.models.trained_parts import load_trained_parts, read_settings
 
+SUMMARY_TOKENS = 4  # what a stream shows as a whole, then its three most marked clues
 # What the small preset chooses where the paper leaves a field open; see docs/weights.md. Whisper's
 # middle layers carry emotion, its last one words.
 SMALL_CHOICES: dict[str, Any] = {
@@ -36,9 +37,10 @@ SMALL_CHOICES: dict[str, Any] = {
     "audio_pool_stride": 16,
     "audio_crop": True,
     "audio_layers": [1, 2, 3, 4, 5],
-    "audio_summary": True,
+    "audio_summary": SUMMARY_TOKENS,
     "audio_signal_size": len(VOICE_STATISTICS),
     "face_grid": None,
+    "face_summary": SUMMARY_TOKENS,
     "normalise_features": True,
     "projector_dropout": 0.2,
 }
@@ -167,6 +169,7 @@ def small_processor(config: OmniEmotionConfig, tokenizer: Any) -> OmniEmotionPro
         tokens_per_face=1,
         audio_pool_stride=config.audio_pool_stride,
         audio_summary=config.audio_summary,
+        face_summary=config.face_summary,
         audio_crop=config.audio_crop,
         voice_signals=config.audio_signal_size > 0,
     )

@@ -67,28 +67,42 @@ FACE_CUES = (
     FaceCue(("eyeLookDownLeft", "eyeLookDownRight"), 0.6, ("gaze cast down", "looking down")),
 )
 STILL_FACE = ("a still, relaxed face", "no marked movement in the face", "an even face")
+FACE_PHRASES = (
+    STILL_FACE,
+    *(cue.phrases for cue in FACE_CUES),
+    *(cue.strong_phrases for cue in FACE_CUES if cue.strong_phrases),
+)
+"""Everything that can be told of a face: ways to say each, the still face first."""
 
 
-def face_clues(
-    blendshapes: NDArray[np.floating], names: Sequence[str], rng: Random
-) -> tuple[str, ...]:
-    """The most marked facial actions over the faces found of one person.
+def face_marks(blendshapes: NDArray[np.floating], names: Sequence[str]) -> tuple[int, ...]:
+    """Places in FACE_PHRASES of the most marked actions over the faces found of one person.
 
-    blendshapes (n, 52) scores, names their 52 channel names.
+    blendshapes (n, 52) scores, n at least 1; names their 52 channel names.
     """
-    if len(blendshapes) == 0:
-        return ()
     peaks = np.percentile(blendshapes, PEAK, axis=0)
     at = {name: index for index, name in enumerate(names)}
-    found: list[tuple[float, str]] = []
+    found: list[tuple[float, int]] = []
     for cue in FACE_CUES:
         peak = float(np.mean([peaks[at[shape]] for shape in cue.shapes]))
         if peak >= cue.threshold:
             strong = cue.strong is not None and peak >= cue.strong
             phrases = cue.strong_phrases if strong else cue.phrases
-            found.append((peak / cue.threshold, rng.choice(phrases)))
+            found.append((peak / cue.threshold, FACE_PHRASES.index(phrases)))
     found.sort(key=lambda item: -item[0])
-    return tuple(phrase for _, phrase in found[:MAX_CLUES]) or (rng.choice(STILL_FACE),)
+    return tuple(place for _, place in found[:MAX_CLUES]) or (0,)
+
+
+def face_clues(
+    blendshapes: NDArray[np.floating], names: Sequence[str], rng: Random
+) -> tuple[str, ...]:
+    """The most marked facial actions over the faces found of one person, each in some words.
+
+    blendshapes (n, 52) scores, names their 52 channel names.
+    """
+    if len(blendshapes) == 0:
+        return ()
+    return tuple(rng.choice(FACE_PHRASES[place]) for place in face_marks(blendshapes, names))
 
 
 @dataclass(frozen=True)
@@ -139,20 +153,31 @@ VOICE_CUES = (
     VoiceCue("pitch_slope", -5.0, 1.0, ("pitch falling towards the end",), ("rising pitch",)),
 )
 PLAIN_VOICE = ("an even, ordinary voice", "a plain speaking voice", "nothing marked in the voice")
+VOICE_PHRASES = (
+    PLAIN_VOICE,
+    *(cue.low_phrases for cue in VOICE_CUES if cue.low_phrases),
+    *(cue.high_phrases for cue in VOICE_CUES if cue.high_phrases),
+)
+"""Everything that can be told of a voice: ways to say each, the plain voice first."""
 
 
-def voice_clues(statistics: Mapping[str, float], rng: Random) -> tuple[str, ...]:
-    """What stands out in a voice: figures beyond their cues' bounds, the furthest first."""
-    found: list[tuple[float, str]] = []
+def voice_marks(statistics: Mapping[str, float]) -> tuple[int, ...]:
+    """Places in VOICE_PHRASES of the figures beyond their cues' bounds, the furthest first."""
+    found: list[tuple[float, int]] = []
     for cue in VOICE_CUES:
         value = statistics[cue.statistic]
         spread = cue.high - cue.low
         if value <= cue.low and cue.low_phrases:
-            found.append(((cue.low - value) / spread, rng.choice(cue.low_phrases)))
+            found.append(((cue.low - value) / spread, VOICE_PHRASES.index(cue.low_phrases)))
         elif value >= cue.high and cue.high_phrases:
-            found.append(((value - cue.high) / spread, rng.choice(cue.high_phrases)))
+            found.append(((value - cue.high) / spread, VOICE_PHRASES.index(cue.high_phrases)))
     found.sort(key=lambda item: -item[0])
-    return tuple(phrase for _, phrase in found[:MAX_CLUES]) or (rng.choice(PLAIN_VOICE),)
+    return tuple(place for _, place in found[:MAX_CLUES]) or (0,)
+
+
+def voice_clues(statistics: Mapping[str, float], rng: Random) -> tuple[str, ...]:
+    """What stands out in a voice, each in some words."""
+    return tuple(rng.choice(VOICE_PHRASES[place]) for place in voice_marks(statistics))
 
 
 WORDS_CLUES = {

@@ -118,7 +118,8 @@ def _settings(config: dict[str, Any]) -> dict[str, Any]:
 
 def towers_identity(model: OmniEmotionForConditionalGeneration) -> str:
     """Hex sha256 of what features depend on besides the media: towers, and how they are read."""
-    fields = {name: getattr(model.config, name) for name in FEATURE_FIELDS}
+    fields: dict[str, Any] = {name: getattr(model.config, name) for name in FEATURE_FIELDS}
+    fields["audio_summary"] = model.config.audio_summary > 0
     digest = hashlib.sha256(f"{MEASURE_VERSION} {json.dumps(fields)}".encode())
     for name in TOWERS:
         tower = getattr(model.model, name)

@@ -34,7 +34,7 @@ from openaffect.models.trained_parts import (
     save_trained_parts,
     write_settings,
 )
-from openaffect.training.alignment import EmbeddingLoss
+from openaffect.training.alignment import CLUE_PHRASES, EmbeddingLoss
 from openaffect.training.batches import Example
 from openaffect.training.calibration import calibrate
 from openaffect.training.examples import LABEL_SETS, ExampleBuilder, label_of
@@ -245,13 +245,15 @@ def validation_examples(
 def embedding_objective(
     model: OmniEmotionForConditionalGeneration, processor: OmniEmotionProcessor
 ) -> EmbeddingLoss:
-    """The alignment objective over all labels of the corpora."""
+    """The alignment objective over all labels of the corpora and all clues."""
 
     def ids(text: str) -> list[int]:
         return processor.tokenizer(text, add_special_tokens=False)["input_ids"]
 
     answers = [ids(label + END_OF_TURN) for label in LABELS]
-    return EmbeddingLoss(model, answers, [ids(f" {label}") for label in LABELS])
+    words = [ids(f" {label}") for label in LABELS]
+    phrases = {stream: [ids(f" {told}") for told in says] for stream, says in CLUE_PHRASES.items()}
+    return EmbeddingLoss(model, answers, words, phrases)
 
 
 def store_temperature(

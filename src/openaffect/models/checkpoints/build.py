@@ -242,5 +242,6 @@ def assembled_processor(
         tokens_per_face=face_positions,
         audio_pool_stride=config.audio_pool_stride,
         audio_summary=config.audio_summary,
+        face_summary=config.face_summary,
         audio_crop=config.audio_crop,
     )

@@ -35,11 +35,14 @@ class OmniEmotionConfig(PreTrainedConfig):
         audio_crop: encode only the clip's own length instead of padding to 30 s. (open)
         audio_layers: hidden states of the audio encoder that a learned mix combines; None takes
             the last. The last layer is not the one that carries most emotion.
-        audio_summary: one more token per chunk from mean, deviation and voice signals. (open)
+        audio_summary: tokens before a chunk's own that tell of the whole, from mean, deviation and
+            voice signals; 0 for none. (open)
         audio_signal_size: width of the measured voice signals beside a chunk; 0 for none. (open)
         face_input: `crops` of tracked faces or whole `frames`. (open)
         face_grid: face positions are averaged to this grid per face before the projector; None
             keeps the tower's own positions. (open)
+        face_summary: tokens before a person's faces that tell of them all, from mean and peak of
+            their features; 0 for none. Needs one token a face. (open)
         normalise_features: standardise the inputs of the audio and face projectors by figures taken
             before training. (open)
         cross_attention_layers: depth of the cross attention fusion. (open)
@@ -82,10 +85,11 @@ class OmniEmotionConfig(PreTrainedConfig):
     audio_pool_stride: int = 3
     audio_crop: bool = False
     audio_layers: list[int] | None = None
-    audio_summary: bool = False
+    audio_summary: int = 0
     audio_signal_size: int = 0
     face_input: Literal["crops", "frames"] = "crops"
     face_grid: int | None = 14
+    face_summary: int = 0
     normalise_features: bool = False
     cross_attention_layers: int = 1
     cross_attention_heads: int = 8
@@ -97,6 +101,11 @@ class OmniEmotionConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
         if not self.tie_word_embeddings and self.text_config.tie_word_embeddings:  # type: ignore[union-attr]
             self.tie_word_embeddings = True
+        if self.face_summary and self.face_grid not in (None, 1):
+            raise ValueError(
+                f"face_summary {self.face_summary} needs one token a face, got face_grid "
+                f"{self.face_grid}; set it to 1"
+            )
         if self.audio_pool_stride < 1 or self.vision_pool_stride < 1:
             raise ValueError(
                 f"pool strides must be at least 1, got audio {self.audio_pool_stride}, "

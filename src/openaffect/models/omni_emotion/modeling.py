@@ -143,7 +143,7 @@ class OmniEmotionModel(OmniEmotionPreTrainedModel):
         states = encode_cropped(self.audio_tower, mel)
         layers = self.config.audio_layers or [-1]
         stacked = torch.stack([states[layer] for layer in layers], dim=2)
-        pool = (self.config.audio_pool_stride, self.config.audio_summary)
+        pool = (self.config.audio_pool_stride, self.config.audio_summary > 0)
         return torch.stack([pool_audio(chunk, *pool) for chunk in stacked])
 
     def video_tokens(
@@ -166,7 +166,10 @@ class OmniEmotionModel(OmniEmotionPreTrainedModel):
         face_features: Tensor | None,
         mask: Tensor,
     ) -> list[list[PersonTokens]]:
-        """Projected faces of each sample's people, those without any face left out."""
+        """Projected faces of each sample's people, those without any face left out.
+
+        Summary tokens stand before a person's faces, in the frame of the first.
+        """
         if face_features is not None:
             features = face_features[mask]
         else:
@@ -175,12 +178,23 @@ class OmniEmotionModel(OmniEmotionPreTrainedModel):
             features = self.encode_faces(face_pixel_values[mask], signals)
         tokens = self.face_projector(features)
         samples: list[list[PersonTokens]] = [[] for _ in mask]
-        sample, person, frame = mask.nonzero(as_tuple=True)
-        for index in range(len(mask)):
-            for track in range(mask.shape[1]):
-                here = (sample == index) & (person == track)
-                if here.any():
-                    samples[index].append(PersonTokens(frame[here], tokens[here]))
+        frame = mask.nonzero(as_tuple=True)[2]
+        counts = mask.sum(2)  # (B, P) faces of each person
+        faces = counts[counts > 0].tolist()
+        told = self.face_projector.whole(features.split(faces))
+        people = [
+            PersonTokens(*both)
+            for both in zip(frame.split(faces), tokens.split(faces), strict=True)
+        ]
+        for place, sample in enumerate(counts.nonzero()[:, 0].tolist()):
+            person = people[place]
+            if told:
+                first = person.frames[:1].expand(len(told[place]))
+                person = PersonTokens(
+                    torch.cat([first, person.frames]),
+                    torch.cat([told[place][:, None], person.tokens]),
+                )
+            samples[sample].append(person)
         return samples
 
     def voice_tokens(
@@ -205,12 +219,10 @@ class OmniEmotionModel(OmniEmotionPreTrainedModel):
                     mel = torch.stack([input_features[chunk][:, :length] for chunk in alike])
                     rows |= dict(zip(alike, self.encode_audio(mel.to(dtype)), strict=True))
         else:
-            extra = 1 if self.config.audio_summary else 0
+            first = 2 if self.config.audio_summary else 0  # rows of mean and deviation
             for chunk in chunks:
-                count = extra + audio_tokens(
-                    int(lengths[chunk]), self.config.audio_pool_stride, self.config.audio_summary
-                )
-                rows[chunk] = audio_features[chunk][:count]
+                windows = audio_tokens(int(lengths[chunk]), self.config.audio_pool_stride, 0)
+                rows[chunk] = audio_features[chunk][: first + windows]
         measured = None if signals is None else torch.stack([signals[chunk] for chunk in chunks])
         return self.audio_projector([rows[chunk] for chunk in chunks], measured)
 

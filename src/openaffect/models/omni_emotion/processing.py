@@ -111,8 +111,9 @@ class OmniEmotionProcessor(ProcessorMixin):
     """Text with `<video>` and `<audio>` placeholders, and the media for them.
 
     Args:
-        fusion, cross_attention_keep_video, audio_pool_stride, audio_summary, audio_crop: as in
-            `OmniEmotionConfig`; they decide how many tokens a placeholder becomes.
+        fusion, cross_attention_keep_video, audio_pool_stride, audio_summary, audio_crop,
+            face_summary: as in `OmniEmotionConfig`; they decide how many tokens a placeholder
+            becomes.
         tokens_per_frame: tokens of one frame after pooling.
         tokens_per_face: tokens of one face after pooling.
         voice_signals: measured voice figures go with every chunk (`media.voice.voice_statistics`).
@@ -129,7 +130,8 @@ class OmniEmotionProcessor(ProcessorMixin):
         tokens_per_frame: int = 196,
         tokens_per_face: int = 196,
         audio_pool_stride: int = 3,
-        audio_summary: bool = False,
+        audio_summary: int = 0,
+        face_summary: int = 0,
         audio_crop: bool = False,
         voice_signals: bool = False,
         **kwargs: Any,
@@ -140,6 +142,7 @@ class OmniEmotionProcessor(ProcessorMixin):
         self.tokens_per_face = tokens_per_face
         self.audio_pool_stride = audio_pool_stride
         self.audio_summary = audio_summary
+        self.face_summary = face_summary
         self.audio_crop = audio_crop
         self.voice_signals = voice_signals
         self.video_token = VIDEO_TOKEN
@@ -153,11 +156,12 @@ class OmniEmotionProcessor(ProcessorMixin):
 
     def video_length(self, frames: int, faces: Sequence[int]) -> int:
         """Tokens of the fused stream for so many frames and so many faces of each person."""
+        told = [count + self.face_summary if count else 0 for count in faces]
         return fused_length(
             self.fusion,
             frames,
             self.tokens_per_frame,
-            faces,
+            told,
             self.tokens_per_face,
             self.cross_attention_keep_video,
         )

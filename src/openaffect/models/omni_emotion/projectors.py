@@ -36,8 +36,11 @@ def pool_faces(features: Tensor, grid: int | None) -> Tensor:
     return nn.functional.adaptive_avg_pool2d(maps, grid).flatten(2).transpose(1, 2)
 
 
-def audio_tokens(frames: int, stride: int, summary: bool) -> int:
-    """Tokens of a chunk of `frames` mel frames: two mel frames make one encoder frame of 20 ms."""
+def audio_tokens(frames: int, stride: int, summary: int) -> int:
+    """Tokens of a chunk of `frames` mel frames: two mel frames make one encoder frame of 20 ms.
+
+    `summary` tokens tell of the whole chunk besides.
+    """
     return math.ceil(math.ceil(frames / 2) / stride) + summary if frames else 0
 
 
@@ -95,20 +98,45 @@ class Projector(nn.Module):
         return self.linear_2(self.dropout(self.act(self.linear_1(features))))
 
 
+class Summary(Projector):
+    """A projector that makes several tokens of one vector: the whole in a few words."""
+
+    def __init__(self, in_size: int, config: OmniEmotionConfig, tokens: int) -> None:
+        super().__init__(in_size, config)
+        size = config.text_config.hidden_size
+        self.linear_2 = nn.Linear(size, tokens * size)
+        self.tokens = tokens
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(n, in_size) -> (n, tokens, hidden_size)"""
+        return super().forward(features).unflatten(-1, (self.tokens, -1))
+
+
 class FaceProjector(Projector):
     """The face projector; standardises measured features where the configuration says so."""
 
     def __init__(self, in_size: int, config: OmniEmotionConfig) -> None:
         super().__init__(in_size, config)
         self.norm = FeatureNorm(in_size) if config.normalise_features else nn.Identity()
+        self.summary: Summary | None = None
+        if config.face_summary:
+            self.summary = Summary(2 * in_size, config, config.face_summary)
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, N_f, in_size) -> (N, N_f, hidden_size)"""
         return super().forward(self.norm(features))
 
+    def whole(self, people: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Each person's features (n, N_f, in_size) -> its summary tokens (tokens, hidden_size)."""
+        if self.summary is None or not people:
+            return []
+        faces = [self.norm(features).flatten(0, 1) for features in people]
+        pooled = [torch.cat([found.mean(0), found.amax(0)]) for found in faces]
+        return list(self.summary(torch.stack(pooled)))
+
 
 class AudioProjector(Projector):
-    """The audio projector: an optional mix of encoder layers, and an optional summary token."""
+    """The audio projector: an optional mix of encoder layers, and optional summary tokens."""
 
     def __init__(self, in_size: int, config: OmniEmotionConfig) -> None:
         super().__init__(in_size, config)
@@ -116,10 +144,10 @@ class AudioProjector(Projector):
         self.mix = nn.Parameter(torch.zeros(layers)) if config.audio_layers else None
         normal = config.normalise_features
         self.norm = FeatureNorm(layers, in_size) if normal else nn.Identity()
-        self.summary: Projector | None = None
+        self.summary: Summary | None = None
         if config.audio_summary:
             signals = config.audio_signal_size
-            self.summary = Projector(2 * in_size + signals, config)
+            self.summary = Summary(2 * in_size + signals, config, config.audio_summary)
             self.mean_norm = FeatureNorm(layers, in_size) if normal else nn.Identity()
             self.deviation_norm = FeatureNorm(layers, in_size) if normal else nn.Identity()
             self.signal_norm = FeatureNorm(signals) if normal and signals else nn.Identity()
@@ -135,7 +163,7 @@ class AudioProjector(Projector):
     ) -> list[Tensor]:
         """Each chunk's rows (rows, layers, D) from `pool_audio` -> its tokens (tokens, size).
 
-        `signals` (chunks, S) are the measured figures. A summary token comes first in its chunk.
+        `signals` (chunks, S) are the measured figures. Summary tokens come first in their chunk.
         """
         first = 2 if self.summary is not None else 0
         windows = torch.cat([rows[first:] for rows in chunks])
@@ -150,4 +178,4 @@ class AudioProjector(Projector):
         if signals is not None:
             parts.append(self.signal_norm(signals))
         whole = self.summary(torch.cat(parts, -1))
-        return [torch.cat([one[None], rest]) for one, rest in zip(whole, each, strict=True)]
+        return [torch.cat([told, rest]) for told, rest in zip(whole, each, strict=True)]

@@ -95,6 +95,7 @@ def tiny_processor(config: OmniEmotionConfig, **changes: Any) -> OmniEmotionProc
         "tokens_per_face": 4,
         "audio_pool_stride": config.audio_pool_stride,
         "audio_summary": config.audio_summary,
+        "face_summary": config.face_summary,
         "audio_crop": config.audio_crop,
         "voice_signals": config.audio_signal_size > 0,
     }
