@@ -58,7 +58,12 @@ def setting(fusion: str = "video_concat", **changes):
 @pytest.mark.parametrize("faces", [{}, {"face_grid": 1, "face_summary": 2}], ids=["", "summary"])
 def test_batched_equals_one_by_one(fusion, crop, faces):
     model = tiny_model(
-        fusion=fusion, audio_crop=crop, audio_layers=[1, 2], audio_summary=3, **faces
+        fusion=fusion,
+        audio_crop=crop,
+        audio_layers=[1, 2],
+        audio_summary=3,
+        audio_signal_size=23,
+        **faces,
     )
     tokens = {"tokens_per_face": model.config.face_grid**2}
     processor = tiny_processor(model.config, **tokens)
@@ -102,7 +107,9 @@ def test_beam_search_repeats_every_medium_with_its_text():
 
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_saved_and_loaded_is_the_original(fusion, tmp_path):
-    model, processor = setting(fusion, audio_layers=[0, 3], audio_summary=3, audio_crop=True)
+    model, processor = setting(
+        fusion, audio_layers=[0, 3], audio_summary=3, audio_signal_size=23, audio_crop=True
+    )
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
     assert (tmp_path / "model.safetensors").exists() and (tmp_path / "chat_template.jinja").exists()
@@ -118,7 +125,9 @@ def test_saved_and_loaded_is_the_original(fusion, tmp_path):
 
 
 def test_cached_tower_features_equal_pixels():
-    model, processor = setting(audio_layers=[1, 3], audio_summary=3, audio_crop=True)
+    model, processor = setting(
+        audio_layers=[1, 3], audio_summary=3, audio_signal_size=23, audio_crop=True
+    )
     inputs = batch_of(processor, SAMPLES[:1])
     expected = model(**inputs).logits
     inner = model.model

@@ -66,8 +66,7 @@ class Style:
     """How a feeling tends to change a voice: mean and spread of each change at full strength.
 
     Directions after Juslin & Laukka (2003), "Communication of emotions in vocal expression and
-    music performance", table 11. Sizes near the means of acted speech against the speaker's own
-    neutral (`benchmarks/acted_prosody.py`), with a spread that lets styles overlap.
+    music performance", table 11; sizes are ours, overlapping on purpose.
     """
 
     mean: Prosody  # typical change
@@ -90,36 +89,70 @@ def _style(mean: dict[str, float], spread: dict[str, float] | None = None) -> St
 STYLES: dict[str, Style] = {
     "neutral": _style({}),
     "angry": _style(
-        {"pitch": 7.0, "pitch_range": 1.35, "tempo": 1.06, "gain": 9.0, "accent": 1.35, "tilt": 3.0}
-        | {"breath": -2.0, "pitch_slope": -1.0, "roughness": 0.3}
+        {"pitch": 2.5, "pitch_range": 1.45, "tempo": 1.12, "gain": 6.5, "accent": 1.35, "tilt": 2.6}
+        | {"breath": -2.0, "pitch_slope": -1.0, "roughness": 0.25}
     ),
     "disgusted": _style(
-        {"pitch": 2.0, "pitch_range": 1.25, "tempo": 0.84, "gain": 2.0, "tilt": 1.2, "breath": 2.0}
-        | {"pitch_slope": -2.5, "roughness": 0.35, "accent": 1.3}
+        {"pitch": -1.6, "pitch_range": 1.25, "tempo": 0.86, "gain": 0.5, "tilt": 0.9, "breath": 2.0}
+        | {"pitch_slope": -3.0, "roughness": 0.3, "accent": 1.25}
     ),
     "fearful": _style(
-        {"pitch": 7.5, "pitch_range": 0.7, "tempo": 1.15, "gain": 4.0, "tilt": 1.2, "breath": 4.0}
-        | {"pitch_slope": 2.0, "tremor": 0.6, "roughness": 0.15}
+        {
+            "pitch": 5.0,
+            "pitch_range": 0.8,
+            "tempo": 1.17,
+            "gain": -0.5,
+            "tilt": 0.2,
+            "breath": 4.0,
+            "tremor": 0.55,
+        }
+        | {"pitch_slope": 1.5, "roughness": 0.15}
     ),
     "happy": _style(
-        {"pitch": 6.0, "pitch_range": 1.6, "tempo": 1.05, "gain": 5.0, "tilt": 1.6}
-        | {"pitch_slope": 0.8, "accent": 1.1}
+        {
+            "pitch": 3.8,
+            "pitch_range": 1.6,
+            "tempo": 1.06,
+            "gain": 2.8,
+            "tilt": 1.0,
+            "pitch_slope": 0.8,
+        }
     ),
     "sad": _style(
-        {"pitch": -1.0, "pitch_range": 0.55, "tempo": 0.8, "gain": -4.0, "accent": 0.8}
-        | {"tilt": -2.0, "breath": 5.0, "tremor": 0.25, "pitch_slope": -1.5}
+        {
+            "pitch": -1.8,
+            "pitch_range": 0.55,
+            "tempo": 0.80,
+            "gain": -5.5,
+            "accent": 0.8,
+            "tilt": -2.6,
+        }
+        | {"breath": 4.0, "tremor": 0.2, "pitch_slope": -2.2}
     ),
     "surprised": _style(
-        {"pitch": 6.0, "pitch_range": 2.0, "tempo": 0.98, "gain": 4.0, "tilt": 0.7, "breath": 1.5}
-        | {"pitch_slope": 5.5}
+        {"pitch": 5.5, "pitch_range": 1.9, "tempo": 0.98, "gain": 2.2, "tilt": 0.5, "breath": 1.5}
+        | {"pitch_slope": 4.5}
     ),
     "bored": _style(
-        {"pitch": -2.0, "pitch_range": 0.4, "tempo": 0.82, "gain": -2.0, "accent": 0.75}
-        | {"tilt": -1.2, "pitch_slope": -0.8}
+        {
+            "pitch": -2.4,
+            "pitch_range": 0.4,
+            "tempo": 0.82,
+            "gain": -3.0,
+            "accent": 0.75,
+            "tilt": -1.2,
+        }
+        | {"pitch_slope": -0.8}
     ),
     "calm": _style(
-        {"pitch": -0.8, "pitch_range": 0.75, "tempo": 0.9, "gain": -2.5, "tilt": -1.2}
-        | {"breath": 1.5}
+        {
+            "pitch": -1.0,
+            "pitch_range": 0.75,
+            "tempo": 0.88,
+            "gain": -2.5,
+            "tilt": -1.5,
+            "breath": 1.5,
+        }
     ),
 }
 _FACTORS = ("pitch_range", "tempo", "accent")  # 1 means no change, the others 0

@@ -35,8 +35,8 @@ class OmniEmotionConfig(PreTrainedConfig):
         audio_crop: encode only the clip's own length instead of padding to 30 s. (open)
         audio_layers: hidden states of the audio encoder that a learned mix combines; None takes
             the last. The last layer is not the one that carries most emotion.
-        audio_summary: tokens before a chunk's own that tell of the whole, from mean, deviation and
-            voice signals; 0 for none. (open)
+        audio_summary: tokens before a chunk's own that tell of the whole: the first from mean,
+            deviation and voice signals, any others from the signals alone; 0 for none. (open)
         audio_signal_size: width of the measured voice signals beside a chunk; 0 for none. (open)
         face_input: `crops` of tracked faces or whole `frames`. (open)
         face_grid: face positions are averaged to this grid per face before the projector; None
@@ -101,6 +101,11 @@ class OmniEmotionConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
         if not self.tie_word_embeddings and self.text_config.tie_word_embeddings:  # type: ignore[union-attr]
             self.tie_word_embeddings = True
+        if self.audio_summary > 1 and not self.audio_signal_size:
+            raise ValueError(
+                f"audio_summary {self.audio_summary}: tokens beyond the first come from measured "
+                "figures; set audio_signal_size"
+            )
         if self.face_summary and self.face_grid not in (None, 1):
             raise ValueError(
                 f"face_summary {self.face_summary} needs one token a face, got face_grid "

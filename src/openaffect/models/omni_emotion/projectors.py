@@ -98,12 +98,16 @@ class Projector(nn.Module):
         return self.linear_2(self.dropout(self.act(self.linear_1(features))))
 
 
-class Summary(Projector):
-    """A projector that makes several tokens of one vector: the whole in a few words."""
+class MeasuredSummary(Projector):
+    """A projector that makes several tokens of one vector of measured figures.
+
+    What it tells follows from the figures exactly, so nothing is dropped in training.
+    """
 
     def __init__(self, in_size: int, config: OmniEmotionConfig, tokens: int) -> None:
         super().__init__(in_size, config)
         size = config.text_config.hidden_size
+        self.dropout = nn.Dropout(0.0)
         self.linear_2 = nn.Linear(size, tokens * size)
         self.tokens = tokens
 
@@ -118,9 +122,10 @@ class FaceProjector(Projector):
     def __init__(self, in_size: int, config: OmniEmotionConfig) -> None:
         super().__init__(in_size, config)
         self.norm = FeatureNorm(in_size) if config.normalise_features else nn.Identity()
-        self.summary: Summary | None = None
-        if config.face_summary:
-            self.summary = Summary(2 * in_size, config, config.face_summary)
+        self.summary = Projector(2 * in_size, config) if config.face_summary else None
+        self.measured: MeasuredSummary | None = None
+        if config.face_summary > 1:
+            self.measured = MeasuredSummary(2 * in_size, config, config.face_summary - 1)
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, N_f, in_size) -> (N, N_f, hidden_size)"""
@@ -131,8 +136,11 @@ class FaceProjector(Projector):
         if self.summary is None or not people:
             return []
         faces = [self.norm(features).flatten(0, 1) for features in people]
-        pooled = [torch.cat([found.mean(0), found.amax(0)]) for found in faces]
-        return list(self.summary(torch.stack(pooled)))
+        pooled = torch.stack([torch.cat([found.mean(0), found.amax(0)]) for found in faces])
+        told = self.summary(pooled)[:, None]
+        if self.measured is not None:
+            told = torch.cat([told, self.measured(pooled)], 1)
+        return list(told)
 
 
 class AudioProjector(Projector):
@@ -144,13 +152,16 @@ class AudioProjector(Projector):
         self.mix = nn.Parameter(torch.zeros(layers)) if config.audio_layers else None
         normal = config.normalise_features
         self.norm = FeatureNorm(layers, in_size) if normal else nn.Identity()
-        self.summary: Summary | None = None
+        self.summary: Projector | None = None
+        self.measured: MeasuredSummary | None = None
         if config.audio_summary:
             signals = config.audio_signal_size
-            self.summary = Summary(2 * in_size + signals, config, config.audio_summary)
+            self.summary = Projector(2 * in_size + signals, config)
             self.mean_norm = FeatureNorm(layers, in_size) if normal else nn.Identity()
             self.deviation_norm = FeatureNorm(layers, in_size) if normal else nn.Identity()
             self.signal_norm = FeatureNorm(signals) if normal and signals else nn.Identity()
+        if config.audio_summary > 1:
+            self.measured = MeasuredSummary(signals, config, config.audio_summary - 1)
 
     def mixed(self, rows: Tensor) -> Tensor:
         """Weighted mean over encoder layers: (..., layers, D) -> (..., D)."""
@@ -163,7 +174,8 @@ class AudioProjector(Projector):
     ) -> list[Tensor]:
         """Each chunk's rows (rows, layers, D) from `pool_audio` -> its tokens (tokens, size).
 
-        `signals` (chunks, S) are the measured figures. Summary tokens come first in their chunk.
+        `signals` (chunks, S) are the measured figures. Summary tokens come first in their chunk:
+        one from everything, the others from the measured figures alone.
         """
         first = 2 if self.summary is not None else 0
         windows = torch.cat([rows[first:] for rows in chunks])
@@ -177,5 +189,7 @@ class AudioProjector(Projector):
         ]
         if signals is not None:
             parts.append(self.signal_norm(signals))
-        whole = self.summary(torch.cat(parts, -1))
+        whole = self.summary(torch.cat(parts, -1))[:, None]
+        if self.measured is not None:
+            whole = torch.cat([whole, self.measured(parts[-1])], 1)
         return [torch.cat([told, rest]) for told, rest in zip(whole, each, strict=True)]
