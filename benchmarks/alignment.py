@@ -5,8 +5,9 @@
 
 The language model is not run: each test clip's face or voice becomes its token, and the nearest
 label word answers (cosine around the words' centre, as in `training/alignment.py`). Beside the UAR:
-the cosine of token and nearest word, the token's length in mean lengths of a word, and, for faces,
-the UAR of the expression net's own scores. Tower features are kept in the cache folder.
+the cosine of token and nearest word, the token's length in mean lengths of a word, the share of
+clues told by the clue tokens that were measured, and, for faces, the UAR of the expression net's
+own scores. Tower features are kept in the cache folder.
 """
 
 import argparse
@@ -27,12 +28,12 @@ from openaffect.models.assembly import assemble_small
 from openaffect.models.encoders.expression_net import EXPRESSION_LABELS
 from openaffect.models.omni_emotion import OmniEmotionForConditionalGeneration, OmniEmotionProcessor
 from openaffect.models.store import part_directory
-from openaffect.training.alignment import stream_tokens
+from openaffect.training.alignment import CLUE_PHRASES, WordTargets, stream_tokens
 from openaffect.training.batches import collate
 from openaffect.training.examples import ExampleBuilder
 from openaffect.training.features import ClipFeatures, FeatureFolder
 from openaffect.training.recipe import Dropout, Tasks
-from openaffect.training.stage import LANDMARKS, SMALL_PARTS
+from openaffect.training.stage import LANDMARKS, SMALL_PARTS, embedding_objective
 
 PRESET = "omni-emotion-small"
 STREAMS = {
@@ -51,6 +52,8 @@ class Nearest:
     word: str  # the nearest label
     cosine: float  # of the token and that word
     length: float  # of the token, in mean lengths of a word
+    told: int  # clues that the clue tokens tell
+    true: int  # of these, clues that were measured
     net: str | None  # what the expression net alone says; None for a voice
 
 
@@ -82,7 +85,9 @@ def nearest(
     table: Tensor = model.get_input_embeddings().weight.detach()  # type: ignore[operator]
     tokenizer = processor.tokenizer
     ids = [tokenizer(f" {label}", add_special_tokens=False)["input_ids"] for label in labels]
-    words = torch.stack([table[word].mean(0) for word in ids])
+    words = WordTargets(table, ids)
+    phrases = embedding_objective(model, processor).clues[stream]
+    no_more = len(CLUE_PHRASES[stream]) - 1
     scores = model.config.face_config.group_slices["scores"]
     builder = ExampleBuilder(
         processor, Tasks(), Dropout(stream=0, words=0, frames=0), None, (stream,)
@@ -94,16 +99,20 @@ def nearest(
             continue
         example = builder.build(row, features, Random(0), training=False)
         with torch.inference_mode():
-            token = stream_tokens(model, collate([example], 0))[0][0].label.mean(0)
-        place = int(cosine_similarity(token - words.mean(0), words - words.mean(0)).argmax())
+            tokens = stream_tokens(model, collate([example], 0))[0][0]
+        token = tokens.label.mean(0)
+        place = int(words.nearness(tokens.label).mean(0).argmax())
+        clues = phrases.nearness(tokens.clues).argmax(1).tolist()
+        clues = [clue for clue in dict.fromkeys(clues) if clue != no_more]
         net = None
         if stream == "face":
             assert features.faces is not None and features.face_mask is not None
             seen = features.faces[0][features.face_mask[0]].flatten(0, 1)[:, scores].float()
             net = EXPRESSION_LABELS[int(seen.mean(0).argmax())]
-        cosine = float(cosine_similarity(token, words[place], dim=0))
-        length = float(token.norm() / words.norm(dim=-1).mean())
-        answers.append(Nearest(truth, labels[place], cosine, length, net))
+        cosine = float(cosine_similarity(token, words.places[place], dim=0))
+        length = float(token.norm() / words.places.norm(dim=-1).mean())
+        true = sum(clue in tokens.marks for clue in clues)
+        answers.append(Nearest(truth, labels[place], cosine, length, len(clues), true, net))
     return answers
 
 
@@ -119,8 +128,9 @@ def main() -> None:
     torch.set_num_threads(chosen.threads)
     parts = {name: part_directory(PRESET, name) for name in SMALL_PARTS}
     model, processor = assemble_small(parts, chosen.trained)
-    print("| corpus, stream | clips | UAR by nearness | cosine | length | expression net alone |")
-    print("|---|---|---|---|---|---|")
+    columns = ("UAR by nearness", "cosine", "length", "clues true", "expression net alone")
+    print(f"| corpus, stream | clips | {' | '.join(columns)} |")
+    print("|---" * (len(columns) + 2) + "|")
     for name, streams in STREAMS.items():
         folder = getattr(chosen, name)
         if folder is None:
@@ -132,6 +142,8 @@ def main() -> None:
             cells = [f"{unweighted_average_recall(truth, [t.word for t in told]):.3f}"]
             cells += [f"{sum(t.cosine for t in told) / len(told):.2f}"]
             cells += [f"{sum(t.length for t in told) / len(told):.2f}"]
+            clues = sum(t.told for t in told)
+            cells += [f"{sum(t.true for t in told) / clues:.2f}" if clues else ""]
             nets = [t.net for t in told]
             cells += ["" if None in nets else f"{unweighted_average_recall(truth, nets):.3f}"]
             print(f"| {name}, {stream} | {len(told)} | {' | '.join(cells)} |", flush=True)
