@@ -14,7 +14,7 @@ batch (`prompts/clues.py`). The paper names the alignment stages and leaves thei
 answering through the frozen model (`objective: answer`) is the other choice, and a far slower one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -87,7 +87,7 @@ class EmbeddingLoss:
         model: OmniEmotionForConditionalGeneration,
         answers: Sequence[Sequence[int]],
         words: Sequence[Sequence[int]],
-        phrases: dict[str, Sequence[Sequence[int]]],
+        phrases: Mapping[str, Sequence[Sequence[int]]],
     ) -> None:
         table: Tensor = model.get_input_embeddings().weight.detach()  # type: ignore[operator]
         self.labels = WordTargets(table, words)
