@@ -6,7 +6,7 @@ import wave
 import av
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from making_media import numbered_picture, tone, write_sound, write_video
 
@@ -46,8 +46,9 @@ def test_16_khz_samples_come_through_untouched_in_any_part(tmp_path, count, star
     np.testing.assert_allclose(clip.audio, written, atol=1e-6)
     assert clip.duration == pytest.approx(count / SAMPLE_RATE, abs=1e-6)
     start = math.floor(start * clip.duration * 0.9 * 1e4) / 1e4  # never past the end
-    part = read_clip(path, start=start, end=start + length)
     first = round(start * SAMPLE_RATE)
+    assume(first < count)  # of a file of two samples, 0.1 ms is nearer to the end than to either
+    part = read_clip(path, start=start, end=start + length)
     expected = written[first : first + round((part.end - start) * SAMPLE_RATE)]
     np.testing.assert_allclose(part.audio, expected, atol=1e-6)
 
