@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from openaffect.media.face_detection import BLENDSHAPE_NAMES
 from openaffect.models.omni_emotion.tiny import tiny_config, tiny_processor
 from openaffect.prompts.claims import claimed_streams
-from openaffect.prompts.clues import face_clues, voice_clues, weigh
+from openaffect.prompts.clues import face_clues, reading, readings, voice_clues, weigh
 from openaffect.prompts.conversation import (
     STREAMS,
     Given,
@@ -102,6 +102,17 @@ def test_weighing_names_only_telling_streams(labels):
         assert ("agree" in sentence) == (len({labels[s] for s in telling}) == 1)
 
 
+def test_a_reading_is_told_first_and_found_again():
+    clues = {
+        "face": (*reading("face", "happy"), "a smile"),
+        "voice": (*reading("voice", None), "a loud voice"),
+        "scene": reading("scene", "happy"),
+        "words": reading("words", "sad"),
+    }
+    assert clues["face"] == ("looks happy", "a smile") and clues["scene"] == ()
+    assert readings(clues) == {"face": "happy", "voice": None, "scene": None, "words": "sad"}
+
+
 @given(
     emotions=st.lists(st.sampled_from(["sad", "hurt", "bitter"]), min_size=1, unique=True),
     streams=st.sets(st.sampled_from(STREAMS)),
@@ -109,9 +120,9 @@ def test_weighing_names_only_telling_streams(labels):
 def test_a_reason_answer_can_be_taken_apart(emotions, streams):
     clues = {stream: ["one thing", "another"] for stream in streams}
     sentences = reason_answer(emotions, clues).split(". ")
-    assert split_list(sentences[0].removeprefix("Perceived as ")) == emotions
+    assert split_list(sentences[-1].removeprefix("Perceived as ")) == emotions
     assert len(sentences) == 1 + len(streams)
-    for sentence in sentences[1:]:
+    for sentence in sentences[:-1]:
         assert split_list(sentence.split(":", 1)[1]) == ["one thing", "another"]
 
 

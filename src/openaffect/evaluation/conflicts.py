@@ -5,9 +5,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from openaffect.corpora.manifest import Row
-from openaffect.prompts.clues import SEEN_AS
+from openaffect.prompts.clues import READS, SEEN_AS
 
-NAMED = {stream: re.compile(rf"\b{told} (\w+)") for stream, told in SEEN_AS.items()}
+# "the face looks happy" in a sentence, or "face: looks happy" as a stream's own reading.
+NAMED = {
+    stream: re.compile(rf"\b(?:{told}|{stream}: {READS[stream]}) (\w+)")
+    for stream, told in SEEN_AS.items()
+}
 COMPARED = ("face", "voice")
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from openaffect.inference.engine import Stream
 from openaffect.models.omni_emotion import OmniEmotionProcessor
+from openaffect.prompts.clues import readings, weigh
 from openaffect.prompts.conversation import (
     PERCEIVED,
     REASON_QUESTION,
@@ -88,22 +89,20 @@ class Conversation:
         return {label: w / sum(weights) for label, w in zip(labels, weights, strict=True)}
 
     def reason(self) -> Reason:
-        """Open words, then the clues of each given stream, told stream by stream.
+        """The clues of each given stream, told stream by stream, then open words.
 
         The openings of the sentences are given to the model, one for each stream in use, so that
-        no other stream is asked for.
+        no other stream is asked for. Whether the streams agree follows from what it said of each.
         """
         stream = self._asked(REASON_QUESTION)
-        words = self._sentence(stream, PERCEIVED, MAX_WORDS_TOKENS)
-        clues = {
-            name: tuple(
-                split_list(self._sentence(stream, f" {SLOT_NAMES[name]}:", MAX_CLUE_TOKENS))
-            )
-            for name in self.given.streams
-        }
-        together = None
-        if len([name for name in self.given.streams if name != "scene"]) > 1:
-            together = self._sentence(stream, f" {TOGETHER}:", MAX_CLUE_TOKENS).strip() or None
+        clues: dict[str, tuple[str, ...]] = {}
+        for name in self.given.streams:
+            opening = f"{' ' if clues else ''}{SLOT_NAMES[name]}:"
+            clues[name] = tuple(split_list(self._sentence(stream, opening, MAX_CLUE_TOKENS)))
+        together = weigh(readings(clues))
+        if together:
+            stream.feed(self._ids(f" {TOGETHER}: {together}."))
+        words = self._sentence(stream, f" {PERCEIVED}", MAX_WORDS_TOKENS)
         return Reason(tuple(split_list(words)[:MAX_OPEN_WORDS]), clues, together)
 
     def _sentence(self, stream: Stream, opening: str, limit: int) -> str:

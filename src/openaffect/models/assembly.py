@@ -38,6 +38,7 @@ SMALL_CHOICES: dict[str, Any] = {
     "audio_crop": True,
     "audio_layers": [1, 2, 3, 4, 5],
     "audio_summary": SUMMARY_TOKENS,
+    "audio_summary_dropout": 0.4,
     "audio_signal_size": len(VOICE_STATISTICS),
     "face_grid": None,
     "face_summary": SUMMARY_TOKENS,

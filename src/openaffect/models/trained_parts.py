@@ -75,6 +75,17 @@ def freeze_all_but(
     return trained
 
 
+def halve_frozen(model: OmniEmotionForConditionalGeneration) -> None:
+    """Hold the language model's frozen weights in bfloat16; what trains keeps its precision.
+
+    Attention becomes the eager one: bfloat16 training through the fused one is slow on processors.
+    """
+    model.model.language_model.set_attn_implementation("eager")
+    for parameter in (*model.model.language_model.parameters(), model.lm_head.weight):
+        if not parameter.requires_grad:
+            parameter.data = parameter.data.bfloat16()
+
+
 def new_part_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Parameters and standardisation figures of projectors and fusion."""
     for name, tensor in model.state_dict().items():

@@ -183,7 +183,7 @@ def voice_clues(statistics: Mapping[str, float], rng: Random) -> tuple[str, ...]
 WORDS_CLUES = {
     "angry": ("the words accuse or reject", "they complain and confront", "a reproach"),
     "disgusted": ("the words reject something as foul", "they express aversion", "a rejection"),
-    "fearful": ("the words speak of danger or worry", "they voice a threat or loss", "a worry"),
+    "fearful": ("the words tell of danger or worry", "they tell of a threat", "a worry"),
     "happy": (
         "the words welcome or praise something good",
         "they share good news",
@@ -194,14 +194,14 @@ WORDS_CLUES = {
         "they tell plain facts",
         "nothing emotional is said",
     ),
-    "sad": ("the words speak of loss or regret", "they tell of something missed", "a sorrow"),
+    "sad": ("the words tell of loss or regret", "they tell of something missed", "a sorrow"),
     "surprised": (
         "the words react to something unexpected",
-        "they voice disbelief",
+        "they show disbelief",
         "a sudden news",
     ),
     "bored": ("the words show little interest", "they find it dull"),
-    "calm": ("the words reassure", "they speak of rest"),
+    "calm": ("the words reassure", "they tell of rest"),
 }
 
 
@@ -235,11 +235,24 @@ def scene_clues(light: str, background: str, people: int) -> tuple[str, ...]:
     )
 
 
-SEEN_AS = {
-    "face": "the face looks",
-    "voice": "the voice sounds",
-    "words": "the words seem",
-}
+READS = {"face": "looks", "voice": "sounds", "words": "seem"}
+"""How a stream's own reading is told: the verb before its label."""
+
+SEEN_AS = {stream: f"the {stream} {verb}" for stream, verb in READS.items()}
+
+
+def reading(stream: str, label: str | None) -> tuple[str, ...]:
+    """What a stream shows by itself, as the first of its clues; nothing where it tells nothing."""
+    return (f"{READS[stream]} {label}",) if label and stream in READS else ()
+
+
+def readings(clues: Mapping[str, Sequence[str]]) -> dict[str, str | None]:
+    """Each stream's label as its first clue tells it; None where it tells none."""
+    found: dict[str, str | None] = {}
+    for stream, told in clues.items():
+        verb, _, label = (told[0] if told else "").partition(" ")
+        found[stream] = label if label and verb == READS.get(stream) else None
+    return found
 
 
 def weigh(labels: Mapping[str, str | None]) -> str | None:

@@ -130,14 +130,18 @@ def render(processor: Any, given: Given, question: str) -> Prompt:
 def reason_answer(
     emotions: Sequence[str], clues: Mapping[str, Sequence[str]], together: str | None = None
 ) -> str:
-    """The answer to REASON_QUESTION: emotions first, then one sentence of clues for each stream."""
-    sentences = [f"{PERCEIVED} {', '.join(emotions)}."]
-    for stream in STREAMS:
-        if clues.get(stream):
-            sentences.append(f"{SLOT_NAMES[stream]}: {', '.join(clues[stream])}.")
+    """The answer to REASON_QUESTION: clues stream by stream, how they agree, then the emotions.
+
+    Each stream is read before the whole is named, so that the emotions can follow from the clues.
+    """
+    sentences = [
+        f"{SLOT_NAMES[stream]}: {', '.join(clues[stream])}."
+        for stream in STREAMS
+        if clues.get(stream)
+    ]
     if together:
         sentences.append(f"{TOGETHER}: {together}.")
-    return " ".join(sentences)
+    return " ".join([*sentences, f"{PERCEIVED} {', '.join(emotions)}."])
 
 
 def split_list(text: str) -> list[str]:

@@ -16,7 +16,14 @@ from openaffect.inference.answers import END_OF_TURN
 from openaffect.media.face_detection import BLENDSHAPE_NAMES
 from openaffect.media.voice import VOICE_STATISTICS
 from openaffect.models.omni_emotion import OmniEmotionProcessor
-from openaffect.prompts.clues import face_clues, scene_clues, voice_clues, weigh, words_clues
+from openaffect.prompts.clues import (
+    face_clues,
+    reading,
+    scene_clues,
+    voice_clues,
+    weigh,
+    words_clues,
+)
 from openaffect.prompts.conversation import (
     ABSENT_ANSWERS,
     REASON_QUESTION,
@@ -151,13 +158,11 @@ class ExampleBuilder:
             stream = rng.choice(streams)
             if stream not in given.streams:
                 return STREAM_QUESTIONS[stream], ABSENT_ANSWERS[stream]
-            told = ", ".join(self._clues(stream, row, features, rng))
-            carried = stream_labels(row, given).get(stream)
-            seen_as = f" ({carried})" if carried else ""
-            return STREAM_QUESTIONS[stream], f"{told[0].upper()}{told[1:]}{seen_as}."
+            told = ", ".join(self._told(stream, row, given, features, rng))
+            return STREAM_QUESTIONS[stream], f"{told[0].upper()}{told[1:]}."
         words: Sequence[str] = row.open_labels if label == row.label else ()
         words = words or open_words(label, MEDIUM, str(rng.random()))
-        clues = {stream: self._clues(stream, row, features, rng) for stream in given.streams}
+        clues = {stream: self._told(stream, row, given, features, rng) for stream in given.streams}
         return REASON_QUESTION, reason_answer(words, clues, weigh(stream_labels(row, given)))
 
     def _label_set(self, label: str, rng: Random) -> list[str]:
@@ -172,6 +177,13 @@ class ExampleBuilder:
             rng.shuffle(labels)
             return labels
         return sorted(labels)
+
+    def _told(
+        self, stream: str, row: Row, given: Given, features: ClipFeatures, rng: Random
+    ) -> tuple[str, ...]:
+        """What a stream shows by itself, then its clues."""
+        carried = stream_labels(row, given).get(stream)
+        return (*reading(stream, carried), *self._clues(stream, row, features, rng))
 
     def _clues(self, stream: str, row: Row, features: ClipFeatures, rng: Random) -> tuple[str, ...]:
         if stream == "face":

@@ -21,6 +21,7 @@ from openaffect.training.recipe import Dropout
 
 SHARPNESS = 2.5  # deviation of the logits of a redrawn expression reading
 REAL_STRENGTH = (2.0, 4.0)  # deviations of a real face's features, in those of rendered ones
+FRAME_JITTER = 0.5  # of them, from frame to frame
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class FaceScale:
     shift: Tensor  # (D_f,) mean
     scale: Tensor  # (D_f,) one over the deviation, 0 for a constant feature
     groups: Mapping[str, slice]  # log_scores, scores, features and signals within D_f
-    geometries: Tensor  # (n, S) signals of training faces, for a face to borrow
+    faces: Tensor  # (n, D_f) training faces, for a face to borrow from
 
     @property
     def deviation(self) -> Tensor:
@@ -73,16 +74,28 @@ def change_faces(
 def _as_real(
     faces: Tensor, label: str, scale: FaceScale, noise: np.random.Generator, other_geometry: bool
 ) -> Tensor:
+    """One reading, one strong direction of features, and one geometry for each person.
+
+    The direction lies between two training faces, with as much chance again: strong features have
+    the ties of real ones, and tell nothing of the label.
+    """
     features, signals = scale.groups["features"], scale.groups["signals"]
     reading = redrawn_scores(label, noise)
     faces[..., scale.groups["scores"]] = torch.from_numpy(reading).float()
     faces[..., scale.groups["log_scores"]] = torch.from_numpy(np.log(reading)).float()
-    draw = torch.from_numpy(noise.normal(size=tuple(faces[..., features].shape))).float()
+    people, size = len(faces), features.stop - features.start
+    chosen = torch.from_numpy(noise.integers(len(scale.faces), size=(3, people, 1, 1)))
+    first, second, lender = scale.faces[chosen]
+    direction = (first - second)[..., features] * scale.scale[features] / 2
+    direction = (
+        direction + torch.from_numpy(noise.normal(size=(people, 1, 1, size))).float() / 2**0.5
+    )
+    jitter = torch.from_numpy(noise.normal(size=(*faces.shape[:-1], size))).float()
     strength = noise.uniform(*REAL_STRENGTH)
-    faces[..., features] = scale.shift[features] + draw * scale.deviation[features] * strength
+    moved = scale.deviation[features] * (strength * direction + FRAME_JITTER * jitter)
+    faces[..., features] = scale.shift[features] + moved
     if other_geometry:
-        borrowed = noise.integers(len(scale.geometries), size=tuple(faces.shape[:-1]))
-        faces[..., signals] = scale.geometries[torch.from_numpy(borrowed)]
+        faces[..., signals] = lender[..., signals].expand(*faces.shape[:-1], -1)
     return faces
 
 

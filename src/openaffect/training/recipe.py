@@ -81,6 +81,8 @@ class Schedule(Strict):
     validation_examples: int = Field(128, ge=1)
     checkpoint_every: int = Field(50, ge=1)  # steps
     gradient_checkpointing: bool = False
+    # Of the frozen language model; bfloat16 is faster only where the processor multiplies it.
+    precision: Literal["float32", "bfloat16"] = "float32"
 
 
 class Recipe(Strict):

@@ -28,6 +28,7 @@ from openaffect.models.omni_emotion.projectors import FeatureNorm
 from openaffect.models.store import FEATURES, part_directory
 from openaffect.models.trained_parts import (
     freeze_all_but,
+    halve_frozen,
     load_trained_parts,
     load_trained_tensors,
     read_settings,
@@ -207,8 +208,8 @@ def face_scale(
     faces = [clip.faces[clip.face_mask] for clip in clips if clip.faces is not None]
     if not faces:
         return None
-    geometries = torch.cat(faces).flatten(0, 1)[:, groups["signals"]].float()
-    return FaceScale(norm.shift.cpu().clone(), norm.scale.cpu().clone(), groups, geometries)
+    lenders = torch.cat(faces).flatten(0, 1).float()
+    return FaceScale(norm.shift.cpu().clone(), norm.scale.cpu().clone(), groups, lenders)
 
 
 def drawer(
@@ -324,6 +325,8 @@ def run_stage(
     result = output / RESULT
     trained_for = {"fusion": model.config.fusion, "stage": recipe.stage, "seed": recipe.seed}
     model.to(recipe.device)  # adapters made since
+    if recipe.schedule.precision == "bfloat16":
+        halve_frozen(model)
     trainer = Trainer(
         model,
         drawer(builder, entries, recipe.seed),

@@ -28,6 +28,9 @@ CLIPS_PER_PERSON = 4
 PEOPLE_PER_SPLIT = 1_000_000  # seeds of people: a range of its own for each split
 
 WEAK_STREAM = 0.08  # share of agreeing clips in which one stream hardly shows the feeling
+# In conflicting clips both cues are plain, and which is the stronger can be told.
+STRONGER, WEAKER = (0.9, 1.0), (0.65, 0.78)
+FULL_VOICE = 1.2  # strength of a voice that shows as much as a face of intensity 1
 LIGHT_SHARES = (0.4, 0.24, 0.12, 0.16, 0.08)
 BACKGROUND_SHARES = (0.15, 0.2, 0.4, 0.25)
 HIDDEN_WAYS = ("turned", "empty", "dark", "headless")
@@ -67,7 +70,7 @@ def plan_clip(seed: int, split: str, number: int) -> Plan:
     person = part * PEOPLE_PER_SPLIT + (seed * 7919 + number // CLIPS_PER_PERSON) % PEOPLE_PER_SPLIT
     clip_id = f"synthetic-{split}-{condition}-{number:05d}"
     intensity = float(rng.uniform(0.45, 1.0))
-    strength = float(rng.uniform(0.5, 1.2))
+    strength = float(rng.uniform(0.5, FULL_VOICE))
     if condition == "conflict" and label not in FEELINGS:
         label = str(rng.choice(FEELINGS))
     face: str | None = label
@@ -92,13 +95,17 @@ def plan_clip(seed: int, split: str, number: int) -> Plan:
         words = open_words(label, MILD, clip_id)
     elif condition == "conflict":
         other = str(rng.choice([f for f in FEELINGS if f != label]))
+        stronger, weaker = float(rng.uniform(*STRONGER)), float(rng.uniform(*WEAKER))
         if rng.random() < 0.7:
-            voice, tells = other, "neutral"
-            if strength / 1.2 > intensity:
-                label, other = other, label
+            first = rng.random() < 0.5  # whether the face is the stronger
+            face, voice = (label, other) if first else (other, label)
+            intensity, strength = (stronger, weaker) if first else (weaker, stronger)
+            tells = "neutral"
         else:
+            intensity = strength = stronger
             tells = other
-        pair = open_words(label, level(intensity), clip_id)[0]
+        strength *= FULL_VOICE
+        pair = open_words(label, level(stronger), clip_id)[0]
         words = (pair, _between(label, other, rng), open_words(other, MEDIUM, clip_id)[0])
     hidden = str(rng.choice(HIDDEN_WAYS)) if condition == "hidden" else None
     if hidden:

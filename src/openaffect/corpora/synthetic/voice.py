@@ -66,7 +66,9 @@ class Style:
     """How a feeling tends to change a voice: mean and spread of each change at full strength.
 
     Directions after Juslin & Laukka (2003), "Communication of emotions in vocal expression and
-    music performance", table 11; sizes are ours, overlapping on purpose.
+    music performance", table 11. Sizes of pitch and loudness at full strength are those of acted
+    speech against the same speaker's neutral (EmoDB and RAVDESS training speakers,
+    `python benchmarks/acted_prosody.py`); the rest are ours, overlapping on purpose.
     """
 
     mean: Prosody  # typical change
@@ -89,69 +91,98 @@ def _style(mean: dict[str, float], spread: dict[str, float] | None = None) -> St
 STYLES: dict[str, Style] = {
     "neutral": _style({}),
     "angry": _style(
-        {"pitch": 2.5, "pitch_range": 1.45, "tempo": 1.12, "gain": 6.5, "accent": 1.35, "tilt": 2.6}
-        | {"breath": -2.0, "pitch_slope": -1.0, "roughness": 0.25}
+        {
+            "pitch": 7.0,
+            "pitch_range": 1.35,
+            "pitch_slope": -1.0,
+            "tempo": 1.1,
+            "gain": 11.0,
+            "accent": 1.4,
+            "tilt": 3.4,
+            "breath": -2.5,
+            "roughness": 0.35,
+        }
     ),
     "disgusted": _style(
-        {"pitch": -1.6, "pitch_range": 1.25, "tempo": 0.86, "gain": 0.5, "tilt": 0.9, "breath": 2.0}
-        | {"pitch_slope": -3.0, "roughness": 0.3, "accent": 1.25}
+        {
+            "pitch": 2.0,
+            "pitch_range": 1.3,
+            "pitch_slope": -4.0,
+            "tempo": 0.8,
+            "gain": 1.5,
+            "accent": 1.3,
+            "tilt": 1.0,
+            "breath": 2.5,
+            "roughness": 0.45,
+        }
     ),
     "fearful": _style(
         {
-            "pitch": 5.0,
-            "pitch_range": 0.8,
-            "tempo": 1.17,
-            "gain": -0.5,
-            "tilt": 0.2,
-            "breath": 4.0,
-            "tremor": 0.55,
+            "pitch": 8.0,
+            "pitch_range": 0.7,
+            "pitch_slope": 1.5,
+            "tempo": 1.2,
+            "gain": 3.0,
+            "tilt": 0.5,
+            "breath": 4.5,
+            "tremor": 0.75,
+            "roughness": 0.15,
         }
-        | {"pitch_slope": 1.5, "roughness": 0.15}
     ),
     "happy": _style(
         {
-            "pitch": 3.8,
-            "pitch_range": 1.6,
-            "tempo": 1.06,
-            "gain": 2.8,
-            "tilt": 1.0,
-            "pitch_slope": 0.8,
+            "pitch": 6.5,
+            "pitch_range": 1.5,
+            "pitch_slope": 0.5,
+            "tempo": 1.05,
+            "gain": 6.0,
+            "accent": 1.15,
+            "tilt": 1.6,
         }
     ),
     "sad": _style(
         {
-            "pitch": -1.8,
-            "pitch_range": 0.55,
-            "tempo": 0.80,
+            "pitch": -1.5,
+            "pitch_range": 0.5,
+            "pitch_slope": -2.2,
+            "tempo": 0.78,
             "gain": -5.5,
             "accent": 0.8,
-            "tilt": -2.6,
+            "tilt": -3.0,
+            "breath": 5.0,
+            "tremor": 0.3,
         }
-        | {"breath": 4.0, "tremor": 0.2, "pitch_slope": -2.2}
     ),
     "surprised": _style(
-        {"pitch": 5.5, "pitch_range": 1.9, "tempo": 0.98, "gain": 2.2, "tilt": 0.5, "breath": 1.5}
-        | {"pitch_slope": 4.5}
+        {
+            "pitch": 6.0,
+            "pitch_range": 2.0,
+            "pitch_slope": 6.0,
+            "tempo": 0.98,
+            "gain": 4.5,
+            "tilt": 0.5,
+            "breath": 1.5,
+        }
     ),
     "bored": _style(
         {
             "pitch": -2.4,
-            "pitch_range": 0.4,
-            "tempo": 0.82,
-            "gain": -3.0,
+            "pitch_range": 0.35,
+            "pitch_slope": -0.8,
+            "tempo": 0.8,
+            "gain": -2.0,
             "accent": 0.75,
             "tilt": -1.2,
         }
-        | {"pitch_slope": -0.8}
     ),
     "calm": _style(
         {
-            "pitch": -1.0,
+            "pitch": -0.8,
             "pitch_range": 0.75,
             "tempo": 0.88,
-            "gain": -2.5,
-            "tilt": -1.5,
-            "breath": 1.5,
+            "gain": -3.0,
+            "tilt": -1.8,
+            "breath": 2.0,
         }
     ),
 }

@@ -37,6 +37,7 @@ class OmniEmotionConfig(PreTrainedConfig):
             the last. The last layer is not the one that carries most emotion.
         audio_summary: tokens before a chunk's own that tell of the whole: the first from mean,
             deviation and voice signals, any others from the signals alone; 0 for none. (open)
+        audio_summary_dropout: share of the first summary token's inputs dropped in training. (open)
         audio_signal_size: width of the measured voice signals beside a chunk; 0 for none. (open)
         face_input: `crops` of tracked faces or whole `frames`. (open)
         face_grid: face positions are averaged to this grid per face before the projector; None
@@ -86,6 +87,7 @@ class OmniEmotionConfig(PreTrainedConfig):
     audio_crop: bool = False
     audio_layers: list[int] | None = None
     audio_summary: int = 0
+    audio_summary_dropout: float | int = 0.0
     audio_signal_size: int = 0
     face_input: Literal["crops", "frames"] = "crops"
     face_grid: int | None = 14

@@ -157,6 +157,7 @@ class AudioProjector(Projector):
         if config.audio_summary:
             signals = config.audio_signal_size
             self.summary = Projector(2 * in_size + signals, config)
+            self.summary_dropout = nn.Dropout(config.audio_summary_dropout)
             self.mean_norm = FeatureNorm(layers, in_size) if normal else nn.Identity()
             self.deviation_norm = FeatureNorm(layers, in_size) if normal else nn.Identity()
             self.signal_norm = FeatureNorm(signals) if normal and signals else nn.Identity()
@@ -189,7 +190,7 @@ class AudioProjector(Projector):
         ]
         if signals is not None:
             parts.append(self.signal_norm(signals))
-        whole = self.summary(torch.cat(parts, -1))[:, None]
+        whole = self.summary(self.summary_dropout(torch.cat(parts, -1)))[:, None]
         if self.measured is not None:
             whole = torch.cat([whole, self.measured(parts[-1])], 1)
         return [torch.cat([told, rest]) for told, rest in zip(whole, each, strict=True)]
