@@ -11,16 +11,17 @@ from openaffect.corpora.face_folder import read_face_folder
 from openaffect.corpora.manifest import CORE_LABELS, Row, media_path, read_manifest
 from openaffect.corpora.ravdess import read_ravdess
 from openaffect.errors import MediaError, UsageError
+from openaffect.evaluation.calibration import expected_calibration_error
 from openaffect.evaluation.metrics import (
-    bootstrap_interval,
     class_recalls,
     confusion_matrix,
-    expected_calibration_error,
     macro_f1,
+    mean_recall,
     unweighted_average_recall,
     weighted_average_recall,
     weighted_f1,
 )
+from openaffect.evaluation.resampling import bootstrap_intervals
 from openaffect.prompts.conversation import STREAMS
 from openaffect.prompts.labels import EMODB_LABELS, RAVDESS_LABELS
 from openaffect.results.analysis import UNCLEAR
@@ -264,7 +265,7 @@ def score(name: str, predictions: Sequence[Prediction], labels: Sequence[str]) -
         answered=len(answered),
         chance=1 / len(labels),
         uar=unweighted_average_recall(truth, guesses),
-        uar_interval=bootstrap_interval(unweighted_average_recall, truth, guesses),
+        uar_interval=bootstrap_intervals({"uar": mean_recall}, truth, guesses)["uar"],
         war=weighted_average_recall(truth, guesses),
         macro_f1=macro_f1(truth, guesses),
         weighted_f1=weighted_f1(truth, guesses),
