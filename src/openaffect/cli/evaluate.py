@@ -6,17 +6,40 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from openaffect import DEFAULT_MODEL
+from openaffect.cli.evaluate_scores import classification, open_vocabulary
 from openaffect.errors import UsageError
 
 CLOSED = ("emodb", "ravdess", "faces", "synthetic")
 OPEN = ("clips", "claims", "conflicts")
 
 
+BENCHMARK = "BENCHMARK"
+
+
+class BenchmarkGroup(TyperGroup):
+    """A group in which every name that is no command is a benchmark."""
+
+    def resolve_command(self, ctx, args):  # type: ignore[no-untyped-def]
+        """The named command, or the one of benchmarks with the name as its argument."""
+        if args and self.get_command(ctx, args[0]) is None:
+            return BENCHMARK, self.get_command(ctx, BENCHMARK), args
+        return super().resolve_command(ctx, args)
+
+
 def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("eval")(evaluate)
+    """Add the commands."""
+    scores = typer.Typer(
+        cls=BenchmarkGroup,
+        no_args_is_help=True,
+        help=f"Score a model on a benchmark ({', '.join((*CLOSED, *OPEN))}), or predictions alone.",
+    )
+    scores.command(BENCHMARK)(evaluate)
+    scores.command("classification")(classification)
+    scores.command("open-vocabulary")(open_vocabulary)
+    app.add_typer(scores, name="eval")
 
 
 def evaluate(

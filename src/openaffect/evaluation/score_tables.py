@@ -1,0 +1,67 @@
+"""Figures of anybody's predictions as Markdown."""
+
+from collections.abc import Mapping, Sequence
+
+from openaffect.evaluation.closed_set import ClassificationScores
+from openaffect.evaluation.open_vocabulary import SetScores
+from openaffect.evaluation.resampling import Difference
+
+TITLES = {
+    "war": "WAR",
+    "uar": "UAR",
+    "weighted_f1": "weighted F1",
+    "macro_f1": "macro F1",
+    "macro_f1_true_classes": "macro F1 over true classes",
+}
+
+
+def classification_table(scores: ClassificationScores) -> str:
+    """Figures, answers without a label, and the confusion matrix."""
+    lines = [f"**{scores.samples} samples, {len(scores.labels)} classes**", ""]
+    lines += ["| figure | value | 95 % |", "|---|---|---|"]
+    for name, value in scores.figures.items():
+        low, high = scores.intervals[name]
+        lines.append(f"| {TITLES[name]} | {value:.4f} | {low:.4f} to {high:.4f} |")
+    for problem, count in scores.problems.items():
+        lines.append(f"| {problem}, counted as wrong | {count} | |")
+    lines += ["", "| truth \\ answer | " + " | ".join(scores.labels) + " | none | recall |"]
+    lines.append("|---" * (len(scores.labels) + 3) + "|")
+    for label, row in zip(scores.labels, scores.confusion, strict=True):
+        recall = f"{scores.recalls[label]:.4f}" if label in scores.recalls else ""
+        lines.append(f"| {label} | " + " | ".join(map(str, row)) + f" | {recall} |")
+    return "\n".join(lines)
+
+
+def difference_table(differences: Mapping[str, Difference]) -> str:
+    """Two systems on the same samples."""
+    lines = ["| figure | first | second | difference (95 %) | p |", "|---|---|---|---|---|"]
+    for name, row in differences.items():
+        low, high = row.interval
+        lines.append(
+            f"| {TITLES[name]} | {row.first:.4f} | {row.second:.4f} "
+            f"| {row.value:+.4f} ({low:+.4f} to {high:+.4f}) | {row.p_value:.4f} |"
+        )
+    return "\n".join(lines)
+
+
+def word_sets_table(scores: Sequence[SetScores], means: Mapping[str, float]) -> str:
+    """Open-vocabulary figures by grouping, and their means."""
+    lines = [
+        f"**{scores[0].samples} samples**",
+        "",
+        "| grouping | scored | unanswered | precision | recall | F (95 %) | average | hit rate |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in scores:
+        low, high = row.f_interval
+        lines.append(
+            f"| {row.grouping} | {row.scored} | {row.unanswered} | {row.precision:.4f} "
+            f"| {row.recall:.4f} | {row.f:.4f} ({low:.4f} to {high:.4f}) | {row.average:.4f} "
+            f"| {row.hit_rate:.4f} |"
+        )
+    if len(scores) > 1:
+        lines.append(
+            f"| mean | | | {means['precision']:.4f} | {means['recall']:.4f} | {means['f']:.4f} "
+            f"| {means['average']:.4f} | {means['hit_rate']:.4f} |"
+        )
+    return "\n".join(lines)
