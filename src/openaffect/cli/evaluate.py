@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from openaffect import DEFAULT_MODEL
-from openaffect.cli.evaluate_scores import classification, open_vocabulary
+from openaffect.cli.evaluate_scores import classification, open_vocabulary, overlap
 from openaffect.errors import UsageError
 
 CLOSED = ("emodb", "ravdess", "faces", "synthetic")
@@ -39,6 +39,7 @@ def register(app: typer.Typer) -> None:
     scores.command(BENCHMARK)(evaluate)
     scores.command("classification")(classification)
     scores.command("open-vocabulary")(open_vocabulary)
+    scores.command("overlap")(overlap)
     app.add_typer(scores, name="eval")
 
 

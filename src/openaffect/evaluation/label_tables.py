@@ -13,6 +13,7 @@ NAME_COLUMNS = ("name", "names", "id", "video_name", "video", "clip")
 """Columns that may hold the name of a sample; the first that a table has is taken."""
 
 LABEL_COLUMNS = ("label", "discrete", "emotion", "prediction", "pred", "answer", "emo")
+TEXT_COLUMNS = ("reason", "reasons", "english", "description", "chi_reasons", "chinese", "text")
 WORDS_COLUMNS = ("openset", "open_labels", "labels", "words")
 
 
@@ -83,9 +84,18 @@ def by_name(rows: Iterable[dict[str, Any]], column: str, value: str, path: Path)
 
 def read_labels(path: Path) -> dict[str, str]:
     """name -> label text of a table with a name and a label column."""
+    return _read_texts(path, LABEL_COLUMNS)
+
+
+def read_texts(path: Path) -> dict[str, str]:
+    """name -> description of a table with a name and a text column."""
+    return _read_texts(path, TEXT_COLUMNS)
+
+
+def _read_texts(path: Path, columns: Sequence[str]) -> dict[str, str]:
     rows = read_rows(path)
-    name, label = column_of(rows, NAME_COLUMNS, path), column_of(rows, LABEL_COLUMNS, path)
-    found = by_name(rows, name, label, path)
+    name, text = column_of(rows, NAME_COLUMNS, path), column_of(rows, columns, path)
+    found = by_name(rows, name, text, path)
     return {key: "" if value is None else str(value).strip() for key, value in found.items()}
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from openaffect.evaluation.closed_set import ClassificationScores
 from openaffect.evaluation.open_vocabulary import SetScores
+from openaffect.evaluation.overlap import OverlapScores
 from openaffect.evaluation.resampling import Difference
 
 TITLES = {
@@ -64,4 +65,20 @@ def word_sets_table(scores: Sequence[SetScores], means: Mapping[str, float]) -> 
             f"| mean | | | {means['precision']:.4f} | {means['recall']:.4f} | {means['f']:.4f} "
             f"| {means['average']:.4f} | {means['hit_rate']:.4f} |"
         )
+    return "\n".join(lines)
+
+
+def overlap_table(scores: OverlapScores) -> str:
+    """Judged overlaps of reasoning."""
+    lines = ["| overlap, 1 to 10 | mean | 95 % |", "|---|---|---|"]
+    for name, value, (low, high) in (
+        ("clue", scores.clue, scores.clue_interval),
+        ("label", scores.label, scores.label_interval),
+    ):
+        lines.append(f"| {name} | {value:.2f} | {low:.2f} to {high:.2f} |")
+    lines += [
+        "",
+        f"{scores.samples} samples, {scores.unanswered} unanswered (left out), "
+        f"{scores.unrated} replies without a rating (left out)",
+    ]
     return "\n".join(lines)
