@@ -12,7 +12,23 @@ from openaffect import DEFAULT_MODEL
 from openaffect.cli.evaluate_scores import classification, open_vocabulary, overlap
 from openaffect.errors import UsageError
 
-CLOSED = ("emodb", "ravdess", "faces", "synthetic")
+CLOSED = (
+    "emodb",
+    "ravdess",
+    "faces",
+    "synthetic",
+    "dfew",
+    "mafw",
+    "mer2023-semi",
+    "mer2024-noise",
+    "meld",
+    "iemocap",
+    "crema-d",
+    "cmu-mosi",
+    "cmu-mosei",
+    "ch-sims",
+    "ch-sims-v2",
+)
 OPEN = ("clips", "claims", "conflicts")
 
 
@@ -60,9 +76,15 @@ def evaluate(
     ablate: Annotated[
         bool, typer.Option("--ablate", help="Score every set of modalities, the others left out.")
     ] = False,
+    fold: Annotated[
+        str, typer.Option(help="Fold of the published protocol, from 1, or all.")
+    ] = "1",
+    predictions: Annotated[
+        Path | None, typer.Option(help="Score these predictions (CSV, JSON Lines), not a model.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
-    """Score a model: closed label sets on emodb, ravdess, faces, synthetic; open words on clips.
+    """Score a model, or with --predictions anybody's answers, on a benchmark.
 
     `clips` prints each clip's reading beside the words that viewers gave. `claims` checks on every
     media file of a folder, whole and with streams taken away, that nothing absent is spoken of,
@@ -76,12 +98,19 @@ def evaluate(
     from openaffect.cli import evaluate_run
 
     settings = evaluate_run.EvaluateRun(model, device, data, limit, json, out)
+    if predictions is not None:
+        if benchmark not in CLOSED or ablate:
+            raise UsageError(f"--predictions is for closed label sets, {', '.join(CLOSED)}")
+        settings.predictions(benchmark, split, fold, predictions)
+        return
+    if fold != "1" and not fold.isdigit():
+        raise UsageError(f"--fold {fold}: a model runs on one fold; give its number")
     if ablate and benchmark not in CLOSED:
         raise UsageError(f"--ablate is for closed label sets, {', '.join(CLOSED)}")
     if ablate:
-        settings.ablation(benchmark, split)
+        settings.ablation(benchmark, split, int(fold))
     elif benchmark in CLOSED:
-        settings.closed_set(benchmark, split)
+        settings.closed_set(benchmark, split, int(fold))
     elif benchmark == "clips":
         settings.clips()
     elif benchmark == "conflicts":

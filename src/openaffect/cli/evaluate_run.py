@@ -14,15 +14,21 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from openaffect import __version__
 from openaffect.corpora.clips_table import read_clips_table
 from openaffect.corpora.manifest import media_path, read_manifest
 from openaffect.errors import MediaError, UsageError
 from openaffect.evaluation.ablation import ablate_modalities
 from openaffect.evaluation.benchmarks import BENCHMARKS, MANIFEST, predict, read_items, score
 from openaffect.evaluation.claims import absent_streams, false_claims
+from openaffect.evaluation.closed_set import score_labels
 from openaffect.evaluation.conflicts import conflict, conflicting, conflicts_table
+from openaffect.evaluation.label_tables import read_labels
+from openaffect.evaluation.metrics import FIGURES
+from openaffect.evaluation.score_tables import folds_table
 from openaffect.evaluation.tables import ablation_table, claims_table, clip_section, scores_table
 from openaffect.inference.analyzer import AnalyzeOptions, Analyzer
+from openaffect.media.digest import file_sha256
 from openaffect.media.folder import find_clips
 
 # What is taken away from each clip, besides analysing it whole.
@@ -46,10 +52,37 @@ class EvaluateRun:
     json: bool  # whether stdout gets JSON
     out: Path | None  # folder for predictions and figures
 
-    def closed_set(self, name: str, split: str) -> None:
+    def predictions(self, name: str, split: str, fold: str, path: Path) -> None:
+        """Score answers that lie in a file, on one fold or on all of them."""
+        benchmark = BENCHMARKS[name]
+        if fold != "all" and not fold.isdigit():
+            raise UsageError(f"--fold {fold}: it is a number from 1, or all")
+        folds = range(1, benchmark.folds + 1) if fold == "all" else (int(fold),)
+        told = {Path(key).stem: text for key, text in read_labels(path).items()}
+        scores = {}
+        for number in folds:
+            items, labels = read_items(
+                benchmark, self.data, split=split, limit=self.limit, fold=number
+            )
+            truth = {Path(item.id).stem: item.truth for item in items}
+            scores[number] = score_labels(truth, told, labels)
+        figures: dict[str, Any] = {
+            "benchmark": name,
+            "split": split,
+            "folds": {number: asdict(row) for number, row in scores.items()},
+            "mean": {
+                figure: sum(row.figures[figure] for row in scores.values()) / len(scores)
+                for figure in FIGURES
+            },
+            "predictions": {path.name: file_sha256(path)},
+            "openaffect": __version__,
+        }
+        self._finish(name, figures, folds_table(benchmark.title, scores))
+
+    def closed_set(self, name: str, split: str, fold: int = 1) -> None:
         """Score label probabilities on one corpus."""
         benchmark = BENCHMARKS[name]
-        items, labels = read_items(benchmark, self.data, split=split, limit=self.limit)
+        items, labels = read_items(benchmark, self.data, split=split, limit=self.limit, fold=fold)
         analyzer = Analyzer.load(self.model, device=self.device)
         began = time.perf_counter()
         with _progress(name, len(items)) as advance:
@@ -59,13 +92,13 @@ class EvaluateRun:
         analyzer.close()
         scores = score(name, predictions, labels)
         seconds = (time.perf_counter() - began) / len(items)
-        figures = scores.to_dict() | {"model": self.model, "split": split}
+        figures = scores.to_dict() | {"model": self.model, "split": split, "fold": fold}
         self._finish(name, figures, scores_table(benchmark.title, scores, seconds))
 
-    def ablation(self, name: str, split: str) -> None:
+    def ablation(self, name: str, split: str, fold: int = 1) -> None:
         """Score label probabilities on one corpus with modalities left out."""
         benchmark = BENCHMARKS[name]
-        items, labels = read_items(benchmark, self.data, split=split, limit=self.limit)
+        items, labels = read_items(benchmark, self.data, split=split, limit=self.limit, fold=fold)
         analyzer = Analyzer.load(self.model, device=self.device)
         with _progress(name, len(items)) as advance:
             predictions = ablate_modalities(analyzer, items, labels, self.out, advance)

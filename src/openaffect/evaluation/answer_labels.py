@@ -5,8 +5,24 @@ mapped to a class.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+FORMS = (
+    ("angry", "anger"),
+    ("disgusted", "disgust"),
+    ("fearful", "fear"),
+    ("happy", "happiness", "joy", "joyful"),
+    ("sad", "sadness"),
+    ("surprised", "surprise"),
+    ("contempt", "contemptuous"),
+    ("anxiety", "anxious"),
+    ("helplessness", "helpless"),
+    ("disappointment", "disappointed"),
+    ("worried", "worry"),
+    ("bored", "boredom"),
+)
+"""Adjective and noun of one label; each stands for the one that a label set has."""
 
 INVALID, REFUSED, UNANSWERED = "invalid", "refused", "unanswered"
 
@@ -26,24 +42,33 @@ class ReadAnswer:
     problem: str | None = None  # INVALID, REFUSED or UNANSWERED where there is no label
 
 
-def read_answer(text: str | None, labels: Sequence[str]) -> ReadAnswer:
+def forms_of(labels: Sequence[str]) -> dict[str, str]:
+    """Lower-case word -> label, for every form of every label."""
+    words = {label.lower(): label for label in labels}
+    for forms in FORMS:
+        held = [words[form] for form in forms if form in words]
+        if len(held) == 1:
+            words |= dict.fromkeys(forms, held[0])
+    return words
+
+
+def read_answer(text: str | None, forms: Mapping[str, str]) -> ReadAnswer:
     """The one label that an answer names, as the whole text, in <answer> tags, or as a word.
 
-    A label right after "not" or "no" does not count.
+    `forms` maps lower-case words to labels. A label right after "not" or "no" does not count.
     """
     text = (text or "").strip()
     if not text:
         return ReadAnswer(None, UNANSWERED)
     tagged = _TAGGED.findall(text)
     told = " ".join((tagged[-1] if tagged else text).lower().split()).strip(" .,:;!?\"'`*[]()")
-    by_text = {label.lower(): label for label in labels}
-    if told in by_text:
-        return ReadAnswer(by_text[told])
+    if told in forms:
+        return ReadAnswer(forms[told])
     if _REFUSAL.search(text):
         return ReadAnswer(None, REFUSED)
     named = {
         label
-        for key, label in by_text.items()
+        for key, label in forms.items()
         if re.search(rf"(?<!\bnot )(?<!\bno )(?<![\w-]){re.escape(key)}(?![\w-])", told)
     }
     return ReadAnswer(named.pop()) if len(named) == 1 else ReadAnswer(None, INVALID)

@@ -11,7 +11,9 @@ from openaffect.corpora.face_folder import read_face_folder
 from openaffect.corpora.manifest import CORE_LABELS, Row, media_path, read_manifest
 from openaffect.corpora.ravdess import read_ravdess
 from openaffect.errors import MediaError, UsageError
+from openaffect.evaluation import published_layouts as layouts
 from openaffect.evaluation.calibration import expected_calibration_error
+from openaffect.evaluation.items import Item
 from openaffect.evaluation.metrics import (
     class_recalls,
     confusion_matrix,
@@ -46,8 +48,11 @@ class Benchmark:
     name: str  # as the command line knows it
     title: str  # what it measures, for tables
     streams: tuple[str, ...]  # streams that the model may use
-    read: Callable[[Path], tuple[Row, ...]]  # all rows of the corpus in a folder
+    read: Callable[[Path], tuple[Row, ...]] | None  # all rows of a corpus with splits
     labels: tuple[str, ...]  # the label set
+    read_test: Callable[[Path, int], tuple[Item, ...]] | None = None  # a published test set or fold
+    folds: int = 1  # test sets of the published protocol
+    source: str = ""  # terms, and where the data are asked for
 
 
 BENCHMARKS = {
@@ -69,17 +74,91 @@ BENCHMARKS = {
         Benchmark(
             "synthetic", "synthetic test clips, all streams", STREAMS, _synthetic_rows, CORE_LABELS
         ),
+        Benchmark(
+            "dfew",
+            "DFEW, single-label test clips",
+            STREAMS,
+            None,
+            layouts.DFEW_LABELS,
+            layouts.read_dfew,
+            folds=5,
+            source="academic use on application, dfew-dataset.github.io",
+        ),
+        Benchmark(
+            "mafw",
+            "MAFW, single-label test clips",
+            STREAMS,
+            None,
+            layouts.MAFW_LABELS,
+            layouts.read_mafw,
+            folds=5,
+            source="academic use by agreement, mafw-database.github.io/MAFW",
+        ),
+        Benchmark(
+            "mer2023-semi",
+            "MER2023-SEMI",
+            STREAMS,
+            None,
+            layouts.MER_LABELS,
+            layouts.read_mer2023,
+            source="academic use by agreement, merchallenge.cn",
+        ),
+        Benchmark(
+            "mer2024-noise",
+            "MER2024-NOISE",
+            STREAMS,
+            None,
+            layouts.MER_LABELS,
+            layouts.read_mer2024_noise,
+            source="academic use by agreement, merchallenge.cn",
+        ),
+        Benchmark(
+            "meld",
+            "MELD, test utterances",
+            STREAMS,
+            None,
+            layouts.MELD_LABELS,
+            layouts.read_meld,
+            source="GPL-3.0, affective-meld.github.io",
+        ),
+        Benchmark(
+            "iemocap",
+            "IEMOCAP, four classes, one session",
+            ("voice", "words"),
+            None,
+            layouts.IEMOCAP_LABELS,
+            layouts.read_iemocap,
+            folds=5,
+            source="academic use on application, sail.usc.edu/iemocap",
+        ),
+        Benchmark(
+            "crema-d",
+            "CREMA-D, all clips",
+            ("face", "voice"),
+            None,
+            layouts.CREMA_D_LABELS,
+            layouts.read_crema_d,
+            source="ODbL, github.com/CheyneyComputerScience/CREMA-D",
+        ),
+        *(
+            Benchmark(
+                name,
+                f"{title}, sign of non-zero test scores",
+                STREAMS,
+                None,
+                layouts.SENTIMENT_LABELS,
+                layouts.read_sentiment,
+                source="as its authors grant it; label.csv as MMSA hands it out",
+            )
+            for name, title in (
+                ("cmu-mosi", "CMU-MOSI"),
+                ("cmu-mosei", "CMU-MOSEI"),
+                ("ch-sims", "CH-SIMS"),
+                ("ch-sims-v2", "CH-SIMS v2"),
+            )
+        ),
     )
 }
-
-
-@dataclass(frozen=True)
-class Item:
-    """One clip of a benchmark."""
-
-    id: str  # unique within the benchmark
-    path: Path  # the media file
-    truth: str  # its label
 
 
 @dataclass(frozen=True)
@@ -126,19 +205,30 @@ class Scores:
 
 
 def read_items(
-    benchmark: Benchmark, folder: Path, *, split: str = TEST, limit: int | None = None
+    benchmark: Benchmark,
+    folder: Path,
+    *,
+    split: str = TEST,
+    limit: int | None = None,
+    fold: int = 1,
 ) -> tuple[tuple[Item, ...], tuple[str, ...]]:
     """The clips of one split and the label set; `limit` keeps the first of every label in turn.
 
+    A published test set has no other split; `fold` picks one of its folds, from 1.
+
     Raises UsageError where the folder holds no such corpus or nothing of the split.
     """
-    rows = [row for row in benchmark.read(folder) if row.split == split and row.label]
-    base = folder.parent if folder.is_file() else folder
-    items = []
-    for row in rows:
-        path = media_path(row, base)
-        if path is not None and row.label is not None:
-            items.append(Item(row.id, path, row.label))
+    if not 1 <= fold <= benchmark.folds:
+        raise UsageError(f"--fold {fold}: {benchmark.name} has folds 1 to {benchmark.folds}")
+    items: list[Item] = []
+    if benchmark.read_test is not None and split == TEST:
+        items += benchmark.read_test(folder, fold)
+    elif benchmark.read is not None:
+        base = folder.parent if folder.is_file() else folder
+        for row in benchmark.read(folder):
+            path = media_path(row, base)
+            if row.split == split and row.label is not None and path is not None:
+                items.append(Item(row.id, path, row.label))
     if not items:
         raise UsageError(f"{benchmark.name}: no {split} clips in {folder}")
     return tuple(items if limit is None else _balanced(items, limit)), benchmark.labels

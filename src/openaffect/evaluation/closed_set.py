@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from openaffect.errors import UsageError
-from openaffect.evaluation.answer_labels import INVALID, REFUSED, UNANSWERED, read_answer
+from openaffect.evaluation.answer_labels import INVALID, REFUSED, UNANSWERED, forms_of, read_answer
 from openaffect.evaluation.metrics import FIGURES, class_recalls, confusion_matrix
 from openaffect.evaluation.resampling import (
     Difference,
@@ -75,12 +75,14 @@ def _read(
         told = {text.strip().lower() for name, text in predicted.items() if name in reference}
         words = {text for text in told if text and len(text.split()) == 1}
         classes = tuple(sorted({label.strip().lower() for label in reference.values()} | words))
+        forms = {label: label for label in classes}
     else:
         classes = tuple(label.strip().lower() for label in labels)
+        forms = forms_of(classes)
     problems = dict.fromkeys((INVALID, REFUSED, UNANSWERED), 0)
     truth, guesses = [], []
     for name, label in reference.items():
-        answer = read_answer(predicted.get(name), classes)
+        answer = read_answer(predicted.get(name), forms)
         if answer.problem:
             problems[answer.problem] += 1
         truth.append(label.strip().lower())

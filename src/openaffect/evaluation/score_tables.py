@@ -33,6 +33,25 @@ def classification_table(scores: ClassificationScores) -> str:
     return "\n".join(lines)
 
 
+def folds_table(title: str, scores: Mapping[int, ClassificationScores]) -> str:
+    """A benchmark's folds, the mean over several, and the matrix of a single one."""
+    if len(scores) == 1:
+        return f"**{title}**\n\n" + classification_table(next(iter(scores.values())))
+    names = list(TITLES)
+    lines = [
+        f"**{title}**",
+        "",
+        "| fold | samples | " + " | ".join(TITLES.values()) + " | no label |",
+    ]
+    lines.append("|---" * (len(names) + 3) + "|")
+    for fold, row in scores.items():
+        told = " | ".join(f"{row.figures[name]:.4f}" for name in names)
+        lines.append(f"| {fold} | {row.samples} | {told} | {sum(row.problems.values())} |")
+    means = (sum(row.figures[name] for row in scores.values()) / len(scores) for name in names)
+    lines.append("| mean | | " + " | ".join(f"{mean:.4f}" for mean in means) + " | |")
+    return "\n".join(lines)
+
+
 def difference_table(differences: Mapping[str, Difference]) -> str:
     """Two systems on the same samples."""
     lines = ["| figure | first | second | difference (95 %) | p |", "|---|---|---|---|---|"]
