@@ -6,16 +6,13 @@ not know; the score then compares sets of groups.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from openaffect.errors import UsageError
 from openaffect.evaluation.wheels import BuiltinWheel, Wheel
-
-if TYPE_CHECKING:
-    pass
 
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 SIMILAR = 0.8  # cosine from which two words are one emotion, unless the user says otherwise

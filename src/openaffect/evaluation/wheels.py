@@ -184,9 +184,8 @@ def _cells(path: Path) -> list[Cells]:
 class BuiltinWheel:
     """Our own wheel, in `builtin_wheel.csv`: works without any file.
 
-    Sectors after Shaver et al. 1987 ("Emotion knowledge", the tree of love, joy, surprise, anger,
-    sadness and fear) and Plutchik 1980 (disgust, anticipation, trust); neutral and thoughtful words
-    have sectors too, so that they are told apart instead of dropped.
+    Words and sectors are written for this project. Level 1 has the six emotions of Ekman 1992, and
+    calm, warmth and interest, so that neutral and thoughtful words are told apart, not dropped.
     """
 
     def __init__(self, level: int) -> None:
