@@ -82,6 +82,16 @@ def evaluate(
     predictions: Annotated[
         Path | None, typer.Option(help="Score these predictions (CSV, JSON Lines), not a model.")
     ] = None,
+    modalities: Annotated[
+        str | None, typer.Option(help="Streams the model is given: V, A, F, words, as in V+A+F.")
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Figures by group too: speaker, sex, language, with commas.")
+    ] = None,
+    trained_on: Annotated[
+        list[Path] | None,
+        typer.Option(help="Training manifest to look for the test clips in; may be repeated."),
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
     """Score a model, or with --predictions anybody's answers, on a benchmark.
@@ -95,23 +105,33 @@ def evaluate(
         raise UsageError(
             f"no benchmark is called {benchmark!r}; there are {', '.join((*CLOSED, *OPEN))}"
         )
-    from openaffect.cli import evaluate_run
+    from openaffect.cli.evaluate_run import EvaluateRun
 
-    settings = evaluate_run.EvaluateRun(model, device, data, limit, json, out)
-    if predictions is not None:
-        if benchmark not in CLOSED or ablate:
-            raise UsageError(f"--predictions is for closed label sets, {', '.join(CLOSED)}")
-        settings.predictions(benchmark, split, fold, predictions)
+    settings = EvaluateRun(model, device, data, limit, json, out)
+    if benchmark in CLOSED:
+        from openaffect.cli.evaluate_closed import ClosedSetRun
+        from openaffect.evaluation.benchmarks import BENCHMARKS
+
+        run = ClosedSetRun(
+            settings, BENCHMARKS[benchmark], split, fold, modalities, by, tuple(trained_on or ())
+        )
+        if predictions is not None:
+            if ablate or modalities:
+                raise UsageError(
+                    "--predictions are scored as they are; leave --ablate and --modalities out"
+                )
+            run.predictions(predictions)
+        elif ablate:
+            run.ablation()
+        else:
+            run.model()
         return
-    if fold != "1" and not fold.isdigit():
-        raise UsageError(f"--fold {fold}: a model runs on one fold; give its number")
-    if ablate and benchmark not in CLOSED:
-        raise UsageError(f"--ablate is for closed label sets, {', '.join(CLOSED)}")
-    if ablate:
-        settings.ablation(benchmark, split, int(fold))
-    elif benchmark in CLOSED:
-        settings.closed_set(benchmark, split, int(fold))
-    elif benchmark == "clips":
+    if predictions or ablate or modalities or by or trained_on:
+        raise UsageError(
+            "--predictions, --ablate, --modalities, --by and --trained-on are for closed label "
+            f"sets, {', '.join(CLOSED)}"
+        )
+    if benchmark == "clips":
         settings.clips()
     elif benchmark == "conflicts":
         settings.conflicts(split)

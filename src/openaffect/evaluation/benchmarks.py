@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from openaffect.corpora.ravdess import read_ravdess
 from openaffect.errors import MediaError, UsageError
 from openaffect.evaluation import published_layouts as layouts
 from openaffect.evaluation.calibration import expected_calibration_error
+from openaffect.evaluation.groups import row_groups
 from openaffect.evaluation.items import Item
 from openaffect.evaluation.metrics import (
     class_recalls,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.jsonl"
 PREDICTIONS = "predictions.jsonl"
 TEST = "test"
+MISSING = "there is no media file"
 
 
 def _synthetic_rows(folder: Path) -> tuple[Row, ...]:
@@ -52,6 +54,7 @@ class Benchmark:
     labels: tuple[str, ...]  # the label set
     read_test: Callable[[Path, int], tuple[Item, ...]] | None = None  # a published test set or fold
     folds: int = 1  # test sets of the published protocol
+    language: str | None = None  # ISO 639-1 code of all its speech, where it is one language
     source: str = ""  # terms, and where the data are asked for
 
 
@@ -101,6 +104,7 @@ BENCHMARKS = {
             None,
             layouts.MER_LABELS,
             layouts.read_mer2023,
+            language="zh",
             source="academic use by agreement, merchallenge.cn",
         ),
         Benchmark(
@@ -110,6 +114,7 @@ BENCHMARKS = {
             None,
             layouts.MER_LABELS,
             layouts.read_mer2024_noise,
+            language="zh",
             source="academic use by agreement, merchallenge.cn",
         ),
         Benchmark(
@@ -119,6 +124,7 @@ BENCHMARKS = {
             None,
             layouts.MELD_LABELS,
             layouts.read_meld,
+            language="en",
             source="GPL-3.0, affective-meld.github.io",
         ),
         Benchmark(
@@ -129,6 +135,7 @@ BENCHMARKS = {
             layouts.IEMOCAP_LABELS,
             layouts.read_iemocap,
             folds=5,
+            language="en",
             source="academic use on application, sail.usc.edu/iemocap",
         ),
         Benchmark(
@@ -138,6 +145,7 @@ BENCHMARKS = {
             None,
             layouts.CREMA_D_LABELS,
             layouts.read_crema_d,
+            language="en",
             source="ODbL, github.com/CheyneyComputerScience/CREMA-D",
         ),
         *(
@@ -148,13 +156,14 @@ BENCHMARKS = {
                 None,
                 layouts.SENTIMENT_LABELS,
                 layouts.read_sentiment,
+                language=language,
                 source="as its authors grant it; label.csv as MMSA hands it out",
             )
-            for name, title in (
-                ("cmu-mosi", "CMU-MOSI"),
-                ("cmu-mosei", "CMU-MOSEI"),
-                ("ch-sims", "CH-SIMS"),
-                ("ch-sims-v2", "CH-SIMS v2"),
+            for name, title, language in (
+                ("cmu-mosi", "CMU-MOSI", "en"),
+                ("cmu-mosei", "CMU-MOSEI", "en"),
+                ("ch-sims", "CH-SIMS", "zh"),
+                ("ch-sims-v2", "CH-SIMS v2", "zh"),
             )
         ),
     )
@@ -228,9 +237,12 @@ def read_items(
         for row in benchmark.read(folder):
             path = media_path(row, base)
             if row.split == split and row.label is not None and path is not None:
-                items.append(Item(row.id, path, row.label))
+                items.append(Item(row.id, path, row.label, row_groups(row)))
     if not items:
         raise UsageError(f"{benchmark.name}: no {split} clips in {folder}")
+    if benchmark.language is not None:
+        spoken = {"language": benchmark.language}
+        items = [replace(item, groups=spoken | dict(item.groups)) for item in items]
     return tuple(items if limit is None else _balanced(items, limit)), benchmark.labels
 
 
@@ -259,14 +271,15 @@ def predict(
     """The model's probabilities for every item, in order.
 
     With `out`, each prediction is appended to out/predictions.jsonl, and a run over the same
-    items, labels, streams and weights takes finished ones from there.
+    items, labels, streams and weights takes finished ones from there. A media file that is not
+    there costs its own clip, which the next run asks about again.
     """
     record = PredictionRecord(out, request(analyzer, labels, streams)) if out else None
     predictions = []
     for item in items:
         known = record.get(item) if record else None
         prediction = known or _predict_one(analyzer, item, labels, streams)
-        if record and known is None:
+        if record and known is None and prediction.reason != MISSING:
             record.add(prediction)
         predictions.append(prediction)
         advance(prediction)
@@ -276,6 +289,8 @@ def predict(
 def _predict_one(
     analyzer: "Analyzer", item: Item, labels: Sequence[str], streams: Sequence[str]
 ) -> Prediction:
+    if not item.path.is_file():
+        return Prediction(item.id, item.truth, None, MISSING)
     try:
         probabilities = analyzer.score(item.path, labels, streams=streams)
     except MediaError as error:

@@ -38,7 +38,7 @@ def score_labels(
     is then a class that is only predicted. Raises UsageError for a true label outside `labels`, and
     where no name of the reference is predicted.
     """
-    truth, guesses, problems, classes = _read(reference, predicted, labels)
+    truth, guesses, problems, classes = read_guesses(reference, predicted, labels)
     counts = confusion_matrix(truth, guesses, classes)
     return ClassificationScores(
         labels=classes,
@@ -58,14 +58,18 @@ def compare_labels(
     labels: Sequence[str] | None = None,
 ) -> dict[str, Difference]:
     """Second minus first for every figure, with paired tests. Raises as `score_labels` does."""
-    truth, guesses, _, some = _read(reference, first, labels)
-    _, others, _, more = _read(reference, second, labels)
+    truth, guesses, _, some = read_guesses(reference, first, labels)
+    _, others, _, more = read_guesses(reference, second, labels)
     return compare(FIGURES, truth, guesses, others, labels or sorted({*some, *more}))
 
 
-def _read(
+def read_guesses(
     reference: Mapping[str, str], predicted: Mapping[str, str], labels: Sequence[str] | None
 ) -> tuple[list[str], list[str | None], dict[str, int], tuple[str, ...]]:
+    """True labels, read answers, counts of answers without a label, and the classes.
+
+    Raises as `score_labels` does.
+    """
     if not set(reference) & set(predicted):
         raise UsageError(
             f"no name of the reference is predicted; it names {next(iter(reference))!r}, "

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from openaffect.errors import UsageError
+from openaffect.evaluation.groups import FEMALE, MALE
 from openaffect.evaluation.items import Item
 
 MEDIA = (".mp4", ".avi", ".mkv", ".mov", ".flv", ".webm", ".wav", ".flac", ".mp3")
@@ -38,7 +39,9 @@ SENTIMENT_LABELS = ("negative", "positive")
 IEMOCAP_CODES = {"ang": "angry", "hap": "happy", "exc": "happy", "neu": "neutral", "sad": "sad"}
 CREMA_D_CODES = dict(zip(("ANG", "DIS", "FEA", "HAP", "NEU", "SAD"), CREMA_D_LABELS, strict=True))
 
-_IEMOCAP_LINE = re.compile(r"^\[[\d.]+ - [\d.]+\]\t(Ses\w+)\t(\w+)\t")
+SEX_OF_LETTER = {"F": FEMALE, "M": MALE}
+
+_IEMOCAP_LINE = re.compile(r"^\[[\d.]+ - [\d.]+\]\t(Ses\d\d\w+_[FM]\w+)\t(\w+)\t")
 _CREMA_D_NAME = re.compile(r"^\d{4}_[A-Z]{3}_([A-Z]{3})_[A-Z0-9]{2}$")
 
 
@@ -86,11 +89,13 @@ def read_meld(folder: Path, fold: int) -> tuple[Item, ...]:
     """MELD (Poria et al. 2019), `test_sent_emo.csv`; clips diaD_uttU.mp4 of the test folder."""
     media = _media(folder, ("output_repeated_splits_test", "test"))
     items = []
-    columns = ("Dialogue_ID", "Utterance_ID", "Emotion")
-    for dialogue, utterance, label in _table(folder / "test_sent_emo.csv", columns, "MELD"):
+    columns = ("Dialogue_ID", "Utterance_ID", "Emotion", "Speaker")
+    path = folder / "test_sent_emo.csv"
+    for dialogue, utterance, label, speaker in _table(path, columns, "MELD"):
         name = f"dia{dialogue}_utt{utterance}"
-        _check(label, MELD_LABELS, folder / "test_sent_emo.csv")
-        items.append(Item(name, media.get(name, folder / "test" / f"{name}.mp4"), label))
+        _check(label, MELD_LABELS, path)
+        place = media.get(name, folder / "test" / f"{name}.mp4")
+        items.append(Item(name, place, label, {"speaker": speaker}))
     return tuple(items)
 
 
@@ -108,20 +113,32 @@ def read_iemocap(folder: Path, fold: int) -> tuple[Item, ...]:
             if match and match[2] in IEMOCAP_CODES:
                 name = match[1]
                 wav = session / "sentences" / "wav" / name.rsplit("_", 1)[0] / f"{name}.wav"
-                items.append(Item(name, media.get(name, wav), IEMOCAP_CODES[match[2]]))
+                letter = name.rsplit("_", 1)[1][0]
+                groups = {"speaker": f"{name[:5]}{letter}", "sex": SEX_OF_LETTER[letter]}
+                items.append(Item(name, media.get(name, wav), IEMOCAP_CODES[match[2]], groups))
     return tuple(items)
 
 
 def read_crema_d(folder: Path, fold: int) -> tuple[Item, ...]:
     """CREMA-D (Cao et al. 2014), all clips, `1001_DFA_ANG_XX`: video where there is any."""
+    sexes = _crema_d_sexes(folder / "VideoDemographics.csv")
     items = []
     for name, path in sorted(_media(folder, ("AudioWAV", "VideoFlash")).items()):
         match = _CREMA_D_NAME.match(name)
         if match and match[1] in CREMA_D_CODES:
-            items.append(Item(name, path, CREMA_D_CODES[match[1]]))
+            groups = {"speaker": name[:4]} | sexes.get(name[:4], {})
+            items.append(Item(name, path, CREMA_D_CODES[match[1]], groups))
     if not items:
         raise UsageError(f"CREMA-D: no 1001_DFA_ANG_XX.flv or .wav below {folder}")
     return tuple(items)
+
+
+def _crema_d_sexes(path: Path) -> dict[str, dict[str, str]]:
+    """Actor -> its stated sex, from the corpus's own table; nothing where that is not there."""
+    if not path.is_file():
+        return {}
+    rows = _table(path, ("ActorID", "Sex"), "CREMA-D")
+    return {actor: {"sex": sex.lower()} for actor, sex in rows}
 
 
 def read_sentiment(folder: Path, fold: int) -> tuple[Item, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from openaffect.evaluation.benchmarks import Scores
 from openaffect.evaluation.closed_set import ClassificationScores
 from openaffect.evaluation.open_vocabulary import SetScores
 from openaffect.evaluation.overlap import OverlapScores
@@ -14,6 +15,8 @@ TITLES = {
     "macro_f1": "macro F1",
     "macro_f1_true_classes": "macro F1 over true classes",
 }
+
+MODEL_FIGURES = ("uar", "war", "macro_f1", "weighted_f1", "uar_all")
 
 
 def classification_table(scores: ClassificationScores) -> str:
@@ -50,6 +53,44 @@ def folds_table(title: str, scores: Mapping[int, ClassificationScores]) -> str:
     means = (sum(row.figures[name] for row in scores.values()) / len(scores) for name in names)
     lines.append("| mean | | " + " | ".join(f"{mean:.4f}" for mean in means) + " | |")
     return "\n".join(lines)
+
+
+def model_folds_table(title: str, scores: Mapping[int, Scores]) -> str:
+    """A model on a benchmark's folds and the mean over them; figures over answered clips."""
+    lines = [
+        f"**{title}**",
+        "",
+        "| fold | clips | answered | UAR (95 %) | WAR | macro F1 | weighted F1 | UAR, rest wrong |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for fold, row in scores.items():
+        low, high = row.uar_interval
+        lines.append(
+            f"| {fold} | {row.clips} | {row.answered} | {row.uar:.4f} ({low:.4f} to {high:.4f}) "
+            f"| {row.war:.4f} | {row.macro_f1:.4f} | {row.weighted_f1:.4f} | {row.uar_all:.4f} |"
+        )
+    mean = fold_means(scores)
+    told = " | ".join(f"{mean[name]:.4f}" for name in MODEL_FIGURES)
+    lines.append(f"| mean | | | {told} |")
+    return "\n".join(lines)
+
+
+def fold_means(scores: Mapping[int, Scores]) -> dict[str, float]:
+    """Mean over folds of each of MODEL_FIGURES."""
+    return {
+        name: sum(getattr(row, name) for row in scores.values()) / len(scores)
+        for name in MODEL_FIGURES
+    }
+
+
+def latex_row(system: str, figures: Mapping[str, float]) -> str:
+    """One row for a LaTeX table in percent, under a comment that names its columns."""
+    names = ("uar", "war", "macro_f1", "weighted_f1")
+    cells = " & ".join(f"{100 * figures[name]:.2f}" for name in names)
+    signs: dict[str, str | int | None] = {sign: f"\\{sign}" for sign in "&%$#_{}"}
+    signs["\\"] = r"\textbackslash{}"
+    system = system.translate(str.maketrans(signs))
+    return f"% system & UAR & WAR & macro F1 & weighted F1, in percent\n{system} & {cells} \\\\\n"
 
 
 def difference_table(differences: Mapping[str, Difference]) -> str:
