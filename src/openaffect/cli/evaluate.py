@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json as jsonlib
 from pathlib import Path
 from typing import Annotated
 
@@ -53,10 +54,37 @@ def register(app: typer.Typer) -> None:
         help=f"Score a model on a benchmark ({', '.join((*CLOSED, *OPEN))}), or predictions alone.",
     )
     scores.command(BENCHMARK)(evaluate)
+    scores.command("benchmarks")(benchmarks)
     scores.command("classification")(classification)
     scores.command("open-vocabulary")(open_vocabulary)
     scores.command("overlap")(overlap)
     app.add_typer(scores, name="eval")
+
+
+def benchmarks(
+    json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Every test set with its classes, folds, terms, and where it is asked for; none is shipped."""
+    from openaffect.evaluation.benchmarks import BENCHMARKS
+    from openaffect.evaluation.sources import SOURCES
+    from openaffect.evaluation.tables import benchmarks_table
+
+    if not json:
+        typer.echo(benchmarks_table(list(BENCHMARKS.values())))
+        return
+    rows = {
+        name: {
+            "title": row.title,
+            "labels": row.labels,
+            "folds": row.folds,
+            "streams": row.streams,
+            "language": row.language,
+            "terms": SOURCES[name].terms or None,
+            "origin": SOURCES[name].origin,
+        }
+        for name, row in BENCHMARKS.items()
+    }
+    typer.echo(jsonlib.dumps(rows, ensure_ascii=False))
 
 
 def evaluate(

@@ -55,7 +55,6 @@ class Benchmark:
     read_test: Callable[[Path, int], tuple[Item, ...]] | None = None  # a published test set or fold
     folds: int = 1  # test sets of the published protocol
     language: str | None = None  # ISO 639-1 code of all its speech, where it is one language
-    source: str = ""  # terms, and where the data are asked for
 
 
 BENCHMARKS = {
@@ -85,7 +84,6 @@ BENCHMARKS = {
             layouts.DFEW_LABELS,
             layouts.read_dfew,
             folds=5,
-            source="academic use on application, dfew-dataset.github.io",
         ),
         Benchmark(
             "mafw",
@@ -95,7 +93,6 @@ BENCHMARKS = {
             layouts.MAFW_LABELS,
             layouts.read_mafw,
             folds=5,
-            source="academic use by agreement, mafw-database.github.io/MAFW",
         ),
         Benchmark(
             "mer2023-semi",
@@ -105,7 +102,6 @@ BENCHMARKS = {
             layouts.MER_LABELS,
             layouts.read_mer2023,
             language="zh",
-            source="academic use by agreement, merchallenge.cn",
         ),
         Benchmark(
             "mer2024-noise",
@@ -115,7 +111,6 @@ BENCHMARKS = {
             layouts.MER_LABELS,
             layouts.read_mer2024_noise,
             language="zh",
-            source="academic use by agreement, merchallenge.cn",
         ),
         Benchmark(
             "meld",
@@ -125,7 +120,6 @@ BENCHMARKS = {
             layouts.MELD_LABELS,
             layouts.read_meld,
             language="en",
-            source="GPL-3.0, affective-meld.github.io",
         ),
         Benchmark(
             "iemocap",
@@ -136,7 +130,6 @@ BENCHMARKS = {
             layouts.read_iemocap,
             folds=5,
             language="en",
-            source="academic use on application, sail.usc.edu/iemocap",
         ),
         Benchmark(
             "crema-d",
@@ -146,7 +139,6 @@ BENCHMARKS = {
             layouts.CREMA_D_LABELS,
             layouts.read_crema_d,
             language="en",
-            source="ODbL, github.com/CheyneyComputerScience/CREMA-D",
         ),
         *(
             Benchmark(
@@ -157,7 +149,6 @@ BENCHMARKS = {
                 layouts.SENTIMENT_LABELS,
                 layouts.read_sentiment,
                 language=language,
-                source="as its authors grant it; label.csv as MMSA hands it out",
             )
             for name, title, language in (
                 ("cmu-mosi", "CMU-MOSI", "en"),
