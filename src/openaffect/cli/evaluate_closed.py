@@ -19,7 +19,7 @@ from openaffect.evaluation.closed_set import read_guesses, score_labels
 from openaffect.evaluation.confusion_picture import write_confusion_picture
 from openaffect.evaluation.groups import check_groups, group_scores, groups_table
 from openaffect.evaluation.items import Item
-from openaffect.evaluation.label_tables import read_labels
+from openaffect.evaluation.label_tables import read_benchmark_labels
 from openaffect.evaluation.leaks import Leaks, find_leaks, leaks_notice
 from openaffect.evaluation.metrics import FIGURES
 from openaffect.evaluation.provenance import provenance
@@ -70,7 +70,7 @@ class ClosedSetRun:
     def predictions(self, path: Path) -> None:
         """Score answers that lie in a file."""
         test = self._read()
-        told = {Path(key).stem: text for key, text in read_labels(path).items()}
+        told = read_benchmark_labels(path, self.benchmark.name)
         scores, guesses = {}, []
         for number, items in test.folds.items():
             truth = {Path(item.id).stem: item.truth for item in items}

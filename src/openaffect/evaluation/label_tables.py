@@ -3,27 +3,47 @@
 import ast
 import csv
 import json
+import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from openaffect.errors import UsageError
 
-NAME_COLUMNS = ("name", "names", "id", "video_name", "video", "clip")
+NAME_COLUMNS = ("name", "names", "id", "sample_id", "video_name", "video", "clip", "video_path")
 """Columns that may hold the name of a sample; the first that a table has is taken."""
 
-LABEL_COLUMNS = ("label", "discrete", "emotion", "prediction", "pred", "answer", "emo")
-TEXT_COLUMNS = ("reason", "reasons", "english", "description", "chi_reasons", "chinese", "text")
+LABEL_COLUMNS = ("label", "discrete", "emotion", "prediction", "pred", "answer", "response", "emo")
+TEXT_COLUMNS = (
+    "reason",
+    "reasons",
+    "english",
+    "description",
+    "chi_reasons",
+    "chinese",
+    "text",
+    "prediction",
+    "response",
+)
+SHARED_SOURCES = ("dfew", "mafw")  # corpora that one file of answers may hold
 WORDS_COLUMNS = ("openset", "open_labels", "labels", "words")
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a CSV (UTF-8, a header) or JSON Lines file, or of a JSON list of objects.
 
+    So Emotion-LLaMA's results (CSV with names and chi_reasons; records with sample_id and
+    prediction), HumanOmni's (a JSON list with video_path, response and source) and AffectGPT's
+    (name and reason or openset; `-openset.npz` with filenames and fileitems) are read as they are.
+
     Raises UsageError for a missing, empty or unreadable file, with the line that is wrong.
     """
     if not path.is_file():
         raise UsageError(f"there is no file {path}")
+    if path.suffix.lower() == ".npz":
+        return _archive_rows(path)
     try:
         text = path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -40,6 +60,21 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     if not rows:
         raise UsageError(f"{path} holds no rows")
     return rows
+
+
+def _archive_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of AffectGPT's -openset.npz; a pickled one (`name2reason`) is not opened."""
+    try:
+        with np.load(path, allow_pickle=False) as held:
+            if not {"filenames", "fileitems"} <= set(held.files):
+                raise UsageError(
+                    f"{path} holds {', '.join(held.files)}, which may be pickled and is not "
+                    "opened; write names and texts as CSV (name, reason) instead"
+                )
+            names, items = held["filenames"].tolist(), held["fileitems"].tolist()
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise UsageError(f"{path} is no archive of texts ({error})") from None
+    return [{"name": str(n), "openset": str(i)} for n, i in zip(names, items, strict=True)]
 
 
 def _json_rows(path: Path, text: str) -> list[dict[str, Any]]:
@@ -85,6 +120,23 @@ def by_name(rows: Iterable[dict[str, Any]], column: str, value: str, path: Path)
 def read_labels(path: Path) -> dict[str, str]:
     """name -> label text of a table with a name and a label column."""
     return _read_texts(path, LABEL_COLUMNS)
+
+
+def read_benchmark_labels(path: Path, benchmark: str) -> dict[str, str]:
+    """File stem -> label text; of a table with a `source`, only rows of the benchmark.
+
+    HumanOmni writes DFEW and MAFW into one file, where clips of both are called 00025. Raises
+    UsageError as `read_labels` does, and where two names have one stem.
+    """
+    rows = read_rows(path)
+    if all(str(row.get("source", "")).lower() in SHARED_SOURCES for row in rows):
+        rows = [row for row in rows if str(row["source"]).lower() == benchmark]
+        if not rows:
+            raise UsageError(f"{path} holds no row whose source is {benchmark}")
+    name, text = column_of(rows, NAME_COLUMNS, path), column_of(rows, LABEL_COLUMNS, path)
+    stems = [{**row, name: Path(str(row.get(name, "")).strip()).stem} for row in rows]
+    found = by_name(stems, name, text, path)
+    return {key: "" if value is None else str(value).strip() for key, value in found.items()}
 
 
 def read_texts(path: Path) -> dict[str, str]:
