@@ -2,21 +2,89 @@
 
 from __future__ import annotations
 
+import json as jsonlib
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from openaffect import DEFAULT_MODEL
+from openaffect.cli.evaluate_scores import classification, open_vocabulary, overlap
 from openaffect.errors import UsageError
 
-CLOSED = ("emodb", "ravdess", "faces", "synthetic")
+CLOSED = (
+    "emodb",
+    "ravdess",
+    "faces",
+    "synthetic",
+    "dfew",
+    "mafw",
+    "mer2023-semi",
+    "mer2024-noise",
+    "meld",
+    "iemocap",
+    "crema-d",
+    "cmu-mosi",
+    "cmu-mosei",
+    "ch-sims",
+    "ch-sims-v2",
+)
 OPEN = ("clips", "claims", "conflicts")
 
 
+BENCHMARK = "BENCHMARK"
+
+
+class BenchmarkGroup(TyperGroup):
+    """A group in which every name that is no command is a benchmark."""
+
+    def resolve_command(self, ctx, args):  # type: ignore[no-untyped-def]
+        """The named command, or the one of benchmarks with the name as its argument."""
+        if args and self.get_command(ctx, args[0]) is None:
+            return BENCHMARK, self.get_command(ctx, BENCHMARK), args
+        return super().resolve_command(ctx, args)
+
+
 def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("eval")(evaluate)
+    """Add the commands."""
+    scores = typer.Typer(
+        cls=BenchmarkGroup,
+        no_args_is_help=True,
+        help=f"Score a model on a benchmark ({', '.join((*CLOSED, *OPEN))}), or predictions alone.",
+    )
+    scores.command(BENCHMARK)(evaluate)
+    scores.command("benchmarks")(benchmarks)
+    scores.command("classification")(classification)
+    scores.command("open-vocabulary")(open_vocabulary)
+    scores.command("overlap")(overlap)
+    app.add_typer(scores, name="eval")
+
+
+def benchmarks(
+    json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Every test set with its classes, folds, terms, and where it is asked for; none is shipped."""
+    from openaffect.evaluation.benchmarks import BENCHMARKS
+    from openaffect.evaluation.sources import SOURCES
+    from openaffect.evaluation.tables import benchmarks_table
+
+    if not json:
+        typer.echo(benchmarks_table(list(BENCHMARKS.values())))
+        return
+    rows = {
+        name: {
+            "title": row.title,
+            "labels": row.labels,
+            "folds": row.folds,
+            "streams": row.streams,
+            "language": row.language,
+            "terms": SOURCES[name].terms or None,
+            "origin": SOURCES[name].origin,
+        }
+        for name, row in BENCHMARKS.items()
+    }
+    typer.echo(jsonlib.dumps(rows, ensure_ascii=False))
 
 
 def evaluate(
@@ -36,9 +104,25 @@ def evaluate(
     ablate: Annotated[
         bool, typer.Option("--ablate", help="Score every set of modalities, the others left out.")
     ] = False,
+    fold: Annotated[
+        str, typer.Option(help="Fold of the published protocol, from 1, or all.")
+    ] = "1",
+    predictions: Annotated[
+        Path | None, typer.Option(help="Score these predictions (CSV, JSON Lines), not a model.")
+    ] = None,
+    modalities: Annotated[
+        str | None, typer.Option(help="Streams the model is given: V, A, F, words, as in V+A+F.")
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Figures by group too: speaker, sex, language, with commas.")
+    ] = None,
+    trained_on: Annotated[
+        list[Path] | None,
+        typer.Option(help="Training manifest to look for the test clips in; may be repeated."),
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
-    """Score a model: closed label sets on emodb, ravdess, faces, synthetic; open words on clips.
+    """Score a model, or with --predictions anybody's answers, on a benchmark.
 
     `clips` prints each clip's reading beside the words that viewers gave. `claims` checks on every
     media file of a folder, whole and with streams taken away, that nothing absent is spoken of,
@@ -49,16 +133,33 @@ def evaluate(
         raise UsageError(
             f"no benchmark is called {benchmark!r}; there are {', '.join((*CLOSED, *OPEN))}"
         )
-    from openaffect.cli import evaluate_run
+    from openaffect.cli.evaluate_run import EvaluateRun
 
-    settings = evaluate_run.EvaluateRun(model, device, data, limit, json, out)
-    if ablate and benchmark not in CLOSED:
-        raise UsageError(f"--ablate is for closed label sets, {', '.join(CLOSED)}")
-    if ablate:
-        settings.ablation(benchmark, split)
-    elif benchmark in CLOSED:
-        settings.closed_set(benchmark, split)
-    elif benchmark == "clips":
+    settings = EvaluateRun(model, device, data, limit, json, out)
+    if benchmark in CLOSED:
+        from openaffect.cli.evaluate_closed import ClosedSetRun
+        from openaffect.evaluation.benchmarks import BENCHMARKS
+
+        run = ClosedSetRun(
+            settings, BENCHMARKS[benchmark], split, fold, modalities, by, tuple(trained_on or ())
+        )
+        if predictions is not None:
+            if ablate or modalities:
+                raise UsageError(
+                    "--predictions are scored as they are; leave --ablate and --modalities out"
+                )
+            run.predictions(predictions)
+        elif ablate:
+            run.ablation()
+        else:
+            run.model()
+        return
+    if predictions or ablate or modalities or by or trained_on:
+        raise UsageError(
+            "--predictions, --ablate, --modalities, --by and --trained-on are for closed label "
+            f"sets, {', '.join(CLOSED)}"
+        )
+    if benchmark == "clips":
         settings.clips()
     elif benchmark == "conflicts":
         settings.conflicts(split)

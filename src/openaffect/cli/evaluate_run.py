@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as jsonlib
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -17,11 +16,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from openaffect.corpora.clips_table import read_clips_table
 from openaffect.corpora.manifest import media_path, read_manifest
 from openaffect.errors import MediaError, UsageError
-from openaffect.evaluation.ablation import ablate_modalities
-from openaffect.evaluation.benchmarks import BENCHMARKS, MANIFEST, predict, read_items, score
+from openaffect.evaluation.benchmarks import MANIFEST
 from openaffect.evaluation.claims import absent_streams, false_claims
 from openaffect.evaluation.conflicts import conflict, conflicting, conflicts_table
-from openaffect.evaluation.tables import ablation_table, claims_table, clip_section, scores_table
+from openaffect.evaluation.tables import claims_table, clip_section
 from openaffect.inference.analyzer import AnalyzeOptions, Analyzer
 from openaffect.media.folder import find_clips
 
@@ -46,41 +44,12 @@ class EvaluateRun:
     json: bool  # whether stdout gets JSON
     out: Path | None  # folder for predictions and figures
 
-    def closed_set(self, name: str, split: str) -> None:
-        """Score label probabilities on one corpus."""
-        benchmark = BENCHMARKS[name]
-        items, labels = read_items(benchmark, self.data, split=split, limit=self.limit)
-        analyzer = Analyzer.load(self.model, device=self.device)
-        began = time.perf_counter()
-        with _progress(name, len(items)) as advance:
-            predictions = predict(
-                analyzer, items, labels, benchmark.streams, self.out, lambda _: advance()
-            )
-        analyzer.close()
-        scores = score(name, predictions, labels)
-        seconds = (time.perf_counter() - began) / len(items)
-        figures = scores.to_dict() | {"model": self.model, "split": split}
-        self._finish(name, figures, scores_table(benchmark.title, scores, seconds))
-
-    def ablation(self, name: str, split: str) -> None:
-        """Score label probabilities on one corpus with modalities left out."""
-        benchmark = BENCHMARKS[name]
-        items, labels = read_items(benchmark, self.data, split=split, limit=self.limit)
-        analyzer = Analyzer.load(self.model, device=self.device)
-        with _progress(name, len(items)) as advance:
-            predictions = ablate_modalities(analyzer, items, labels, self.out, advance)
-        analyzer.close()
-        scores = {key: score(name, made, labels) for key, made in predictions.items()}
-        figures: dict[str, Any] = {key: row.to_dict() for key, row in scores.items()}
-        figures |= {"model": self.model, "split": split}
-        self._finish(f"{name}-modalities", figures, ablation_table(benchmark.title, scores))
-
     def clips(self) -> None:
         """Print open words and reasoning beside what viewers perceived."""
         rows = read_clips_table(self.data, source="clips", licence="")[: self.limit]
         analyzer = Analyzer.load(self.model, device=self.device)
         sections, figures = [], []
-        with _progress("clips", len(rows)) as advance:
+        with progress("clips", len(rows)) as advance:
             for row in rows:
                 path = media_path(row, self.data)
                 assert path is not None
@@ -93,7 +62,7 @@ class EvaluateRun:
                     figures.append({"clip": path.name, "analysis": analysis.to_dict()})
                 advance()
         analyzer.close()
-        self._finish("clips", {"clips": figures}, "\n".join(sections))
+        self.finish("clips", {"clips": figures}, "\n".join(sections))
 
     def conflicts(self, split: str) -> None:
         """Count how often the reasoning names what a contradicting face and voice show."""
@@ -106,7 +75,7 @@ class EvaluateRun:
             )
         analyzer = Analyzer.load(self.model, device=self.device)
         found = []
-        with _progress("conflicts", len(rows)) as advance:
+        with progress("conflicts", len(rows)) as advance:
             for row in rows:
                 path = media_path(row, manifest.parent)
                 assert path is not None
@@ -117,14 +86,14 @@ class EvaluateRun:
                 advance()
         analyzer.close()
         figures = [asdict(item) | {"both": item.both} for item in found]
-        self._finish("conflicts", {"conflicts": figures}, conflicts_table(found))
+        self.finish("conflicts", {"conflicts": figures}, conflicts_table(found))
 
     def claims(self) -> int:
         """Look for claims of absent streams; returns how many results hold one."""
         paths = find_clips([self.data])[: self.limit]
         analyzer = Analyzer.load(self.model, device=self.device)
         rows: list[dict[str, Any]] = []
-        with _progress("claims", len(paths) * len(CONDITIONS)) as advance:
+        with progress("claims", len(paths) * len(CONDITIONS)) as advance:
             for path in paths:
                 for condition, streams in CONDITIONS.items():
                     try:
@@ -144,10 +113,11 @@ class EvaluateRun:
                     )
                     advance()
         analyzer.close()
-        self._finish("claims", {"results": rows}, claims_table(rows))
+        self.finish("claims", {"results": rows}, claims_table(rows))
         return sum(bool(row["claims"]) for row in rows)
 
-    def _finish(self, name: str, figures: dict[str, Any], text: str) -> None:
+    def finish(self, name: str, figures: dict[str, Any], text: str) -> None:
+        """Write the figures and their table where asked, and print one of them."""
         if self.out is not None:
             self.out.mkdir(parents=True, exist_ok=True)
             written = jsonlib.dumps(figures, indent=2, ensure_ascii=False) + "\n"
@@ -157,7 +127,7 @@ class EvaluateRun:
 
 
 @contextmanager
-def _progress(name: str, total: int) -> Iterator[Callable[[], None]]:
+def progress(name: str, total: int) -> Iterator[Callable[[], None]]:
     """A bar on a terminal's stderr, nothing in a pipe."""
     console = Console(stderr=True)
     columns = (

@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openaffect.errors import MediaError
-from openaffect.evaluation.benchmarks import Item, Prediction, PredictionRecord, request
+from openaffect.errors import MediaError, UsageError
+from openaffect.evaluation.benchmarks import MISSING, Item, Prediction, PredictionRecord, request
 
 if TYPE_CHECKING:
     from openaffect.inference.analyzer import Analyzer
 
+MODALITIES = {"V": "scene", "A": "voice", "F": "face", "words": "words"}
 MODALITY_SETS: dict[str, tuple[str, ...]] = {
     "V": ("scene",),
     "A": ("voice",),
@@ -26,6 +27,16 @@ MODALITY_SETS: dict[str, tuple[str, ...]] = {
     "V+A+F+words": ("scene", "voice", "face", "words"),
 }
 ABSENT = "the clip has none of these streams"
+
+
+def streams_of(modalities: str) -> tuple[str, ...]:
+    """The streams of `V+A+F` and the like. Raises UsageError for an unknown or repeated one."""
+    names = modalities.split("+")
+    if len(set(names)) < len(names) or not set(names) <= set(MODALITIES):
+        raise UsageError(
+            f"--modalities {modalities}: it joins {', '.join(MODALITIES)} by '+', each once"
+        )
+    return tuple(MODALITIES[name] for name in names)
 
 
 def ablate_modalities(
@@ -49,7 +60,7 @@ def ablate_modalities(
         if any(prediction is None for prediction in known.values()):
             made = _predict(analyzer, item, labels)
             for name, record in records.items():
-                if known[name] is None and record:
+                if known[name] is None and record and made[name].reason != MISSING:
                     record.add(made[name])
             known = {name: known[name] or made[name] for name in made}
         for name, prediction in known.items():
@@ -60,6 +71,8 @@ def ablate_modalities(
 
 
 def _predict(analyzer: "Analyzer", item: Item, labels: Sequence[str]) -> dict[str, Prediction]:
+    if not item.path.is_file():
+        return {name: Prediction(item.id, item.truth, None, MISSING) for name in MODALITY_SETS}
     try:
         answers = analyzer.score_each(item.path, labels, list(MODALITY_SETS.values()))
     except MediaError as error:

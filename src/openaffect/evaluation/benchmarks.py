@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,16 +11,20 @@ from openaffect.corpora.face_folder import read_face_folder
 from openaffect.corpora.manifest import CORE_LABELS, Row, media_path, read_manifest
 from openaffect.corpora.ravdess import read_ravdess
 from openaffect.errors import MediaError, UsageError
+from openaffect.evaluation import published_layouts as layouts
+from openaffect.evaluation.calibration import expected_calibration_error
+from openaffect.evaluation.groups import row_groups
+from openaffect.evaluation.items import Item
 from openaffect.evaluation.metrics import (
-    bootstrap_interval,
     class_recalls,
     confusion_matrix,
-    expected_calibration_error,
     macro_f1,
+    mean_recall,
     unweighted_average_recall,
     weighted_average_recall,
     weighted_f1,
 )
+from openaffect.evaluation.resampling import bootstrap_intervals
 from openaffect.prompts.conversation import STREAMS
 from openaffect.prompts.labels import EMODB_LABELS, RAVDESS_LABELS
 from openaffect.results.analysis import UNCLEAR
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.jsonl"
 PREDICTIONS = "predictions.jsonl"
 TEST = "test"
+MISSING = "there is no media file"
 
 
 def _synthetic_rows(folder: Path) -> tuple[Row, ...]:
@@ -45,8 +50,11 @@ class Benchmark:
     name: str  # as the command line knows it
     title: str  # what it measures, for tables
     streams: tuple[str, ...]  # streams that the model may use
-    read: Callable[[Path], tuple[Row, ...]]  # all rows of the corpus in a folder
+    read: Callable[[Path], tuple[Row, ...]] | None  # all rows of a corpus with splits
     labels: tuple[str, ...]  # the label set
+    read_test: Callable[[Path, int], tuple[Item, ...]] | None = None  # a published test set or fold
+    folds: int = 1  # test sets of the published protocol
+    language: str | None = None  # ISO 639-1 code of all its speech, where it is one language
 
 
 BENCHMARKS = {
@@ -68,17 +76,89 @@ BENCHMARKS = {
         Benchmark(
             "synthetic", "synthetic test clips, all streams", STREAMS, _synthetic_rows, CORE_LABELS
         ),
+        Benchmark(
+            "dfew",
+            "DFEW, single-label test clips",
+            STREAMS,
+            None,
+            layouts.DFEW_LABELS,
+            layouts.read_dfew,
+            folds=5,
+        ),
+        Benchmark(
+            "mafw",
+            "MAFW, single-label test clips",
+            STREAMS,
+            None,
+            layouts.MAFW_LABELS,
+            layouts.read_mafw,
+            folds=5,
+        ),
+        Benchmark(
+            "mer2023-semi",
+            "MER2023-SEMI",
+            STREAMS,
+            None,
+            layouts.MER_LABELS,
+            layouts.read_mer2023,
+            language="zh",
+        ),
+        Benchmark(
+            "mer2024-noise",
+            "MER2024-NOISE",
+            STREAMS,
+            None,
+            layouts.MER_LABELS,
+            layouts.read_mer2024_noise,
+            language="zh",
+        ),
+        Benchmark(
+            "meld",
+            "MELD, test utterances",
+            STREAMS,
+            None,
+            layouts.MELD_LABELS,
+            layouts.read_meld,
+            language="en",
+        ),
+        Benchmark(
+            "iemocap",
+            "IEMOCAP, four classes, one session",
+            ("voice", "words"),
+            None,
+            layouts.IEMOCAP_LABELS,
+            layouts.read_iemocap,
+            folds=5,
+            language="en",
+        ),
+        Benchmark(
+            "crema-d",
+            "CREMA-D, all clips",
+            ("face", "voice"),
+            None,
+            layouts.CREMA_D_LABELS,
+            layouts.read_crema_d,
+            language="en",
+        ),
+        *(
+            Benchmark(
+                name,
+                f"{title}, sign of non-zero test scores",
+                STREAMS,
+                None,
+                layouts.SENTIMENT_LABELS,
+                layouts.read_sentiment,
+                language=language,
+            )
+            for name, title, language in (
+                ("cmu-mosi", "CMU-MOSI", "en"),
+                ("cmu-mosei", "CMU-MOSEI", "en"),
+                ("ch-sims", "CH-SIMS", "zh"),
+                ("ch-sims-v2", "CH-SIMS v2", "zh"),
+            )
+        ),
     )
 }
-
-
-@dataclass(frozen=True)
-class Item:
-    """One clip of a benchmark."""
-
-    id: str  # unique within the benchmark
-    path: Path  # the media file
-    truth: str  # its label
 
 
 @dataclass(frozen=True)
@@ -125,21 +205,35 @@ class Scores:
 
 
 def read_items(
-    benchmark: Benchmark, folder: Path, *, split: str = TEST, limit: int | None = None
+    benchmark: Benchmark,
+    folder: Path,
+    *,
+    split: str = TEST,
+    limit: int | None = None,
+    fold: int = 1,
 ) -> tuple[tuple[Item, ...], tuple[str, ...]]:
     """The clips of one split and the label set; `limit` keeps the first of every label in turn.
 
+    A published test set has no other split; `fold` picks one of its folds, from 1.
+
     Raises UsageError where the folder holds no such corpus or nothing of the split.
     """
-    rows = [row for row in benchmark.read(folder) if row.split == split and row.label]
-    base = folder.parent if folder.is_file() else folder
-    items = []
-    for row in rows:
-        path = media_path(row, base)
-        if path is not None and row.label is not None:
-            items.append(Item(row.id, path, row.label))
+    if not 1 <= fold <= benchmark.folds:
+        raise UsageError(f"--fold {fold}: {benchmark.name} has folds 1 to {benchmark.folds}")
+    items: list[Item] = []
+    if benchmark.read_test is not None and split == TEST:
+        items += benchmark.read_test(folder, fold)
+    elif benchmark.read is not None:
+        base = folder.parent if folder.is_file() else folder
+        for row in benchmark.read(folder):
+            path = media_path(row, base)
+            if row.split == split and row.label is not None and path is not None:
+                items.append(Item(row.id, path, row.label, row_groups(row)))
     if not items:
         raise UsageError(f"{benchmark.name}: no {split} clips in {folder}")
+    if benchmark.language is not None:
+        spoken = {"language": benchmark.language}
+        items = [replace(item, groups=spoken | dict(item.groups)) for item in items]
     return tuple(items if limit is None else _balanced(items, limit)), benchmark.labels
 
 
@@ -168,14 +262,15 @@ def predict(
     """The model's probabilities for every item, in order.
 
     With `out`, each prediction is appended to out/predictions.jsonl, and a run over the same
-    items, labels, streams and weights takes finished ones from there.
+    items, labels, streams and weights takes finished ones from there. A media file that is not
+    there costs its own clip, which the next run asks about again.
     """
     record = PredictionRecord(out, request(analyzer, labels, streams)) if out else None
     predictions = []
     for item in items:
         known = record.get(item) if record else None
         prediction = known or _predict_one(analyzer, item, labels, streams)
-        if record and known is None:
+        if record and known is None and prediction.reason != MISSING:
             record.add(prediction)
         predictions.append(prediction)
         advance(prediction)
@@ -185,6 +280,8 @@ def predict(
 def _predict_one(
     analyzer: "Analyzer", item: Item, labels: Sequence[str], streams: Sequence[str]
 ) -> Prediction:
+    if not item.path.is_file():
+        return Prediction(item.id, item.truth, None, MISSING)
     try:
         probabilities = analyzer.score(item.path, labels, streams=streams)
     except MediaError as error:
@@ -264,7 +361,7 @@ def score(name: str, predictions: Sequence[Prediction], labels: Sequence[str]) -
         answered=len(answered),
         chance=1 / len(labels),
         uar=unweighted_average_recall(truth, guesses),
-        uar_interval=bootstrap_interval(unweighted_average_recall, truth, guesses),
+        uar_interval=bootstrap_intervals({"uar": mean_recall}, truth, guesses)["uar"],
         war=weighted_average_recall(truth, guesses),
         macro_f1=macro_f1(truth, guesses),
         weighted_f1=weighted_f1(truth, guesses),

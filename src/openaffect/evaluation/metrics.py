@@ -1,133 +1,181 @@
-"""Figures for closed label sets: recalls, F1, confusion, calibration. Plain numpy.
+"""Figures for closed label sets: recalls, F1, confusion, sentiment polarity. Plain numpy.
 
 WAR and UAR as the DFEW and MAFW papers use them: WAR is accuracy, UAR the mean recall over the
-classes that occur in the truth. A class that is only ever predicted takes no part in UAR.
+classes that occur in the truth. A class that is only ever predicted takes no part in UAR. F1 is
+scikit-learn's: the macro mean counts a class that is only predicted, with F1 0.
+
+A prediction of None (no answer, a refusal, a word outside the label set) is wrong for its true
+class and is no class itself. Every figure is a function of the confusion matrix, whose leading
+dimensions, if any, are resamples.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from openaffect.errors import UsageError
 
-CALIBRATION_BINS = 15  # as in Guo et al. 2017, "On Calibration of Modern Neural Networks"
-RESAMPLES = 1000  # of the bootstrap
-CONFIDENCE = 0.95  # of the interval that it gives
+Counts = NDArray[np.int64]
+"""(..., labels, labels + 1): row the truth, column the prediction, the last column none of them."""
+
+POSITIVE, NEGATIVE = "positive", "negative"
 
 
 def confusion_matrix(
     truth: Sequence[str], predicted: Sequence[str | None], labels: Sequence[str]
-) -> np.ndarray:
+) -> Counts:
     """Counts (labels, labels + 1): row the truth, column the prediction, in the order of `labels`.
 
     The last column counts predictions outside `labels`, None among them. Raises UsageError where
     the lengths differ, a label is named twice, or a true label is none of `labels`.
     """
-    _check_pairs(truth, predicted)
+    cells = label_cells(truth, predicted, labels)
+    shape = len(labels), len(labels) + 1
+    return np.bincount(cells, minlength=shape[0] * shape[1]).reshape(shape)
+
+
+def label_cells(
+    truth: Sequence[str], predicted: Sequence[str | None], labels: Sequence[str]
+) -> NDArray[np.int64]:
+    """(N,) cell of the flattened confusion matrix that each sample falls into.
+
+    Raises as `confusion_matrix` does.
+    """
+    check_pairs(truth, predicted)
     if len(set(labels)) < len(labels):
         raise UsageError(f"labels name one twice: {', '.join(labels)}")
-    place = {label: index for index, label in enumerate(labels)}
-    unknown = sorted(set(truth) - set(place))
+    place: dict[str | None, int] = {label: index for index, label in enumerate(labels)}
+    unknown = sorted(set(truth) - set(labels))
     if unknown:
         raise UsageError(f"true label {unknown[0]!r} is none of {', '.join(labels)}")
-    matrix = np.zeros((len(labels), len(labels) + 1), np.int64)
-    for true, guess in zip(truth, predicted, strict=True):
-        column = len(labels) if guess is None else place.get(guess, len(labels))
-        matrix[place[true], column] += 1
-    return matrix
+    none = len(labels)
+    rows = np.fromiter((place[t] for t in truth), np.int64, len(truth))
+    columns = np.fromiter((place.get(p, none) for p in predicted), np.int64, len(truth))
+    return rows * (none + 1) + columns
+
+
+def classes_of(truth: Sequence[str], predicted: Sequence[str | None]) -> tuple[str, ...]:
+    """All classes of the truth and the predictions, sorted; None is no class."""
+    return tuple(sorted({*truth, *(p for p in predicted if p is not None)}))
+
+
+def accuracy(counts: Counts) -> NDArray[np.float64]:
+    """WAR of confusion matrices: right predictions over samples; 0 for no samples."""
+    return _divided(_right(counts).sum(-1), counts.sum((-1, -2)))
+
+
+def recall(counts: Counts) -> NDArray[np.float64]:
+    """(..., labels) recall of each class; 0 for a class that is not in the truth."""
+    return _divided(_right(counts), counts.sum(-1))
+
+
+def mean_recall(counts: Counts) -> NDArray[np.float64]:
+    """UAR of confusion matrices: mean recall over the classes of the truth; 0 for no samples."""
+    present = counts.sum(-1) > 0
+    return _divided((recall(counts) * present).sum(-1), present.sum(-1))
+
+
+def f1(counts: Counts) -> NDArray[np.float64]:
+    """(..., labels) F1 of each class: 2 right / (true + predicted); 0 for 0 / 0."""
+    named = counts.sum(-1) + counts.sum(-2)[..., :-1]
+    return _divided(2 * _right(counts), named)
+
+
+def mean_f1(counts: Counts) -> NDArray[np.float64]:
+    """Macro F1: mean over the classes of truth or predictions; 0 for no samples."""
+    present = counts.sum(-1) + counts.sum(-2)[..., :-1] > 0
+    return _divided((f1(counts) * present).sum(-1), present.sum(-1))
+
+
+def mean_f1_of_truth(counts: Counts) -> NDArray[np.float64]:
+    """Macro F1 over the classes of the truth alone; 0 for no samples."""
+    present = counts.sum(-1) > 0
+    return _divided((f1(counts) * present).sum(-1), present.sum(-1))
+
+
+def support_f1(counts: Counts) -> NDArray[np.float64]:
+    """Weighted F1: mean over classes, each weighted by its true samples; 0 for no samples."""
+    return _divided((f1(counts) * counts.sum(-1)).sum(-1), counts.sum((-1, -2)))
+
+
+FIGURES: Mapping[str, Callable[[Counts], NDArray[np.float64]]] = {
+    "war": accuracy,
+    "uar": mean_recall,
+    "weighted_f1": support_f1,
+    "macro_f1": mean_f1,
+    "macro_f1_true_classes": mean_f1_of_truth,
+}
+"""The figures of a closed label set, by their names in results."""
 
 
 def weighted_average_recall(truth: Sequence[str], predicted: Sequence[str | None]) -> float:
     """WAR: the share of right predictions (accuracy); 0 for no samples."""
-    _check_pairs(truth, predicted)
-    right = sum(t == p for t, p in zip(truth, predicted, strict=True))
-    return right / len(truth) if len(truth) else 0.0
+    return float(accuracy(_counts(truth, predicted)))
 
 
 def unweighted_average_recall(truth: Sequence[str], predicted: Sequence[str | None]) -> float:
     """UAR: the mean over true classes of each one's share of right predictions; 0 for none."""
-    recalls = class_recalls(truth, predicted)
-    return float(np.mean(list(recalls.values()))) if recalls else 0.0
-
-
-def class_recalls(truth: Sequence[str], predicted: Sequence[str | None]) -> dict[str, float]:
-    """Recall of every class of the truth, in sorted order."""
-    _check_pairs(truth, predicted)
-    recalls = {}
-    for label in sorted(set(truth)):
-        guesses = [p for t, p in zip(truth, predicted, strict=True) if t == label]
-        recalls[label] = sum(guess == label for guess in guesses) / len(guesses)
-    return recalls
-
-
-def class_f1(truth: Sequence[str], predicted: Sequence[str | None]) -> dict[str, float]:
-    """F1 of every class of the truth, in sorted order; 0 where it has no right prediction."""
-    _check_pairs(truth, predicted)
-    scores = {}
-    for label in sorted(set(truth)):
-        right = sum(t == p == label for t, p in zip(truth, predicted, strict=True))
-        named = sum(t == label for t in truth) + sum(p == label for p in predicted)
-        scores[label] = 2 * right / named
-    return scores
+    return float(mean_recall(_counts(truth, predicted)))
 
 
 def macro_f1(truth: Sequence[str], predicted: Sequence[str | None]) -> float:
-    """The mean F1 over the classes of the truth; 0 for no samples."""
-    scores = class_f1(truth, predicted)
-    return float(np.mean(list(scores.values()))) if scores else 0.0
+    """The mean F1 over the classes of truth or predictions, as scikit-learn; 0 for no samples."""
+    return float(mean_f1(_counts(truth, predicted)))
 
 
 def weighted_f1(truth: Sequence[str], predicted: Sequence[str | None]) -> float:
     """The mean F1 over the classes of the truth, each weighted by its samples; 0 for none."""
-    scores = class_f1(truth, predicted)
-    if not scores:
-        return 0.0
-    return sum(scores[label] * sum(t == label for t in truth) for label in scores) / len(truth)
+    return float(support_f1(_counts(truth, predicted)))
 
 
-def expected_calibration_error(
-    confidence: Sequence[float], right: Sequence[bool], bins: int = CALIBRATION_BINS
-) -> float:
-    """Mean distance between how sure and how right, over equal-width bins (lower, upper].
+def class_recalls(truth: Sequence[str], predicted: Sequence[str | None]) -> dict[str, float]:
+    """Recall of every class of the truth, in sorted order."""
+    values = recall(_counts(truth, predicted))
+    named = dict(zip(classes_of(truth, predicted), values.tolist(), strict=True))
+    return {label: named[label] for label in sorted(set(truth))}
 
-    Each bin is weighted by its samples (Guo et al. 2017, equation 3); 0 for no samples. Raises
-    UsageError for confidences outside 0..1 or unequal lengths.
+
+@dataclass(frozen=True)
+class Polarity:
+    """How well the sign of sentiment is told, on samples whose true score is not 0."""
+
+    samples: int  # samples with a true score other than 0
+    accuracy: float  # ACC: share of right signs
+    weighted_f1: float  # WAF: F1 of positive and negative, weighted by their samples
+    unanswered: int  # of these samples, predictions that are neither positive nor negative
+
+
+def sentiment_polarity(truth: Sequence[float], predicted: Sequence[float | None]) -> Polarity:
+    """ACC and WAF of MOSI, MOSEI and CH-SIMS as MER-UniBench scores them.
+
+    Samples with a true score of 0 are left out. A predicted 0 (neutral) or None is wrong.
     """
-    sure = np.asarray(confidence, np.float64)
-    hits = np.asarray(right, np.float64)
-    if sure.shape != hits.shape:
-        raise UsageError(f"{len(sure)} confidences for {len(hits)} outcomes")
-    if sure.size == 0:
-        return 0.0
-    if not ((sure >= 0) & (sure <= 1)).all():
-        raise UsageError(f"a confidence must be 0 to 1, got {sure.min():g} to {sure.max():g}")
-    place = np.clip(np.ceil(sure * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.bincount(place, weights=sure - hits, minlength=bins)
-    return float(np.abs(gaps).sum() / sure.size)
+    check_pairs(truth, predicted)
+    pairs = [(t, p) for t, p in zip(truth, predicted, strict=True) if t != 0]
+    signs = [POSITIVE if t > 0 else NEGATIVE for t, _ in pairs]
+    guesses = [None if not p else POSITIVE if p > 0 else NEGATIVE for _, p in pairs]
+    counts = confusion_matrix(signs, guesses, (NEGATIVE, POSITIVE))
+    return Polarity(
+        len(pairs), float(accuracy(counts)), float(support_f1(counts)), guesses.count(None)
+    )
 
 
-def bootstrap_interval(
-    metric: Callable[[Sequence[str], Sequence[str | None]], float],
-    truth: Sequence[str],
-    predicted: Sequence[str | None],
-    seed: int = 0,
-) -> tuple[float, float]:
-    """The 95 % interval of a metric, by resampling the samples with replacement.
-
-    (0, 0) for no samples.
-    """
-    _check_pairs(truth, predicted)
-    if not len(truth):
-        return 0.0, 0.0
-    random = np.random.default_rng(seed)
-    values = []
-    for picked in random.integers(0, len(truth), (RESAMPLES, len(truth))):
-        values.append(metric([truth[i] for i in picked], [predicted[i] for i in picked]))
-    tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.percentile(values, (tail, 100 - tail))
-    return float(low), float(high)
-
-
-def _check_pairs(truth: Sequence[str], predicted: Sequence[str | None]) -> None:
+def check_pairs(truth: Sequence[object], predicted: Sequence[object]) -> None:
+    """Raises UsageError where there is not one prediction for every truth."""
     if len(truth) != len(predicted):
         raise UsageError(f"{len(truth)} true labels for {len(predicted)} predictions")
+
+
+def _counts(truth: Sequence[str], predicted: Sequence[str | None]) -> Counts:
+    return confusion_matrix(truth, predicted, classes_of(truth, predicted))
+
+
+def _right(counts: Counts) -> Counts:
+    return np.diagonal(counts[..., :-1], axis1=-2, axis2=-1)
+
+
+def _divided(part: NDArray, whole: NDArray) -> NDArray[np.float64]:
+    """part / whole, and 0 where there is nothing to divide by."""
+    return np.divide(part, whole, out=np.zeros(np.shape(part)), where=np.asarray(whole) > 0)

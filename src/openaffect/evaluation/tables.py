@@ -4,8 +4,26 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from openaffect.corpora.manifest import Row
-from openaffect.evaluation.benchmarks import Scores
+from openaffect.evaluation.benchmarks import Benchmark, Scores
+from openaffect.evaluation.sources import SOURCES, TEXT_SETS, UNSTATED
 from openaffect.results.analysis import Analysis
+
+
+def benchmarks_table(benchmarks: Sequence[Benchmark]) -> str:
+    """Every test set with its protocol, terms and origin, as Markdown."""
+    lines = [
+        "| name | test set | classes | folds | streams | terms | from |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in benchmarks:
+        source = SOURCES[row.name]
+        lines.append(
+            f"| {row.name} | {row.title} | {len(row.labels)} | {row.folds} "
+            f"| {', '.join(row.streams)} | {source.terms or UNSTATED} | {source.origin} |"
+        )
+    for title, (command, source) in TEXT_SETS.items():
+        lines.append(f"| `{command}` | {title} | | 1 | | {source.terms} | {source.origin} |")
+    return "\n".join(lines)
 
 
 def scores_table(title: str, scores: Scores, seconds: float) -> str:

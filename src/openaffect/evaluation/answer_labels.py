@@ -1,0 +1,74 @@
+"""From a written answer to a label of a closed set, without guessing.
+
+An answer that names no label or several is invalid, one that declines is refused; neither is ever
+mapped to a class.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+FORMS = (
+    ("angry", "anger"),
+    ("disgusted", "disgust"),
+    ("fearful", "fear"),
+    ("happy", "happiness", "joy", "joyful"),
+    ("sad", "sadness"),
+    ("surprised", "surprise"),
+    ("contempt", "contemptuous"),
+    ("anxiety", "anxious"),
+    ("helplessness", "helpless"),
+    ("disappointment", "disappointed"),
+    ("worried", "worry"),
+    ("bored", "boredom"),
+)
+"""Adjective and noun of one label; each stands for the one that a label set has."""
+
+INVALID, REFUSED, UNANSWERED = "invalid", "refused", "unanswered"
+
+_TAGGED = re.compile(r"<answer>(.*?)</answer>", re.IGNORECASE | re.DOTALL)
+_REFUSAL = re.compile(
+    r"\b(?:i(?:'m| am) (?:sorry|unable|not able)|i (?:cannot|can't|can not|won't)|as an ai"
+    r"|unable to (?:determine|identify|tell|assist)|cannot (?:be determined|determine|identify))\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class ReadAnswer:
+    """What an answer says: a label, or why there is none."""
+
+    label: str | None  # one of the label set
+    problem: str | None = None  # INVALID, REFUSED or UNANSWERED where there is no label
+
+
+def forms_of(labels: Sequence[str]) -> dict[str, str]:
+    """Lower-case word -> label, for every form of every label."""
+    words = {label.lower(): label for label in labels}
+    for forms in FORMS:
+        held = [words[form] for form in forms if form in words]
+        if len(held) == 1:
+            words |= dict.fromkeys(forms, held[0])
+    return words
+
+
+def read_answer(text: str | None, forms: Mapping[str, str]) -> ReadAnswer:
+    """The one label that an answer names, as the whole text, in <answer> tags, or as a word.
+
+    `forms` maps lower-case words to labels. A label right after "not" or "no" does not count.
+    """
+    text = (text or "").strip()
+    if not text:
+        return ReadAnswer(None, UNANSWERED)
+    tagged = _TAGGED.findall(text)
+    told = " ".join((tagged[-1] if tagged else text).lower().split()).strip(" .,:;!?\"'`*[]()")
+    if told in forms:
+        return ReadAnswer(forms[told])
+    if _REFUSAL.search(text):
+        return ReadAnswer(None, REFUSED)
+    named = {
+        label
+        for key, label in forms.items()
+        if re.search(rf"(?<!\bnot )(?<!\bno )(?<![\w-]){re.escape(key)}(?![\w-])", told)
+    }
+    return ReadAnswer(named.pop()) if len(named) == 1 else ReadAnswer(None, INVALID)

@@ -1,0 +1,107 @@
+"""How far a probability can be believed: calibration error, reliability, abstention."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from openaffect.errors import UsageError
+
+CALIBRATION_BINS = 15  # as in Guo et al. 2017, "On Calibration of Modern Neural Networks"
+COVERAGES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # shares of answered samples that tables show
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Samples whose confidence lies in (lower, upper]."""
+
+    lower: float  # confidence
+    upper: float  # confidence
+    count: int  # samples
+    confidence: float  # their mean
+    accuracy: float  # share of right ones
+
+
+def reliability(
+    confidence: Sequence[float], right: Sequence[bool], bins: int = CALIBRATION_BINS
+) -> tuple[ReliabilityBin, ...]:
+    """The reliability diagram as rows: equal-width bins that hold any sample.
+
+    Raises UsageError for confidences outside 0..1 or unequal lengths.
+    """
+    sure, hits = _checked(confidence, right)
+    place = np.clip(np.ceil(sure * bins).astype(int) - 1, 0, bins - 1)
+    count = np.bincount(place, minlength=bins)
+    sums = np.bincount(place, weights=sure, minlength=bins)
+    correct = np.bincount(place, weights=hits, minlength=bins)
+    return tuple(
+        ReliabilityBin(
+            i / bins,
+            (i + 1) / bins,
+            int(count[i]),
+            float(sums[i] / count[i]),
+            float(correct[i] / count[i]),
+        )
+        for i in range(bins)
+        if count[i]
+    )
+
+
+def expected_calibration_error(
+    confidence: Sequence[float], right: Sequence[bool], bins: int = CALIBRATION_BINS
+) -> float:
+    """Mean distance between how sure and how right, over equal-width bins (lower, upper].
+
+    Each bin is weighted by its samples (Guo et al. 2017, equation 3); 0 for no samples. Raises
+    UsageError for confidences outside 0..1 or unequal lengths.
+    """
+    rows = reliability(confidence, right, bins)
+    total = sum(row.count for row in rows)
+    gap = sum(row.count * abs(row.accuracy - row.confidence) for row in rows)
+    return gap / total if total else 0.0
+
+
+@dataclass(frozen=True)
+class Abstention:
+    """What is left when answers below a confidence are withheld."""
+
+    threshold: float  # least confidence that is answered
+    coverage: float  # share of samples answered
+    accuracy: float  # share of right answers among them
+
+
+def abstention_curve(confidence: Sequence[float], right: Sequence[bool]) -> tuple[Abstention, ...]:
+    """One point for each distinct confidence, highest first (El-Yaniv & Wiener 2010).
+
+    Samples of one confidence are answered or withheld together. Raises as `reliability` does.
+    """
+    sure, hits = _checked(confidence, right)
+    order = np.argsort(-sure, kind="stable")
+    ordered, good = sure[order], np.cumsum(hits[order])
+    last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))[: sure.size]
+    return tuple(
+        Abstention(float(ordered[i]), (i + 1) / sure.size, float(good[i] / (i + 1))) for i in last
+    )
+
+
+def accuracy_at_coverage(
+    curve: Sequence[Abstention], coverages: Sequence[float] = COVERAGES
+) -> dict[float, Abstention]:
+    """The first point of a curve that answers at least each share of the samples."""
+    found = {}
+    for share in coverages:
+        for point in curve:
+            if point.coverage >= share - 1e-12:
+                found[share] = point
+                break
+    return found
+
+
+def _checked(confidence: Sequence[float], right: Sequence[bool]) -> tuple[np.ndarray, np.ndarray]:
+    sure = np.asarray(confidence, np.float64)
+    hits = np.asarray(right, np.float64)
+    if sure.shape != hits.shape:
+        raise UsageError(f"{len(sure)} confidences for {len(hits)} outcomes")
+    if sure.size and not ((sure >= 0) & (sure <= 1)).all():
+        raise UsageError(f"a confidence must be 0 to 1, got {sure.min():g} to {sure.max():g}")
+    return sure, hits

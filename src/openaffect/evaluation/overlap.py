@@ -1,0 +1,100 @@
+"""Clue and label overlap of emotion reasoning, 1 to 10, by a judge (EMER, Lian et al. 2023).
+
+Clue overlap compares what two descriptions say of the emotional state; label overlap first asks
+for the emotion of each description, then compares the two. The wording of the questions is ours:
+figures of another wording, or of another judge, are not comparable.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from openaffect.evaluation.judge import Judge
+from openaffect.evaluation.resampling import Interval, bootstrap_means
+
+CLUE_QUESTION = """Two texts describe the same video: a reference and a prediction.
+First sum up for yourself what each says about the person's perceived emotional state and its clues.
+Then rate from 1 to 10 how far the prediction overlaps with the reference; 10 is full overlap.
+Answer with the number first, then one sentence of reason.
+
+Reference: {reference}
+
+Prediction: {prediction}"""
+
+LABEL_QUESTION = """Which emotional state of the person does this description of a video suggest \
+most? Answer with emotion words only, separated by commas.
+
+Description: {text}"""
+
+MATCH_QUESTION = """Rate from 1 to 10 how far the predicted emotion overlaps with the reference \
+emotion; 10 is full overlap. Answer with the number first, then one sentence of reason.
+
+Reference emotion: {reference}
+
+Predicted emotion: {prediction}"""
+
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+@dataclass(frozen=True)
+class OverlapScores:
+    """Mean overlaps over samples; replies without a rating are counted apart."""
+
+    samples: int  # of the reference
+    unanswered: int  # without a predicted text, left out of the means
+    clue: float  # mean clue overlap
+    clue_interval: Interval  # 95 % bootstrap over samples
+    label: float  # mean label overlap
+    label_interval: Interval  # 95 % bootstrap over samples
+    unrated: int  # replies of the judge without a number from 1 to 10
+    rows: dict[str, tuple[float | None, float | None]]  # name -> clue, label
+
+
+def rating(reply: str) -> float | None:
+    """The first number of a reply if it lies within 1..10, else None."""
+    found = _NUMBER.search(reply)
+    value = float(found.group()) if found else 0.0
+    return value if 1 <= value <= 10 else None
+
+
+def score_overlap(
+    judge: Judge,
+    reference: Mapping[str, str],
+    predicted: Mapping[str, str],
+    advance: Callable[[], None] = lambda: None,
+) -> OverlapScores:
+    """Ask the judge about every sample. Raises JudgeError where it gives no answer."""
+    rows: dict[str, tuple[float | None, float | None]] = {}
+    unanswered = 0
+    for name, truth in reference.items():
+        told = predicted.get(name, "").strip()
+        if not told:
+            unanswered += 1
+        else:
+            clue = judge.ask(CLUE_QUESTION.format(reference=truth, prediction=told))
+            label = judge.ask(
+                MATCH_QUESTION.format(
+                    reference=judge.ask(LABEL_QUESTION.format(text=truth)).strip(),
+                    prediction=judge.ask(LABEL_QUESTION.format(text=told)).strip(),
+                )
+            )
+            rows[name] = rating(clue), rating(label)
+        advance()
+    clues = [clue for clue, _ in rows.values() if clue is not None]
+    labels = [label for _, label in rows.values() if label is not None]
+    return OverlapScores(
+        samples=len(reference),
+        unanswered=unanswered,
+        clue=float(np.mean(clues)) if clues else 0.0,
+        clue_interval=_interval(clues),
+        label=float(np.mean(labels)) if labels else 0.0,
+        label_interval=_interval(labels),
+        unrated=2 * len(rows) - len(clues) - len(labels),
+        rows=rows,
+    )
+
+
+def _interval(values: list[float]) -> Interval:
+    return bootstrap_means(np.array(values, np.float64).reshape(-1, 1), lambda means: means[:, 0])

@@ -1,0 +1,45 @@
+"""What a figure depends on besides the model: software, the very test clips, split, seeds."""
+
+import hashlib
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from openaffect import __version__
+from openaffect.evaluation.items import Item
+from openaffect.evaluation.resampling import RESAMPLES
+
+LIBRARIES = ("numpy", "torch", "transformers", "tokenizers", "av", "mediapipe", "silero-vad")
+BOOTSTRAP_SEED = 0  # the default of every function of resampling
+
+
+def provenance(split: str, folds: Mapping[int, Sequence[Item]]) -> dict[str, Any]:
+    """Versions, split, folds, and each fold's clips with the sha256 of their ids and labels.
+
+    Two runs whose `sha256` agree were scored against the same truth.
+    """
+    return {
+        "openaffect": __version__,
+        "python": platform.python_version(),
+        "libraries": {name: found for name in LIBRARIES if (found := _version(name))},
+        "split": split,
+        "folds": {
+            fold: {"clips": len(items), "sha256": truth_sha256(items)}
+            for fold, items in folds.items()
+        },
+        "bootstrap": {"seed": BOOTSTRAP_SEED, "resamples": RESAMPLES},
+    }
+
+
+def truth_sha256(items: Sequence[Item]) -> str:
+    """sha256 over the sorted lines `id TAB label` of a test set."""
+    lines = sorted(f"{item.id}\t{item.truth}\n" for item in items)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,96 @@
+"""`openaffect eval classification` and `open-vocabulary` on files."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+sklearn_metrics = pytest.importorskip("sklearn.metrics")
+
+
+def table(path: Path, *rows: str) -> str:
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return str(path)
+
+
+def test_classification_equals_scikit_learn(run_here, tmp_path):
+    truth = ["happy", "sad", "sad", "angry", "angry", "happy"]
+    told = ["happy", "sad", "angry", "angry", "calm", "sad"]
+    reference = table(tmp_path / "r.csv", "name,label", *(f"{i},{t}" for i, t in enumerate(truth)))
+    predicted = table(tmp_path / "p.csv", "name,label", *(f"{i},{p}" for i, p in enumerate(told)))
+    arguments = ["eval", "classification", "--reference", reference, "--predictions", predicted]
+    code, out, _ = run_here([*arguments, "--json"])
+    found = json.loads(out)
+    assert code == 0
+    assert found["war"] == pytest.approx(sklearn_metrics.accuracy_score(truth, told))
+    recalls = sklearn_metrics.recall_score(
+        truth, told, labels=sorted(set(truth)), average="macro", zero_division=0
+    )
+    assert found["uar"] == pytest.approx(recalls)
+    for name, average in (("weighted_f1", "weighted"), ("macro_f1", "macro")):
+        expected = sklearn_metrics.f1_score(truth, told, average=average, zero_division=0)
+        assert found[name] == pytest.approx(expected)
+    assert len(found["provenance"]["files"]["r.csv"]) == 64
+    code, out, _ = run_here([*arguments, "--against", predicted])
+    assert code == 0 and "| UAR | " in out and "| 1.0000 |" in out
+
+
+def test_what_is_no_label_is_counted_apart(run_here, tmp_path):
+    reference = table(
+        tmp_path / "r.csv", "name,label", "a,happy", "b,sad", "c,sad", "d,happy", "e,neutral"
+    )
+    answers = {
+        "a": "The person looks <b>happy</b>.",
+        "b": "I'm sorry, I cannot tell.",
+        "c": "happy or sad",
+        "d": "<think>sad?</think><answer>Happy</answer>",
+    }
+    rows = [json.dumps({"name": name, "answer": text}) for name, text in answers.items()]
+    predicted = table(tmp_path / "p.jsonl", *rows)
+    arguments = ["eval", "classification", "--reference", reference, "--predictions", predicted]
+    code, out, _ = run_here([*arguments, "--labels", "happy,sad,neutral", "--json"])
+    found = json.loads(out)
+    assert code == 0 and found["problems"] == {"invalid": 1, "refused": 1, "unanswered": 1}
+    assert found["recalls"] == {"happy": 1.0, "neutral": 0.0, "sad": 0.0}
+    assert [row[-1] for row in found["confusion"]] == [0, 2, 1]
+    assert found["war"] == pytest.approx(2 / 5)
+
+
+def test_open_vocabulary_on_the_published_files(run_here, shared):
+    arguments = ["eval", "open-vocabulary", "--json", "--level", "1", "--grouping", "wheel"]
+    arguments += ["--reference", str(shared / "emer" / "mer2024-check-openset.csv")]
+    arguments += ["--predictions", str(shared / "emer" / "mer2024-predict-openset.csv")]
+    arguments += ["--wheels", str(shared / "emotion_wheel")]
+    code, out, _ = run_here(arguments)
+    found = json.loads(out)
+    assert code == 0 and [row["name"] for row in found["wheels"]] == [
+        f"wheel{i}" for i in range(1, 6)
+    ]
+    assert found["mean"]["f"] == pytest.approx(
+        sum(row["f"] for row in found["wheels"]) / 5, abs=1e-12
+    )
+    assert found["wheels"][0]["precision"] == pytest.approx(0.5754332313965342)
+
+
+def test_open_vocabulary_without_any_file_of_wheels(run_here, tmp_path):
+    reference = table(tmp_path / "r.csv", "name,openset", "a,\"['glad', 'worried']\"", "b,[]")
+    predicted = table(tmp_path / "p.csv", "name,openset", 'a,"[happy]"', "b,\"['sad']\"")
+    arguments = ["eval", "open-vocabulary", "--reference", reference, "--predictions", predicted]
+    code, out, _ = run_here(arguments)
+    assert code == 0 and "| builtin | 1 | 0 | 1.0000 | 0.5000 | 0.6667" in out
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--grouping", "wheel"], "--wheels"),
+        (["--grouping", "embedding"], "--embedding"),
+        (["--grouping", "magic"], "magic"),
+        (["--level", "3"], "--level 3"),
+    ],
+)
+def test_wrong_usage_costs_one_line(run_here, tmp_path, more, told):
+    same = table(tmp_path / "r.csv", "name,openset", "a,[happy]")
+    arguments = ["eval", "open-vocabulary", "--reference", same, "--predictions", same]
+    code, out, err = run_here([*arguments, *more])
+    assert code == 2 and out == "" and err.count("\n") == 1 and told in err
