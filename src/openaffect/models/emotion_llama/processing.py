@@ -105,6 +105,7 @@ class EmotionLlamaProcessor(ClipProcessor):
         class_token: whether the frame has a class token besides.
         media_token_id: placeholder of every media token.
         audio_crop, voice_signals: as in OmniEmotionProcessor, for an audio tower that takes mels.
+        labels: the closed set that the weights were trained for; None for the published one.
     """
 
     def __init__(
@@ -120,6 +121,7 @@ class EmotionLlamaProcessor(ClipProcessor):
         media_token_id: int = 0,
         audio_crop: bool = True,
         voice_signals: bool = False,
+        labels: Sequence[str] | None = None,
         **kwargs: Any,
     ) -> None:
         self.layout = layout
@@ -129,6 +131,7 @@ class EmotionLlamaProcessor(ClipProcessor):
         self.media_token_id = media_token_id
         self.audio_crop = audio_crop
         self.voice_signals = voice_signals
+        self.labels = None if labels is None else list(labels)
         super().__init__(
             image_processor,
             feature_extractor,
@@ -162,15 +165,18 @@ class EmotionLlamaProcessor(ClipProcessor):
                     f"{'are such media' if lengths.get(slot) else 'are no such media'}; write the "
                     "slot once where its media are given, and leave it out where they are not"
                 )
-        begin = self.tokenizer.bos_token_id
-        ids = [begin]
-        for piece in re.split(f"({'|'.join((BEGIN, *self.slots))})", text):
-            if piece == BEGIN:
-                ids.append(begin)
-            elif piece in self.slots:
-                ids += [self.media_token_id] * lengths[piece]
-            elif piece:
-                ids += self.tokenizer(piece, add_special_tokens=False)["input_ids"]
+        ids = [self.tokenizer.bos_token_id]
+        for piece in re.split(f"({'|'.join(self.slots)})", text):
+            is_slot = piece in self.slots
+            ids += [self.media_token_id] * lengths[piece] if is_slot else self.piece_ids(piece)
+        return ids
+
+    def piece_ids(self, text: str) -> list[int]:
+        """Token ids of a text without slots, each piece between BEGINs tokenised by itself."""
+        ids: list[int] = []
+        for number, piece in enumerate(text.split(BEGIN)):
+            ids += [self.tokenizer.bos_token_id] if number else []
+            ids += self.tokenizer(piece, add_special_tokens=False)["input_ids"] if piece else []
         return ids
 
     def __call__(  # type: ignore[override]
