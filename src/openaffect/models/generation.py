@@ -67,10 +67,18 @@ class MediaGeneration(GenerationMixin):
     """A language modeling head on `self.model`, whose media are read once, with the prompt."""
 
     media_inputs: tuple[str, ...]  # names of the tensors that become media tokens
-    model: Any
-    lm_head: nn.Module
+    model_class: type  # of `self.model`, a MediaModel
     config: Any
     loss_function: Any
+    post_init: Any
+    _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.model = self.model_class(config)
+        text = config.text_config
+        self.lm_head = nn.Linear(text.hidden_size, text.vocab_size, bias=False)
+        self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
         return self.model.get_input_embeddings()

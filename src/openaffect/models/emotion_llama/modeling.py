@@ -304,11 +304,4 @@ class EmotionLlamaForConditionalGeneration(
     """
 
     media_inputs = MEDIA_INPUTS
-    _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
-
-    def __init__(self, config: EmotionLlamaConfig) -> None:
-        super().__init__(config)
-        self.model = EmotionLlamaModel(config)
-        text = config.text_config
-        self.lm_head = nn.Linear(text.hidden_size, text.vocab_size, bias=False)
-        self.post_init()
+    model_class = EmotionLlamaModel

@@ -275,11 +275,4 @@ class OmniEmotionForConditionalGeneration(
     """
 
     media_inputs = MEDIA_INPUTS
-    _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
-
-    def __init__(self, config: OmniEmotionConfig) -> None:
-        super().__init__(config)
-        self.model = OmniEmotionModel(config)
-        text = config.text_config
-        self.lm_head = nn.Linear(text.hidden_size, text.vocab_size, bias=False)
-        self.post_init()
+    model_class = OmniEmotionModel
