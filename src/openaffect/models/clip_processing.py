@@ -6,7 +6,7 @@ A modality that is absent has no entry: nothing is filled with zeros to pretend.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -86,6 +86,18 @@ class ClipProcessor(ProcessorMixin):
 
     audio_crop: bool
     voice_signals: bool
+    clip_frames: int = 8  # frames that a clip is read with
+    frame_sampling: Literal["midpoints", "uniform"] = "midpoints"  # see media.sampling
+    people_seen: int = 3  # tracked people whose faces the model sees, the main one first
+
+    def frames_seen(self, frames: int) -> int:
+        """How many of the frames that were read the model looks at as pictures."""
+        return frames
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a result records of how media and text were laid out."""
+        return {}
 
     def face_inputs(self, people: Sequence[Sequence[Sequence[FaceInput]]]) -> dict[str, Tensor]:
         """Crops and measured signals of each sample's people, by person and frame."""

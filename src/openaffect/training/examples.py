@@ -12,13 +12,13 @@ from typing import Any
 
 from openaffect.corpora.manifest import LABELS, Row
 from openaffect.corpora.vocabulary import MEDIUM, open_words
-from openaffect.inference.answers import END_OF_TURN
 from openaffect.media.face_detection import BLENDSHAPE_NAMES
 from openaffect.media.voice import VOICE_STATISTICS
 from openaffect.models.omni_emotion import OmniEmotionProcessor
 from openaffect.prompts.clues import face_clues, scene_clues, voice_clues, weigh, words_clues
 from openaffect.prompts.conversation import (
     ABSENT_ANSWERS,
+    END_OF_TURN,
     REASON_QUESTION,
     STREAM_QUESTIONS,
     STREAMS,

@@ -106,7 +106,11 @@ class EmotionLlamaProcessor(ClipProcessor):
         media_token_id: placeholder of every media token.
         audio_crop, voice_signals: as in OmniEmotionProcessor, for an audio tower that takes mels.
         labels: the closed set that the weights were trained for; None for the published one.
+        clip_frames: frames in which the person's face is looked for, all of a short clip's.
     """
+
+    frame_sampling = "uniform"  # the first frame is among them, and every one of a short clip
+    people_seen = 1
 
     def __init__(
         self,
@@ -122,6 +126,7 @@ class EmotionLlamaProcessor(ClipProcessor):
         audio_crop: bool = True,
         voice_signals: bool = False,
         labels: Sequence[str] | None = None,
+        clip_frames: int = 128,
         **kwargs: Any,
     ) -> None:
         self.layout = layout
@@ -131,6 +136,7 @@ class EmotionLlamaProcessor(ClipProcessor):
         self.media_token_id = media_token_id
         self.audio_crop = audio_crop
         self.voice_signals = voice_signals
+        self.clip_frames = clip_frames
         self.labels = None if labels is None else list(labels)
         super().__init__(
             image_processor,
@@ -138,6 +144,13 @@ class EmotionLlamaProcessor(ClipProcessor):
             tokenizer,
             chat_template=chat_template or CHAT_TEMPLATE,
         )
+
+    def frames_seen(self, frames: int) -> int:
+        return min(frames, 1)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"layout": self.layout, "frame": self.frame}
 
     @property
     def slots(self) -> tuple[str, ...]:

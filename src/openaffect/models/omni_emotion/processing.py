@@ -104,6 +104,10 @@ class OmniEmotionProcessor(ClipProcessor):
             chat_template=chat_template or CHAT_TEMPLATE,
         )
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"fusion": self.fusion}
+
     def video_length(self, frames: int, faces: Sequence[int]) -> int:
         """Tokens of the fused stream for so many frames and so many faces of each person."""
         told = [count + self.face_summary if count else 0 for count in faces]
