@@ -8,10 +8,12 @@ import typer
 from typer.testing import CliRunner
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "models"))
+import emotion_llama_reference as reference
 import published_checkpoints as published
 
 from openaffect.cli import models, models_build
 from openaffect.errors import UsageError, WeightsError
+from openaffect.models.emotion_llama.tiny import llama_byte_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +70,35 @@ def test_parts_that_were_not_pulled_are_named(parts, tmp_path, monkeypatch) -> N
     wrong = run("omni-emotion-7b", *parts[1:], f"--out={tmp_path / 'out'}").exception
     assert isinstance(wrong, WeightsError)
     assert "llava" in str(wrong) and "pull" in str(wrong)
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory) -> list[str]:
+    paths = reference.write_parts(tmp_path_factory.mktemp("released"), llama_byte_tokenizer())
+    return [f"--{name}={path}" for name, path in paths.items()]
+
+
+def test_emotion_llama_of_other_sizes_stops_with_the_first_keys(released, tmp_path) -> None:
+    """The command takes the published sizes of what holds no configuration; these are tiny."""
+    result = run("emotion-llama-7b", *released, f"--out={tmp_path / 'out'}")
+    assert isinstance(result.exception, WeightsError)
+    assert "llama_proj.weight: shape (32, 96), the model has (32, 5632)" in str(result.exception)
+
+
+def test_emotion_llama_wants_one_checkpoint(released, tmp_path) -> None:
+    out = f"--out={tmp_path / 'out'}"
+    neither = [option for option in released if not option.startswith("--checkpoint")]
+    assert isinstance(run("emotion-llama-7b", *neither, out).exception, UsageError)
+    wrong = run("emotion-llama-7b", *released, out, "--layout=other").exception
+    assert isinstance(wrong, UsageError) and "published-eval" in str(wrong)
+
+
+def test_a_folder_of_another_model_is_not_released(tmp_path) -> None:
+    llava = published.write_llava(tmp_path / "llava", published.llava_oracle(), "hf-disk")
+    app = typer.Typer()
+    models.register(app)
+    models_build.register(app)
+    arguments = ["models", "release", str(llava), f"--out={tmp_path / 'checkpoint.pth'}"]
+    wrong = CliRunner().invoke(app, arguments).exception
+    assert isinstance(wrong, WeightsError) and "no whole Emotion-LLaMA" in str(wrong)
+    assert not (tmp_path / "checkpoint.pth").exists()

@@ -7,7 +7,13 @@ import torch
 from openaffect.inference.answers import Conversation
 from openaffect.inference.engine import Stream
 from openaffect.models.omni_emotion.tiny import tiny_model, tiny_processor
-from openaffect.prompts.conversation import REASON_QUESTION, Given, label_question, render
+from openaffect.prompts.conversation import (
+    REASON_QUESTION,
+    ChatDialogue,
+    Given,
+    label_question,
+    render,
+)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +54,9 @@ def test_scores_are_the_likelihoods_of_the_whole_sequences(setting):
     model, processor = setting
     labels = ["sad", "happy", "x"]
     prompt = render(processor, GIVEN, label_question(labels))
-    probabilities = Conversation(opened(setting), processor, GIVEN).label_probabilities(labels)
+    probabilities = Conversation(
+        opened(setting), ChatDialogue(processor), GIVEN
+    ).label_probabilities(labels)
     scores = []
     for label in labels:
         inputs = processor(text=prompt.text + label + "<|im_end|>", **media())
@@ -74,7 +82,7 @@ def test_a_fork_leaves_its_origin_alone(setting):
 
 
 def test_temperature_changes_how_sure_and_not_which(setting):
-    conversation = Conversation(opened(setting), setting[1], GIVEN)
+    conversation = Conversation(opened(setting), ChatDialogue(setting[1]), GIVEN)
     sharp, flat = (conversation.label_probabilities(["a", "b", "c"], t) for t in (0.5, 5.0))
     assert sorted(sharp, key=sharp.get) == sorted(flat, key=flat.get)
     assert max(sharp.values()) > max(flat.values())
@@ -82,5 +90,5 @@ def test_temperature_changes_how_sure_and_not_which(setting):
 
 
 def test_a_reason_has_clues_for_the_given_streams_only(setting):
-    reason = Conversation(opened(setting), setting[1], GIVEN).reason()
+    reason = Conversation(opened(setting), ChatDialogue(setting[1]), GIVEN).reason()
     assert list(reason.clues) == ["voice", "scene", "words"]

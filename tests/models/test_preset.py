@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from openaffect.errors import ConfigError, UsageError
+from openaffect.errors import ConfigError, UsageError, WeightsError
 from openaffect.models.identity import tensors_identity
 from openaffect.models.preset import (
     DEFAULT_MODEL,
@@ -16,6 +16,8 @@ from openaffect.models.preset import (
     preset_names,
     read_preset,
 )
+from openaffect.models.pull_progress import SilentProgress
+from openaffect.models.store import pull, verify
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -29,6 +31,33 @@ def test_every_shipped_preset_is_complete(name: str) -> None:
             if isinstance(source, HubSource):
                 assert source.files or source.patterns
             assert str(source)
+
+
+def test_what_must_be_got_by_hand_says_where(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("OPENAFFECT_HOME", str(tmp_path / "home"))
+    preset = load_preset("emotion-llama-7b")
+    part = preset.parts["mae"].model_copy(update={"bytes": 3})
+    only = preset.model_copy(update={"parts": {"mae": part}})
+    with pytest.raises(WeightsError, match="by hand from the drive folder"):
+        pull(only, progress=SilentProgress())
+    (tmp_path / "mae_checkpoint-340.pth").write_bytes(b"abc")
+    found = pull(only, local=[tmp_path], progress=SilentProgress())["mae"]
+    assert (found / "mae_checkpoint-340.pth").read_bytes() == b"abc"
+
+
+def test_files_are_known_by_name_and_content(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("OPENAFFECT_HOME", str(tmp_path / "home"))
+    preset = load_preset("emotion-llama-7b")
+    part = preset.parts["hubert"].model_copy(update={"bytes": 3})
+    only = preset.model_copy(update={"parts": {"hubert": part}})
+    given = tmp_path / "given"
+    given.mkdir()
+    for name in ("pytorch_model.bin", "config.json", "preprocessor_config.json"):
+        (given / name).write_bytes(b"x")
+    folder = pull(only, local=[given], progress=SilentProgress())["hubert"]
+    assert verify(only)[0].state == "unchecked"
+    (folder / "config.json").write_bytes(b"y")
+    assert verify(only)[0].state == "damaged"
 
 
 def test_the_default_comes_first_and_knows_its_weights() -> None:

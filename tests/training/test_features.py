@@ -75,7 +75,7 @@ def same(one, two) -> None:
 def test_cached_features_equal_those_of_a_first_reading(parts):
     model, processor, rows, media, folder = parts
     assert folder.extract(rows, media, model, processor, None) == {}
-    inputs = read_inputs(media / "low.wav", None, processor.image_processor.face_size)
+    inputs = read_inputs(media / "low.wav", None, processor)
     fresh = clip_features(model, processor, inputs, inputs.voice)
     assert fresh.audio is not None
     same(fresh, folder.load(rows[0]))

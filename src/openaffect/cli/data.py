@@ -1,4 +1,4 @@
-"""`openaffect data`: make the synthetic corpus and the example clip."""
+"""`openaffect data`: the synthetic corpus, the example clip, and features of clips."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from typing import Annotated
 
 import typer
 
+from openaffect.cli.data_features import features
+
 
 def register(app: typer.Typer) -> None:
     """Add the `data` commands to the application."""
     data = typer.Typer(no_args_is_help=True, help="Make corpora to train and test on.")
     data.command("synth")(synth)
     data.command("example")(example)
+    data.command("features")(features)
     app.add_typer(data, name="data")
 
 

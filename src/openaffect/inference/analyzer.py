@@ -11,24 +11,22 @@ from transformers import AutoModelForMultimodalLM, AutoProcessor
 from openaffect import DEFAULT_MODEL
 from openaffect.errors import ConfigError, UsageError
 from openaffect.inference import reporting
-from openaffect.inference.answers import Conversation, Reason
+from openaffect.inference.answers import Conversation, Reason, conversation
 from openaffect.inference.engine import Stream
-from openaffect.inference.inputs import FRAMES, ClipInputs, read_inputs
+from openaffect.inference.inputs import ClipInputs, read_inputs
 from openaffect.inference.transcription import Transcriber, Transcript
 from openaffect.media.face_detection import FaceDetector
 from openaffect.media.limits import Limits
 from openaffect.media.voice import voice_activity
 from openaffect.models.assembly import assemble_small
-from openaffect.models.omni_emotion import (
-    OmniEmotionForConditionalGeneration,
-    OmniEmotionProcessor,
-)
+from openaffect.models.clip_processing import ClipProcessor
+from openaffect.models.generation import MediaGeneration
 from openaffect.models.preset import PRESETS, RANDOM_PRESETS
 from openaffect.models.store import part_directory
 from openaffect.models.trained_parts import SETTINGS_FILE, read_settings
 from openaffect.prompts.claims import claimed_streams
-from openaffect.prompts.conversation import REASON_QUESTION, STREAMS, Given, render
-from openaffect.prompts.labels import BASIC_LABELS
+from openaffect.prompts.conversation import STREAMS, Given
+from openaffect.prompts.dialogues import dialogue_of
 from openaffect.results.analysis import Analysis
 
 if TYPE_CHECKING:
@@ -47,7 +45,7 @@ class AnalyzeOptions:
     start: float | None = None  # first second to analyse
     end: float | None = None  # last second to analyse
     subtitle: str | None = None  # the spoken words, in place of recognised ones
-    labels: Sequence[str] | None = None  # closed label set; None takes the seven basic ones
+    labels: Sequence[str] | None = None  # closed label set; None takes the model's own
     question: str | None = None  # a question of the user's own, answered besides
     frames: int | None = None  # frames looked at; None takes the model's own number
     seed: int = 0  # recorded; answers are greedy and do not depend on it
@@ -89,8 +87,8 @@ class Analyzer:
 
     def __init__(
         self,
-        model: OmniEmotionForConditionalGeneration,
-        processor: OmniEmotionProcessor,
+        model: MediaGeneration,
+        processor: ClipProcessor,
         detector: FaceDetector,
         transcriber: Callable[[], Transcriber],
         name: str,
@@ -99,6 +97,7 @@ class Analyzer:
     ) -> None:
         self.model = model
         self.processor = processor
+        self.dialogue = dialogue_of(processor)
         self.detector = detector
         self.name = name
         self.parts = parts
@@ -130,18 +129,18 @@ class Analyzer:
         if str(model) == DEFAULT_MODEL or (folder / SETTINGS_FILE).is_file():
             trained = PRESETS / DEFAULT_MODEL / "trained" if str(model) == DEFAULT_MODEL else folder
             parts = tower_parts or {n: part_directory(DEFAULT_MODEL, n) for n in SMALL_PARTS}
+            network: MediaGeneration
             network, processor = assemble_small(parts, trained, fusion)
             temperature = float(read_settings(trained).get("temperature", 1.0))
             identities = reporting.part_identities(DEFAULT_MODEL, trained)
         elif (folder / "config.json").is_file():
             network = AutoModelForMultimodalLM.from_pretrained(folder)
             processor = AutoProcessor.from_pretrained(folder)
-            if not isinstance(network, OmniEmotionForConditionalGeneration):
+            if not isinstance(network, MediaGeneration):
                 raise ConfigError(f"{folder}: holds a {network.config.model_type} model")
-            if fusion not in (None, network.config.fusion):
-                raise UsageError(
-                    f"--fusion {fusion}: this checkpoint was trained for {network.config.fusion}"
-                )
+            own = getattr(network.config, "fusion", "no choice of fusion")
+            if fusion not in (None, own):
+                raise UsageError(f"--fusion {fusion}: this checkpoint was trained for {own}")
             identities = reporting.folder_identity(folder)
         elif str(model) in RANDOM_PRESETS or (PRESETS / f"{model}.yaml").is_file():
             raise UsageError(
@@ -174,8 +173,8 @@ class Analyzer:
         inputs = read_inputs(
             Path(path),
             self.detector if "face" in options.streams else None,
-            self.processor.image_processor.face_size,
-            frames=options.frames or FRAMES,
+            self.processor,
+            frames=options.frames,
             start=options.start,
             end=options.end,
             limits=options.limits,
@@ -222,7 +221,7 @@ class Analyzer:
 
     def converse(self, reading: Reading) -> Conversation:
         """Read the clip's shared prefix once; questions about it are then cheap."""
-        prompt = render(self.processor, reading.given, REASON_QUESTION)
+        prompt = self.dialogue.prompt(reading.given, self.dialogue.reason_question)
         inputs: BatchFeature = self.processor(
             text=prompt.shared,
             videos=[reading.inputs.frames if reading.given.video else None],
@@ -231,7 +230,7 @@ class Analyzer:
             add_special_tokens=False,
         )
         stream = Stream.open(self.model, dict(inputs.to(self.model.device)))
-        return Conversation(stream, self.processor, reading.given)
+        return conversation(stream, self.dialogue, reading.given)
 
     def analyze(self, path: str | Path, options: AnalyzeOptions | None = None) -> Analysis:
         """Analyse one clip.
@@ -242,11 +241,11 @@ class Analyzer:
         options = options or AnalyzeOptions()
         torch.manual_seed(options.seed)
         reading = self.read(Path(path), options)
-        conversation = self.converse(reading)
-        labels = tuple(options.labels or BASIC_LABELS)
-        probabilities = conversation.label_probabilities(labels, self.temperature)
-        reason, dropped = without_absent(conversation.reason(), reading.given)
-        answer = conversation.answer(options.question) if options.question else None
+        talk = self.converse(reading)
+        labels = tuple(options.labels or self.dialogue.labels)
+        probabilities = talk.label_probabilities(labels, self.temperature)
+        reason, dropped = without_absent(talk.reason(), reading.given)
+        answer = talk.answer(options.question) if options.question else None
         return reporting.analysis(
             self, reading, options, probabilities, reason, answer, dropped, Path(path)
         )
@@ -286,10 +285,8 @@ class Analyzer:
         answers: list[dict[str, float] | None] = []
         for streams in stream_sets:
             given = reading.given.only(streams)
-            conversation = self.converse(replace(reading, given=given)) if given.streams else None
-            answers.append(
-                conversation.label_probabilities(labels, self.temperature) if conversation else None
-            )
+            talk = self.converse(replace(reading, given=given)) if given.streams else None
+            answers.append(talk.label_probabilities(labels, self.temperature) if talk else None)
         return answers
 
     def close(self) -> None:

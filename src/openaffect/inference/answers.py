@@ -5,23 +5,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from openaffect.inference.engine import Stream
-from openaffect.models.omni_emotion import OmniEmotionProcessor
 from openaffect.prompts.clues import readings, weigh
 from openaffect.prompts.conversation import (
     PERCEIVED,
-    REASON_QUESTION,
     SLOT_NAMES,
     TOGETHER,
+    Dialogue,
     Given,
-    label_question,
-    render,
     split_list,
 )
+from openaffect.prompts.emotion_llama import EmotionLlamaDialogue
+from openaffect.prompts.free_reasons import read_reason
 
-END_OF_TURN = "<|im_end|>"
 MAX_WORDS_TOKENS = 24  # of the open words
 MAX_CLUE_TOKENS = 32  # of one stream's clues
 MAX_ANSWER_TOKENS = 96  # of a free answer
+MAX_REASON_TOKENS = 192  # of a reason in the model's own words
 MAX_OPEN_WORDS = 6
 
 
@@ -57,22 +56,18 @@ class Conversation:
         stream: opened on the prompt up to where questions differ.
     """
 
-    def __init__(self, stream: Stream, processor: OmniEmotionProcessor, given: Given) -> None:
+    def __init__(self, stream: Stream, dialogue: Dialogue, given: Given) -> None:
         self.stream = stream
-        self.processor = processor
+        self.dialogue = dialogue
         self.given = given
-        tokenizer = processor.tokenizer
-        self.end_ids = [tokenizer.convert_tokens_to_ids(END_OF_TURN), tokenizer.eos_token_id]
-
-    def _ids(self, text: str) -> list[int]:
-        return self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
 
     def _text(self, ids: Sequence[int]) -> str:
-        return self.processor.tokenizer.decode(ids, skip_special_tokens=True)
+        return self.dialogue.processor.tokenizer.decode(ids, skip_special_tokens=True)
 
     def _asked(self, question: str) -> Stream:
         fork = self.stream.fork()
-        fork.feed(self._ids(render(self.processor, self.given, question).question))
+        prompt = self.dialogue.prompt(self.given, question)
+        fork.feed(self.dialogue.continued_ids(prompt.question))
         return fork
 
     def label_probabilities(
@@ -82,8 +77,9 @@ class Conversation:
 
         `temperature` was fitted on validation clips; it changes how sure, not which.
         """
-        answers = [self._ids(label + END_OF_TURN) for label in labels]
-        scores = [s / temperature for s in self._asked(label_question(labels)).score(answers)]
+        answers = [self.dialogue.answer_ids(label) for label in labels]
+        asked = self._asked(self.dialogue.label_question(labels))
+        scores = [score / temperature for score in asked.score(answers)]
         highest = max(scores)
         weights = [math.exp(score - highest) for score in scores]
         return {label: w / sum(weights) for label, w in zip(labels, weights, strict=True)}
@@ -94,7 +90,7 @@ class Conversation:
         The openings of the sentences are given to the model, one for each stream in use, so that
         no other stream is asked for. Whether the streams agree follows from what it said of each.
         """
-        stream = self._asked(REASON_QUESTION)
+        stream = self._asked(self.dialogue.reason_question)
         clues: dict[str, tuple[str, ...]] = {}
         for name in self.given.streams:
             opening = f"{' ' if clues else ''}{SLOT_NAMES[name]}:"
@@ -107,16 +103,36 @@ class Conversation:
 
     def _sentence(self, stream: Stream, opening: str, limit: int) -> str:
         """What the model says after `opening`, up to the full stop, which stays in the stream."""
-        stream.feed(self._ids(opening))
-        made = stream.generate(limit, lambda ids: "." in self._text(ids[-1:]), self.end_ids)
+        stream.feed(self.dialogue.continued_ids(opening))
+        made = stream.generate(
+            limit, lambda ids: "." in self._text(ids[-1:]), self.dialogue.end_ids
+        )
         text = self._text(made)
         if "." not in text:
-            stream.feed(self._ids("."))
+            stream.feed(self.dialogue.continued_ids("."))
         return text.split(".")[0].strip()
 
     def answer(self, question: str) -> str:
         """A free answer to a question of the user's own."""
+        return self._told(self.dialogue.free_question(question), MAX_ANSWER_TOKENS)
+
+    def _told(self, question: str, limit: int) -> str:
         stream = self._asked(question)
-        return self._text(
-            stream.generate(MAX_ANSWER_TOKENS, lambda ids: False, self.end_ids)
-        ).strip()
+        made = stream.generate(limit, lambda ids: False, self.dialogue.end_ids)
+        return self._text(made).strip()
+
+
+class FreeConversation(Conversation):
+    """The same with a model that gives its reason in its own words, not stream by stream."""
+
+    def reason(self) -> Reason:
+        """What the told reason names, and its clauses by the streams that they speak of."""
+        told = self._told(self.dialogue.reason_question, MAX_REASON_TOKENS)
+        emotions, clues = read_reason(told, self.dialogue.labels)
+        return Reason(emotions, clues, None)
+
+
+def conversation(stream: Stream, dialogue: Dialogue, given: Given) -> Conversation:
+    """The conversation that a dialogue's model can have."""
+    free = isinstance(dialogue, EmotionLlamaDialogue)
+    return (FreeConversation if free else Conversation)(stream, dialogue, given)

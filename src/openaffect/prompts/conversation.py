@@ -4,9 +4,12 @@ Media and given words come first and the question last, so that several question
 share everything before the question, and the language model reads it once.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from openaffect.prompts.labels import BASIC_LABELS
 
 STREAMS = ("face", "voice", "scene", "words")
 """What a clip may give, in the order in which clues are told."""
@@ -56,6 +59,7 @@ def label_question(labels: Sequence[str]) -> str:
     return f"Which expression is perceived? Choose one: {', '.join(labels)}."
 
 
+END_OF_TURN = "<|im_end|>"
 REASON_QUESTION = "How is the expression perceived, and which clues led there?"
 
 STREAM_QUESTIONS = {
@@ -148,3 +152,65 @@ def split_list(text: str) -> list[str]:
     """Comma-separated words without their final stop, empty and repeated ones left out."""
     words = (word.strip(" .;:\n\"'") for word in text.split(","))
     return list(dict.fromkeys(word for word in words if word))
+
+
+class Dialogue(ABC):
+    """How one family of models is asked and answers: the one builder of its prompts.
+
+    Args:
+        processor: the model's processor.
+    """
+
+    reason_question: str  # asks for a perceived emotion and its clues
+    labels: Sequence[str] = BASIC_LABELS  # closed set unless the user names another
+
+    def __init__(self, processor: Any) -> None:
+        self.processor = processor
+
+    @abstractmethod
+    def label_question(self, labels: Sequence[str]) -> str:
+        """The closed task; its answer is one of `labels`."""
+
+    def free_question(self, question: str) -> str:
+        """A question of the user's own."""
+        return question
+
+    @abstractmethod
+    def prompt(self, given: Given, question: str) -> Prompt:
+        """The rendered conversation up to where the answer begins."""
+
+    @abstractmethod
+    def continued_ids(self, text: str) -> list[int]:
+        """Tokens of a text that goes on after a prompt's shared part, such as its question."""
+
+    @abstractmethod
+    def answer_ids(self, answer: str) -> list[int]:
+        """Tokens of a whole answer, its end included."""
+
+    @property
+    @abstractmethod
+    def end_ids(self) -> list[int]:
+        """Tokens that end an answer."""
+
+
+class ChatDialogue(Dialogue):
+    """The house's own: ChatML by the processor's template, reasons told stream by stream."""
+
+    reason_question = REASON_QUESTION
+
+    def label_question(self, labels: Sequence[str]) -> str:
+        return label_question(labels)
+
+    def prompt(self, given: Given, question: str) -> Prompt:
+        return render(self.processor, given, question)
+
+    def continued_ids(self, text: str) -> list[int]:
+        return self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    def answer_ids(self, answer: str) -> list[int]:
+        return self.continued_ids(answer + END_OF_TURN)
+
+    @property
+    def end_ids(self) -> list[int]:
+        tokenizer = self.processor.tokenizer
+        return [tokenizer.convert_tokens_to_ids(END_OF_TURN), tokenizer.eos_token_id]

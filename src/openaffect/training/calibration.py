@@ -3,10 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from openaffect.inference.answers import END_OF_TURN
 from openaffect.inference.engine import Stream
 from openaffect.models.omni_emotion import OmniEmotionForConditionalGeneration
-from openaffect.prompts.conversation import Given, label_question
+from openaffect.prompts.conversation import END_OF_TURN, Given, label_question
 from openaffect.training.batches import collate
 from openaffect.training.examples import ExampleBuilder
 from openaffect.training.features import ClipFeatures

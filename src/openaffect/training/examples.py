@@ -12,7 +12,6 @@ from typing import Any
 
 from openaffect.corpora.manifest import LABELS, Row
 from openaffect.corpora.vocabulary import MEDIUM, open_words
-from openaffect.inference.answers import END_OF_TURN
 from openaffect.media.face_detection import BLENDSHAPE_NAMES
 from openaffect.media.voice import VOICE_STATISTICS
 from openaffect.models.omni_emotion import OmniEmotionProcessor
@@ -26,6 +25,7 @@ from openaffect.prompts.clues import (
 )
 from openaffect.prompts.conversation import (
     ABSENT_ANSWERS,
+    END_OF_TURN,
     REASON_QUESTION,
     STREAM_QUESTIONS,
     STREAMS,

@@ -202,7 +202,6 @@ class FeatureFolder:
         """
         failed: dict[str, str] = {}
         towers = towers_identity(model)
-        size = processor.image_processor.face_size
         for done, row in enumerate(rows):
             report(done, len(rows))
             if row.media is None:
@@ -214,7 +213,7 @@ class FeatureFolder:
             if not missing:
                 continue
             try:
-                inputs = read_inputs(media, detector, size)
+                inputs = read_inputs(media, detector, processor)
             except MediaError as error:
                 failed[row.id] = str(error)
                 continue

@@ -15,7 +15,6 @@ from openaffect.corpora.manifest import LABELS, Row, read_manifest
 from openaffect.corpora.ravdess import read_ravdess
 from openaffect.corpora.synthetic.sentence_bank import text_rows
 from openaffect.errors import ConfigError
-from openaffect.inference.answers import END_OF_TURN
 from openaffect.media.face_detection import FaceDetector
 from openaffect.models.assembly import assemble_small
 from openaffect.models.home import home
@@ -35,6 +34,7 @@ from openaffect.models.trained_parts import (
     save_trained_parts,
     write_settings,
 )
+from openaffect.prompts.conversation import END_OF_TURN
 from openaffect.training.alignment import CLUE_PHRASES, EmbeddingLoss
 from openaffect.training.batches import Example
 from openaffect.training.calibration import calibrate

@@ -12,7 +12,8 @@ from torch import Tensor
 from transformers import AutoModelForMultimodalLM, AutoProcessor
 
 from openaffect.errors import UsageError, WeightsError
-from openaffect.models.checkpoints.build import REPORT_FILE, build_omni_emotion
+from openaffect.models.checkpoints.assemble import REPORT_FILE
+from openaffect.models.checkpoints.build import build_omni_emotion
 from openaffect.models.checkpoints.published_configs import read_llava
 from openaffect.models.checkpoints.report import KeyReport
 from openaffect.models.omni_emotion import OmniEmotionForConditionalGeneration

@@ -80,10 +80,10 @@ def test_what_is_written_is_what_safetensors_reads(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sources, "PIECE_BYTES", piece)
         planned = [
-            PlannedTensor(key, source.shape(key), lambda key=key: source.pieces(key))
+            PlannedTensor(key, source.shape(key), lambda key=key: source.pieces(key), dtype)
             for key in tensors
         ]
-        total = write_sharded(folder, planned, dtype, shard)
+        total = write_sharded(folder, planned, shard)
     assert total == sum(t.numel() for t in tensors.values()) * dtype.itemsize
     reopened = open_folder(folder)
     assert sorted(reopened.keys()) == sorted(tensors)
@@ -93,9 +93,9 @@ def test_what_is_written_is_what_safetensors_reads(
 
 
 def test_a_source_that_gives_too_little_is_noticed(tmp_path) -> None:
-    tensor = PlannedTensor("short", (4, 3), lambda: [torch.zeros(3, 3)])
+    tensor = PlannedTensor("short", (4, 3), lambda: [torch.zeros(3, 3)], torch.float32)
     with pytest.raises(WeightsError, match="short gave 9 numbers, not 12"):
-        write_sharded(tmp_path, [tensor], torch.float32)
+        write_sharded(tmp_path, [tensor])
     assert replace(tensor, shape=(3, 3)).count == 9
 
 

@@ -8,7 +8,6 @@ and left to the training stages.
 
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from torch import Tensor
 from transformers import AutoTokenizer, SiglipVisionConfig, WhisperFeatureExtractor
 
 from openaffect.errors import WeightsError
+from openaffect.models.checkpoints.assemble import BESIDE_MODEL, assemble
 from openaffect.models.checkpoints.layouts import (
     FACEXFORMER_LAYOUTS,
     LLAVA_LAYOUTS,
@@ -24,14 +24,10 @@ from openaffect.models.checkpoints.layouts import (
     WHISPER_LAYOUTS,
 )
 from openaffect.models.checkpoints.published_configs import assembled_config
-from openaffect.models.checkpoints.report import KeyReport, LeftKey, find_layout, match_keys
+from openaffect.models.checkpoints.report import KeyReport, LeftKey, find_layout
 from openaffect.models.checkpoints.sources import TensorSource, open_folder, open_torch_entry
 from openaffect.models.checkpoints.writer import (
-    DTYPE_NAMES,
     SHARD_BYTES,
-    PlannedTensor,
-    folder_at_once,
-    write_sharded,
 )
 from openaffect.models.encoders.facexformer import (
     FaceXFormerEncoderConfig,
@@ -47,8 +43,6 @@ from openaffect.models.omni_emotion.processing import AUDIO_TOKEN, VIDEO_TOKEN
 
 FACEXFORMER_ENTRY = "state_dict_backbone"  # holds the whole FaceXFormer, in spite of its name
 EMBEDDINGS = "model.language_model.embed_tokens.weight"
-BESIDE_MODEL = "an entry of the training run beside the model"
-REPORT_FILE = "key_report.json"
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json")  # either will do
 IMAGE_TOKEN = "<image>"  # LLaVA's; taken first so that ours have the ids of its published files
 
@@ -87,8 +81,6 @@ def build_omni_emotion(
         WeightsError: a part cannot be read, or a key is unexpected, missing or of another shape;
             the report then lies beside `out`, with its name and `.key_report.json`.
     """
-    if dtype not in (names := [str(kind).removeprefix("torch.") for kind in DTYPE_NAMES]):
-        raise WeightsError(f"dtype {dtype!r} is not one of {', '.join(names)}")
     tokenizer = read_tokenizer(llava)
     llava_source = open_folder(llava)
     config = assembled_config(
@@ -101,8 +93,6 @@ def build_omni_emotion(
         audio_token_id=tokenizer.convert_tokens_to_ids(AUDIO_TOKEN),
         **choices,
     )
-    config.dtype = dtype
-    config.architectures = [OmniEmotionForConditionalGeneration.__name__]
     face_source, face_entries = open_torch_entry(facexformer, FACEXFORMER_ENTRY)
     parts = (
         (llava_source, LLAVA_LAYOUTS),
@@ -111,47 +101,27 @@ def build_omni_emotion(
     )
     with torch.device("meta"):
         model = OmniEmotionForConditionalGeneration(config)
-    ours = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    if config.tie_word_embeddings:
-        del ours["lm_head.weight"]
-    report = match_keys(parts, ours, NEW_PARTS, value_checks(config))
-    face_part = next(part for part, path in report.sources.items() if path == str(facexformer))
+    face_part = FACEXFORMER_LAYOUTS[0].name
     beside_model = [LeftKey(face_part, name, (), BESIDE_MODEL) for name in face_entries]
-    report = replace(report, left=(*report.left, *beside_model))
-    if report.problems:
-        beside = out.parent / f"{out.name}.{REPORT_FILE}"
-        out.parent.mkdir(parents=True, exist_ok=True)
-        report.write(beside)
-        report.require_complete(beside)
 
-    sources = {key.name: (source, key.key) for source, key in _origins(report, parts)}
-    fresh = initialise_new(model, seed)
-
-    def pieces(name: str) -> Callable[[], Any]:
-        if name in sources:
-            source, key = sources[name]
-            return lambda: source.pieces(key)
-        return lambda: [fresh[name]]
-
-    number_type = getattr(torch, dtype)
-    total = sum(torch.Size(shape).numel() for shape in ours.values()) * number_type.itemsize
-    written = 0
-
-    def advance(count: int) -> None:
-        nonlocal written
-        written += count
-        if progress is not None:
-            progress(written, total)
-
-    with folder_at_once(out) as folder:
-        planned = (PlannedTensor(name, shape, pieces(name)) for name, shape in ours.items())
-        write_sharded(folder, planned, number_type, shard_bytes, advance)
-        config.save_pretrained(folder)
+    def beside(folder: Path) -> None:
         assembled_processor(config, tokenizer, whisper).save_pretrained(folder)
         if (llava / "generation_config.json").is_file():
             shutil.copyfile(llava / "generation_config.json", folder / "generation_config.json")
-        report.write(folder / REPORT_FILE)
-    return report
+
+    return assemble(
+        model,
+        parts,
+        out,
+        new=NEW_PARTS,
+        checks=value_checks(config),
+        left=beside_model,
+        dtype=dtype,
+        seed=seed,
+        shard_bytes=shard_bytes,
+        beside=beside,
+        progress=progress,
+    )
 
 
 def embedding_rows(llava: TensorSource) -> int | None:
@@ -165,35 +135,10 @@ def embedding_rows(llava: TensorSource) -> int | None:
     return None
 
 
-def _origins(report: KeyReport, parts: tuple) -> list[tuple[TensorSource, Any]]:
-    """Every taken key with the source that holds it."""
-    by_path = {str(source.path): source for source, _ in parts}
-    return [(by_path[report.sources[key.part]], key) for key in report.taken]
-
-
 def value_checks(config: OmniEmotionConfig) -> dict[str, Callable[[Tensor], bool]]:
     """How published buffers are compared with what our modules compute."""
     expected = relative_position_index(config.face_config.window_size)  # type: ignore[union-attr]
     return {"relative_position_index": lambda found: torch.equal(found.flatten().long(), expected)}
-
-
-def initialise_new(model: OmniEmotionForConditionalGeneration, seed: int) -> dict[str, Tensor]:
-    """The tensors of NEW_PARTS of a model on the meta device, by the model's own initialisation."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        for prefix in NEW_PARTS:
-            owner, _, leaf = prefix.rpartition(".")
-            if leaf:  # one parameter of a module whose other parts are published
-                module = model.get_submodule(owner)
-                module.to_empty(device="cpu", recurse=False)
-                model._init_weights(module)
-            elif any(name == owner for name, _ in model.named_modules()):
-                model.get_submodule(owner).to_empty(device="cpu").apply(model._init_weights)
-    return {
-        name: tensor.detach()
-        for name, tensor in model.state_dict().items()
-        if name.startswith(tuple(NEW_PARTS))
-    }
 
 
 def read_tokenizer(llava: Path) -> Any:

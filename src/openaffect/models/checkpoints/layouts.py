@@ -51,6 +51,12 @@ class KeyRule:
         found = iter(match.groups())
         return PLACEHOLDER.sub(lambda _: next(found), self.target)
 
+    def reversed(self) -> "KeyRule":
+        """The rule from our key to the published one."""
+        if self.target is None:
+            raise ValueError(f"{self.source} is left behind; there is no way back")
+        return KeyRule(self.target, self.source)
+
 
 @dataclass(frozen=True)
 class Layout:

@@ -49,7 +49,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _known(config_class: type[PreTrainedConfig], content: dict[str, Any]) -> dict[str, Any]:
+def known_fields(config_class: type[PreTrainedConfig], content: dict[str, Any]) -> dict[str, Any]:
     """The entries that a configuration class has fields for."""
     names = {field.name for field in fields(config_class)} - BOOKKEEPING
     kept = {key: value for key, value in content.items() if key in names}
@@ -58,11 +58,16 @@ def _known(config_class: type[PreTrainedConfig], content: dict[str, Any]) -> dic
     return kept
 
 
-def _require(path: Path, content: dict[str, Any], expected: dict[str, Any]) -> None:
+def require(path: Path, content: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Stop where a value that `content` states is another than the expected one.
+
+    Raises:
+        WeightsError: it is.
+    """
     for key, value in expected.items():
         if content.get(key) not in (None, value):
             raise WeightsError(
-                f"{path}: {key} is {content[key]!r}, and the visual path is that of {value!r}"
+                f"{path}: {key} is {content[key]!r}, and {value!r} is what is built from"
             )
 
 
@@ -82,26 +87,26 @@ def read_llava(
     content = read_json(path)
     rows = {} if vocabulary is None else {"vocab_size": vocabulary}
     if "text_config" in content and "vision_config" in content:
-        _require(path, content, HF_VIDEO_PATH)
+        require(path, content, HF_VIDEO_PATH)
         text, vision = content["text_config"], content["vision_config"]
-        _require(path, text, {"model_type": "qwen2"})
-        _require(path, vision, {"model_type": "siglip_vision_model"})
+        require(path, text, {"model_type": "qwen2"})
+        require(path, vision, {"model_type": "siglip_vision_model"})
         tied = content.get("tie_word_embeddings", text.get("tie_word_embeddings", False))
-        sizes = _known(Qwen2Config, text) | {"tie_word_embeddings": tied} | rows
-        return Qwen2Config(**sizes), SiglipVisionConfig(**_known(SiglipVisionConfig, vision))
+        sizes = known_fields(Qwen2Config, text) | {"tie_word_embeddings": tied} | rows
+        return Qwen2Config(**sizes), SiglipVisionConfig(**known_fields(SiglipVisionConfig, vision))
     if "mm_projector_type" not in content:
         raise WeightsError(
             f"{path}: describes no LLaVA-OneVision model (model_type "
             f"{content.get('model_type')!r}); give a folder of llava-onevision-qwen2-7b-ov"
         )
-    _require(path, content, ORIGINAL_VIDEO_PATH)
+    require(path, content, ORIGINAL_VIDEO_PATH)
     if vision_config is None:
         name = content.get("mm_vision_tower")
         if name not in NAMED_VISION_TOWERS:
             known = ", ".join(NAMED_VISION_TOWERS)
             raise WeightsError(f"{path}: the vision tower {name!r} is not one of {known}")
         vision_config = SiglipVisionConfig(**NAMED_VISION_TOWERS[name])
-    return Qwen2Config(**(_known(Qwen2Config, content) | rows)), vision_config
+    return Qwen2Config(**(known_fields(Qwen2Config, content) | rows)), vision_config
 
 
 def read_whisper(folder: Path) -> WhisperConfig:
@@ -112,8 +117,8 @@ def read_whisper(folder: Path) -> WhisperConfig:
     """
     path = folder / "config.json"
     content = read_json(path)
-    _require(path, content, {"model_type": "whisper"})
-    return WhisperConfig(**_known(WhisperConfig, content))
+    require(path, content, {"model_type": "whisper"})
+    return WhisperConfig(**known_fields(WhisperConfig, content))
 
 
 def assembled_config(

@@ -5,11 +5,12 @@ they are zip archives (every torch file since 1.6). Rows of a tensor are read in
 gigabyte of embeddings never lies in memory whole.
 """
 
+import argparse
 import json
 import pickle
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -143,9 +144,11 @@ def load_torch(path: Path) -> object:
             containers.
     """
     try:
-        return torch.load(
-            path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
-        )
+        # MAE and VideoMAE keep their command line beside the weights: a plain record of values.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.load(
+                path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
+            )
     except FileNotFoundError as error:
         raise WeightsError(f"{path}: there is no such file") from error
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
@@ -176,6 +179,21 @@ def open_torch_entry(path: Path, entry: str) -> tuple[TorchSource, list[str]]:
         raise WeightsError(f"{path}: has no entry {entry!r} (found: {found})")
     others = [str(name) for name in content if name != entry]
     return TorchSource(path, _state_dict(path, content[entry])), others
+
+
+def open_torch_file(path: Path, entries: Sequence[str]) -> tuple[TorchSource, list[str]]:
+    """A torch file that is a state dict, or holds one under the first of `entries` that it has.
+
+    Raises:
+        WeightsError: the file cannot be read or is neither.
+    """
+    content = load_torch(path)
+    if isinstance(content, dict):
+        for entry in entries:
+            if isinstance(content.get(entry), dict):
+                others = [str(name) for name in content if name != entry]
+                return TorchSource(path, _state_dict(path, content[entry])), others
+    return TorchSource(path, _state_dict(path, content)), []
 
 
 def open_folder(folder: Path) -> TensorSource:

@@ -31,21 +31,26 @@ class PlannedTensor:
     name: str  # its key
     shape: tuple[int, ...]  # its shape
     pieces: Callable[[], Iterable[Tensor]]  # its numbers along the first dimension, in order
+    dtype: torch.dtype  # number type in which it is written
 
     @property
     def count(self) -> int:
         """How many numbers it has."""
         return int(torch.Size(self.shape).numel())
 
+    @property
+    def bytes(self) -> int:
+        """How many bytes its numbers take."""
+        return self.count * self.dtype.itemsize
+
 
 def write_sharded(
     folder: Path,
     tensors: Iterable[PlannedTensor],
-    dtype: torch.dtype,
     shard_bytes: int = SHARD_BYTES,
     progress: Callable[[int], None] | None = None,
 ) -> int:
-    """Write tensors into `folder` as safetensors in one number type; returns the bytes of numbers.
+    """Write tensors into `folder` as safetensors; returns the bytes of numbers.
 
     One file is `model.safetensors`; several are numbered and named in an index, as transformers
     has them. `progress` is called with the bytes written since the last call.
@@ -53,7 +58,7 @@ def write_sharded(
     shards: list[list[PlannedTensor]] = [[]]
     filled = total = 0
     for tensor in tensors:
-        size = tensor.count * dtype.itemsize
+        size = tensor.bytes
         if shards[-1] and filled + size > shard_bytes:
             shards.append([])
             filled = 0
@@ -61,12 +66,12 @@ def write_sharded(
         filled += size
         total += size
     if len(shards) == 1:
-        _write_shard(folder / "model.safetensors", shards[0], dtype, progress)
+        _write_shard(folder / "model.safetensors", shards[0], progress)
         return total
     weight_map: dict[str, str] = {}
     for number, shard in enumerate(shards, start=1):
         name = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-        _write_shard(folder / name, shard, dtype, progress)
+        _write_shard(folder / name, shard, progress)
         weight_map |= {tensor.name: name for tensor in shard}
     index = {"metadata": {"total_size": total}, "weight_map": weight_map}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n")
@@ -76,15 +81,14 @@ def write_sharded(
 def _write_shard(
     path: Path,
     tensors: list[PlannedTensor],
-    dtype: torch.dtype,
     progress: Callable[[int], None] | None,
 ) -> None:
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     end = 0
     for tensor in tensors:
-        begin, end = end, end + tensor.count * dtype.itemsize
+        begin, end = end, end + tensor.bytes
         header[tensor.name] = {
-            "dtype": DTYPE_NAMES[dtype],
+            "dtype": DTYPE_NAMES[tensor.dtype],
             "shape": list(tensor.shape),
             "data_offsets": [begin, end],
         }
@@ -94,7 +98,7 @@ def _write_shard(
         file.write(len(encoded).to_bytes(8, "little"))
         file.write(encoded)
         for tensor in tensors:
-            _write_numbers(file, path, tensor, dtype, progress)
+            _write_numbers(file, path, tensor, progress)
         file.flush()
         os.fsync(file.fileno())
 
@@ -103,12 +107,11 @@ def _write_numbers(
     file: BinaryIO,
     path: Path,
     tensor: PlannedTensor,
-    dtype: torch.dtype,
     progress: Callable[[int], None] | None,
 ) -> None:
     written = 0
     for piece in tensor.pieces():
-        numbers = piece.detach().to("cpu", dtype).contiguous().flatten()
+        numbers = piece.detach().to("cpu", tensor.dtype).contiguous().flatten()
         file.write(numbers.view(torch.uint8).numpy().data)
         written += numbers.numel()
         if progress is not None:

@@ -14,20 +14,17 @@ be run once: `video_features`, `face_features` and `audio_features` take what `e
 """
 
 import math
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel, WhisperConfig
 from transformers import initialization as init
-from transformers.cache_utils import Cache
 from transformers.generation import GenerationMixin
-from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from openaffect.models.encoders.whisper_cropped import encode_cropped
 from openaffect.models.fusion import CrossAttention, PersonTokens, frame_concat, video_concat
+from openaffect.models.generation import MediaGeneration, MediaModel, fill_placeholders
 from openaffect.models.omni_emotion.configuration import OmniEmotionConfig
 from openaffect.models.omni_emotion.projectors import (
     AudioProjector,
@@ -53,11 +50,6 @@ MEDIA_INPUTS = (
     "audio_lengths",
     "audio_signals",
 )
-
-
-@dataclass
-class OmniEmotionOutput(CausalLMOutputWithPast):
-    """Logits, and the loss where labels were given."""
 
 
 class OmniEmotionPreTrainedModel(PreTrainedModel):
@@ -91,8 +83,10 @@ def _audio_tower(config: OmniEmotionConfig) -> PreTrainedModel:
     return AutoModel.from_config(config.audio_config)
 
 
-class OmniEmotionModel(OmniEmotionPreTrainedModel):
+class OmniEmotionModel(MediaModel, OmniEmotionPreTrainedModel):
     """Towers, projectors, fusion and the decoder without its head."""
+
+    media_inputs = MEDIA_INPUTS
 
     def __init__(self, config: OmniEmotionConfig) -> None:
         super().__init__(config)
@@ -114,12 +108,6 @@ class OmniEmotionModel(OmniEmotionPreTrainedModel):
             )
         self.language_model = AutoModel.from_config(config.text_config)
         self.post_init()
-
-    def get_input_embeddings(self) -> nn.Module:
-        return self.language_model.get_input_embeddings()
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        self.language_model.set_input_embeddings(value)
 
     def encode_video(self, pixel_values: Tensor) -> Tensor:
         """Vision tower: frames (T, 3, H, W) -> (T, N, D_v), before the projector."""
@@ -234,16 +222,6 @@ class OmniEmotionModel(OmniEmotionPreTrainedModel):
             return self.cross_attention(video, people, self.image_newline, self.face_newline)
         return video_concat(video, people, self.image_newline, self.face_newline)
 
-    def _fill(self, embeds: Tensor, input_ids: Tensor, token_id: int, values: Tensor) -> Tensor:
-        """Put one modality's tokens at its placeholders; their numbers must agree."""
-        places = input_ids == token_id
-        if int(places.sum()) != len(values):
-            raise ValueError(
-                f"{int(places.sum())} placeholders (token {token_id}) for {len(values)} media "
-                "tokens; lay the text out with OmniEmotionProcessor of the same configuration"
-            )
-        return embeds.masked_scatter(places[..., None], values.to(embeds.device, embeds.dtype))
-
     def embed(
         self,
         input_ids: Tensor,
@@ -280,123 +258,21 @@ class OmniEmotionModel(OmniEmotionPreTrainedModel):
         ]
         if fused:
             token_id = self.config.video_token_id
-            embeds = self._fill(embeds, input_ids, token_id, torch.cat(fused))
+            embeds = fill_placeholders(embeds, input_ids, token_id, torch.cat(fused))
         if audio_lengths is not None and audio_lengths.any():
             voice = self.voice_tokens(input_features, audio_features, audio_lengths, audio_signals)
-            embeds = self._fill(embeds, input_ids, self.config.audio_token_id, torch.cat(voice))
+            token_id = self.config.audio_token_id
+            embeds = fill_placeholders(embeds, input_ids, token_id, torch.cat(voice))
         return embeds
 
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        past_key_values: Cache | None = None,
-        inputs_embeds: Tensor | None = None,
-        use_cache: bool | None = None,
-        **kwargs: Any,
-    ) -> BaseModelOutputWithPast:
-        if (input_ids is None) == (inputs_embeds is None):
-            raise ValueError("give exactly one of input_ids and inputs_embeds")
-        media = {name: kwargs.pop(name, None) for name in MEDIA_INPUTS}
-        if inputs_embeds is None:
-            assert input_ids is not None
-            inputs_embeds = self.embed(input_ids, **media)
-        return self.language_model(
-            inputs_embeds=inputs_embeds,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            past_key_values=past_key_values,
-            use_cache=use_cache,
-            **kwargs,
-        )
 
+class OmniEmotionForConditionalGeneration(
+    MediaGeneration, OmniEmotionPreTrainedModel, GenerationMixin
+):
+    """Omni-Emotion with its language modeling head; `generate` takes the processor's output.
 
-class OmniEmotionForConditionalGeneration(OmniEmotionPreTrainedModel, GenerationMixin):
-    """Omni-Emotion with its language modeling head; `generate` takes the processor's output."""
+    Media have the shapes at the top of this module.
+    """
 
-    _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
-
-    def __init__(self, config: OmniEmotionConfig) -> None:
-        super().__init__(config)
-        self.model = OmniEmotionModel(config)
-        text = config.text_config
-        self.lm_head = nn.Linear(text.hidden_size, text.vocab_size, bias=False)
-        self.post_init()
-
-    def get_input_embeddings(self) -> nn.Module:
-        return self.model.get_input_embeddings()
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        self.model.set_input_embeddings(value)
-
-    def get_output_embeddings(self) -> nn.Module:
-        return self.lm_head
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        past_key_values: Cache | None = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,
-        use_cache: bool | None = None,
-        logits_to_keep: int | Tensor = 0,
-        pixel_values_videos: Tensor | None = None,
-        video_features: Tensor | None = None,
-        video_mask: Tensor | None = None,
-        face_pixel_values: Tensor | None = None,
-        face_signals: Tensor | None = None,
-        face_features: Tensor | None = None,
-        face_mask: Tensor | None = None,
-        input_features: Tensor | None = None,
-        audio_features: Tensor | None = None,
-        audio_lengths: Tensor | None = None,
-        audio_signals: Tensor | None = None,
-        **kwargs: Any,
-    ) -> OmniEmotionOutput:
-        """Shapes as at the top of this module; labels (B, L) with -100 where no loss is taken."""
-        outputs = self.model(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            past_key_values=past_key_values,
-            inputs_embeds=inputs_embeds,
-            use_cache=use_cache,
-            pixel_values_videos=pixel_values_videos,
-            video_features=video_features,
-            video_mask=video_mask,
-            face_pixel_values=face_pixel_values,
-            face_signals=face_signals,
-            face_features=face_features,
-            face_mask=face_mask,
-            input_features=input_features,
-            audio_features=audio_features,
-            audio_lengths=audio_lengths,
-            audio_signals=audio_signals,
-            **kwargs,
-        )
-        hidden = outputs.last_hidden_state
-        keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-        logits = self.lm_head(hidden[:, keep, :])
-        loss = None
-        if labels is not None:
-            loss = self.loss_function(
-                logits=logits, labels=labels, vocab_size=self.config.text_config.vocab_size
-            )
-        return OmniEmotionOutput(
-            loss=loss,
-            logits=logits,
-            past_key_values=outputs.past_key_values,
-            hidden_states=outputs.hidden_states,
-            attentions=outputs.attentions,
-        )
-
-    def prepare_inputs_for_generation(self, input_ids: Tensor, **kwargs: Any) -> dict:
-        """Media go through their towers with the prompt only, not again with every new token."""
-        inputs = super().prepare_inputs_for_generation(input_ids, **kwargs)
-        if not kwargs.get("is_first_iteration", False) and kwargs.get("use_cache", True):
-            for name in MEDIA_INPUTS:
-                inputs.pop(name, None)
-        return inputs
+    media_inputs = MEDIA_INPUTS
+    model_class = OmniEmotionModel

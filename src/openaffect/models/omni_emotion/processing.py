@@ -5,24 +5,24 @@ put there. A modality that is absent has no placeholder: nothing is filled with 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import BatchFeature, ProcessorMixin
-from transformers.image_processing_utils import BaseImageProcessor
+from transformers import BatchFeature
 
 from openaffect.errors import UsageError
-from openaffect.media.mel import HOP_LENGTH, SAMPLE_RATE, log_mel
-from openaffect.media.resize import resize
+from openaffect.models.clip_processing import (
+    ClipImageProcessor,
+    ClipProcessor,
+    FaceInput,
+    media_of,
+)
 from openaffect.models.fusion import fused_length
 from openaffect.models.omni_emotion.projectors import audio_tokens
 
-CHUNK_SECONDS = 30  # Whisper's window; longer voices are cut into chunks of it
 VIDEO_TOKEN = "<video>"
 AUDIO_TOKEN = "<audio>"
 
@@ -49,65 +49,15 @@ CHAT_TEMPLATE = """{%- for message in messages -%}
 {%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"""
 
 
-@dataclass(frozen=True)
-class FaceInput:
-    """One face of one tracked person as the processor takes it."""
-
-    frame: int  # index among the sample's frames
-    crop: NDArray[np.uint8]  # (h, w, 3) RGB, aligned
-    signals: NDArray[np.float32] | None = None  # (S,) measured signals, where the model takes them
-
-
-class OmniEmotionImageProcessor(BaseImageProcessor):
+class OmniEmotionImageProcessor(ClipImageProcessor):
     """Frames and face crops to normalised tensors."""
-
-    model_input_names = ["pixel_values_videos", "face_pixel_values"]
-
-    def __init__(
-        self,
-        size: int = 384,
-        image_mean: Sequence[float] = (0.5, 0.5, 0.5),
-        image_std: Sequence[float] = (0.5, 0.5, 0.5),
-        face_size: int = 224,
-        face_mean: Sequence[float] = (0.485, 0.456, 0.406),
-        face_std: Sequence[float] = (0.229, 0.224, 0.225),
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.size = size
-        self.image_mean = list(image_mean)
-        self.image_std = list(image_std)
-        self.face_size = face_size
-        self.face_mean = list(face_mean)
-        self.face_std = list(face_std)
-
-    def frames(self, pixels: NDArray[np.uint8]) -> Tensor:
-        """(T, H, W, 3) uint8 -> (T, 3, size, size), bicubic, aspect not kept as in training."""
-        return _normalise(resize(pixels, self.size), self.image_mean, self.image_std)
-
-    def faces(self, crops: Sequence[NDArray[np.uint8]]) -> Tensor:
-        """N crops (h, w, 3) uint8 -> (N, 3, face_size, face_size)."""
-        pixels = torch.cat([resize(crop[None], self.face_size) for crop in crops])
-        return _normalise(pixels, self.face_mean, self.face_std)
 
     def preprocess(self, images: NDArray[np.uint8], **kwargs: Any) -> BatchFeature:
         """transformers' entry point: one clip's frames (T, H, W, 3)."""
         return BatchFeature({"pixel_values_videos": self.frames(np.asarray(images))[None]})
 
 
-def _normalise(pixels: Tensor, mean: Sequence[float], deviation: Sequence[float]) -> Tensor:
-    scale = torch.tensor(deviation).view(1, 3, 1, 1)
-    return (pixels.float() / 255 - torch.tensor(mean).view(1, 3, 1, 1)) / scale
-
-
-def voice_chunks(audio: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Successive chunks of at most 30 s; a rest shorter than one mel frame is left out."""
-    step = CHUNK_SECONDS * SAMPLE_RATE
-    chunks = [audio[start : start + step] for start in range(0, len(audio), step)]
-    return [chunk for chunk in chunks if len(chunk) >= HOP_LENGTH]
-
-
-class OmniEmotionProcessor(ProcessorMixin):
+class OmniEmotionProcessor(ClipProcessor):
     """Text with `<video>` and `<audio>` placeholders, and the media for them.
 
     Args:
@@ -153,6 +103,10 @@ class OmniEmotionProcessor(ProcessorMixin):
             tokenizer,
             chat_template=chat_template or CHAT_TEMPLATE,
         )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"fusion": self.fusion}
 
     def video_length(self, frames: int, faces: Sequence[int]) -> int:
         """Tokens of the fused stream for so many frames and so many faces of each person."""
@@ -222,12 +176,8 @@ class OmniEmotionProcessor(ProcessorMixin):
         Raises:
             UsageError: placeholders and media do not agree, or images are given as such.
         """
-        if images is not None:
-            raise UsageError("images are taken as videos of one frame: pass them as videos=")
         texts = [text] if isinstance(text, str) else list(text)
-        clips = [_frames(item) for item in _per_sample(videos, len(texts), "videos")]
-        voices = [_voice(item) for item in _per_sample(audio, len(texts), "audio")]
-        people = [list(item or []) for item in _per_sample(faces, len(texts), "faces", False)]
+        clips, people, voices = media_of(len(texts), videos, faces, audio, images)
         data: dict[str, Any] = {}
         if any(clip is not None for clip in clips):
             data |= self._video_inputs(clips)
@@ -269,58 +219,6 @@ class OmniEmotionProcessor(ProcessorMixin):
                 mask[index, : len(clip)] = True
         return {"pixel_values_videos": pixels, "video_mask": mask}
 
-    def face_inputs(self, people: Sequence[Sequence[Sequence[FaceInput]]]) -> dict[str, Tensor]:
-        """Crops and measured signals of each sample's people, by person and frame."""
-        found = [
-            (sample, person, face)
-            for sample, tracks in enumerate(people)
-            for person, track in enumerate(tracks)
-            for face in track
-        ]
-        shape = (
-            len(people),
-            max(len(tracks) for tracks in people),
-            max(face.frame for *_, face in found) + 1,
-        )
-        side = self.image_processor.face_size
-        pixels = torch.zeros(*shape, 3, side, side)
-        mask = torch.zeros(shape, dtype=torch.bool)
-        where = tuple(torch.tensor([(s, p, face.frame) for s, p, face in found]).T)
-        pixels[where] = self.image_processor.faces([face.crop for *_, face in found])
-        mask[where] = True
-        inputs = {"face_pixel_values": pixels, "face_mask": mask}
-        if found[0][2].signals is not None:
-            measured = torch.from_numpy(np.stack([np.asarray(face.signals) for *_, face in found]))
-            signals = torch.zeros(*shape, measured.shape[1])
-            signals[where] = measured.float()
-            inputs["face_signals"] = signals
-        return inputs
-
-    def audio_inputs(self, voices: Sequence[NDArray[np.float32] | None]) -> dict[str, Tensor]:
-        """Mels of each sample's chunks, their lengths, and the measured voice figures."""
-        bins = self.feature_extractor.feature_size
-        parts = [[] if voice is None else voice_chunks(voice) for voice in voices]
-        pad = None if self.audio_crop else CHUNK_SECONDS
-        mels = [[log_mel(part, bins, pad_to_seconds=pad) for part in sample] for sample in parts]
-        chunks = max(1, *(len(sample) for sample in mels))
-        longest = max((mel.shape[1] for sample in mels for mel in sample), default=1)
-        features = torch.zeros(len(mels), chunks, bins, longest)
-        lengths = torch.zeros(len(mels), chunks, dtype=torch.long)
-        for index, sample in enumerate(mels):
-            for chunk, mel in enumerate(sample):
-                features[index, chunk, :, : mel.shape[1]] = mel
-                lengths[index, chunk] = mel.shape[1]
-        inputs = {"input_features": features, "audio_lengths": lengths}
-        if self.voice_signals:
-            from openaffect.media.voice import VOICE_STATISTICS, voice_statistics
-
-            signals = torch.zeros(len(mels), chunks, len(VOICE_STATISTICS))
-            for index, pieces in enumerate(parts):
-                for chunk, part in enumerate(pieces):
-                    signals[index, chunk] = torch.from_numpy(voice_statistics(part))
-            inputs["audio_signals"] = signals
-        return inputs
-
     @property
     def model_input_names(self) -> list[str]:
         """Every tensor that `__call__` may return."""
@@ -336,51 +234,3 @@ class OmniEmotionProcessor(ProcessorMixin):
             "audio_lengths",
             "audio_signals",
         ]
-
-
-def _per_sample(media: Any, samples: int, name: str, unwrap: bool = True) -> list[Any]:
-    """One entry for each sample from what the caller, or a chat template, passed.
-
-    Raises:
-        UsageError: their numbers differ.
-    """
-    if media is None:
-        return [None] * samples
-    if isinstance(media, str | Path | np.ndarray | Tensor):
-        media = [media]
-    media = list(media)
-    if unwrap:
-        media = [item[0] if isinstance(item, list | tuple) and item else item for item in media]
-    if len(media) != samples:
-        raise UsageError(f"{len(media)} {name} for {samples} texts; give one, or None, for each")
-    return media
-
-
-def _frames(video: Any) -> NDArray[np.uint8] | None:
-    if isinstance(video, str | Path):
-        from openaffect.media.reader import read_clip
-
-        clip = read_clip(Path(video))
-        return None if clip.frames is None else clip.frames.pixels
-    if video is None or len(video) == 0:
-        return None
-    frames = np.asarray(video)
-    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
-        raise UsageError(
-            f"frames must be (T, H, W, 3) uint8, got {frames.shape} {frames.dtype}; "
-            "read them with openaffect.media.read_clip"
-        )
-    return frames
-
-
-def _voice(audio: Any) -> NDArray[np.float32] | None:
-    if isinstance(audio, str | Path):
-        from openaffect.media.reader import read_clip
-
-        return read_clip(Path(audio)).audio
-    if audio is None or len(audio) == 0:
-        return None
-    voice = np.asarray(audio, dtype=np.float32)
-    if voice.ndim != 1:
-        raise UsageError(f"audio must be (S,) mono at 16 kHz, got shape {voice.shape}")
-    return voice
