@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from openaffect import DEFAULT_MODEL
 from openaffect.errors import UsageError
-
-if TYPE_CHECKING:
-    pass
 
 Given = Annotated[list[str], typer.Argument(metavar="PATH...", help="Clips or folders of clips.")]
 Out = Annotated[Path | None, typer.Option(help="Folder for the result files.")]
@@ -48,6 +45,9 @@ Streams = Annotated[
     str | None,
     typer.Option(metavar="A,B", help="Use only these of face, voice, scene, words."),
 ]
+Segments = Annotated[
+    str, typer.Option(metavar="auto|always|never", help="Read in segments; auto: over 60 s.")
+]
 Model = Annotated[str, typer.Option(metavar="PRESET|DIR", help="Model to use.")]
 Device = Annotated[str, typer.Option(help="Where it runs: cpu, cuda, mps.")]
 Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="Also folders in folders.")]
@@ -80,6 +80,7 @@ def analyze(
     language: Language = None,
     transcribe: Transcribe = True,
     streams: Streams = None,
+    segments: Segments = "auto",
     model: Model = DEFAULT_MODEL,
     device: Device = "cpu",
     recursive: Recursive = False,
@@ -114,8 +115,15 @@ def analyze(
         "language": language,
         "transcribe": transcribe,
         "streams": _listed(streams),
+        "segments": None if segments == "auto" else segments,
+        "lines": None if subtitle is None else _timed(subtitle),
     }
-    limits = {"max_seconds": max_seconds, "max_bytes": max_bytes, "max_pixels": max_pixels}
+    limits = {
+        "max_seconds": max_seconds,
+        "max_long_seconds": max_seconds,
+        "max_bytes": max_bytes,
+        "max_pixels": max_pixels,
+    }
     run = AnalyzeRun(
         model=model,
         device=device,
@@ -143,6 +151,13 @@ def _words(subtitle: str | None, start: float | None, end: float | None) -> str 
     if not words:
         raise UsageError("--subtitle holds no words for this part of the clip")
     return words
+
+
+def _timed(subtitle: str) -> Any:
+    """The lines of a subtitle file with their times; None for bare text."""
+    from openaffect.media.subtitles import timed_lines
+
+    return timed_lines(subtitle)
 
 
 def _label_set(labels: str | None) -> tuple[str, ...] | None:

@@ -64,7 +64,7 @@ def request_key(clip: Path, request: dict[str, Any]) -> str:
         if (model / name).is_file():
             stat = (model / name).stat()
             stamps.append([name, stat.st_size, stat.st_mtime_ns])
-    described = json.dumps([__version__, stamps, request], sort_keys=True)
+    described = json.dumps([__version__, stamps, request], sort_keys=True, default=vars)
     digest.update(described.encode())
     try:
         with clip.open("rb") as file:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from transformers import AutoModelForMultimodalLM, AutoProcessor
@@ -13,10 +13,14 @@ from openaffect.errors import ConfigError, UsageError
 from openaffect.inference import reporting
 from openaffect.inference.answers import Conversation, Reason
 from openaffect.inference.engine import Stream
-from openaffect.inference.inputs import FRAMES, ClipInputs, read_inputs
+from openaffect.inference.inputs import FRAMES, ClipInputs, clip_inputs, read_inputs
 from openaffect.inference.transcription import Transcriber, Transcript
+from openaffect.media.clip import Clip
 from openaffect.media.face_detection import FaceDetector
 from openaffect.media.limits import Limits
+from openaffect.media.probe import probe
+from openaffect.media.still import is_still
+from openaffect.media.subtitles import Subtitle
 from openaffect.media.voice import voice_activity
 from openaffect.models.assembly import assemble_small
 from openaffect.models.omni_emotion import (
@@ -29,13 +33,14 @@ from openaffect.models.trained_parts import SETTINGS_FILE, read_settings
 from openaffect.prompts.claims import claimed_streams
 from openaffect.prompts.conversation import REASON_QUESTION, STREAMS, Given, render
 from openaffect.prompts.labels import BASIC_LABELS
-from openaffect.results.analysis import Analysis
+from openaffect.results.analysis import Analysis, Segment
 
 if TYPE_CHECKING:
     from transformers import BatchFeature
 
 SMALL_PARTS = ("text", "speech", "frame", "expression")
 LEAST_SPEECH = 0.2  # seconds of voice activity below which there is no voice
+SEGMENTING = ("auto", "always", "never")
 NO_SPEECH = "no speech was found in the sound"
 LEFT_OUT = "left out on request"
 
@@ -55,6 +60,8 @@ class AnalyzeOptions:
     transcribe: bool = True  # recognise the words where no subtitle is given
     streams: Sequence[str] = STREAMS  # streams that may be used, of face, voice, scene and words
     limits: Limits = field(default_factory=Limits)  # of the media file
+    segments: Literal["auto", "always", "never"] = "auto"  # auto: of clips over LONG_CLIP seconds
+    lines: Sequence[Subtitle] | None = None  # the spoken words with times, for segments
 
     def __post_init__(self) -> None:
         if self.labels is not None and (len(self.labels) < 2 or not all(self.labels)):
@@ -68,6 +75,8 @@ class AnalyzeOptions:
             )
         if self.frames is not None and not 1 <= self.frames <= 128:
             raise UsageError(f"frames must be 1 to 128, got {self.frames}")
+        if self.segments not in SEGMENTING:
+            raise UsageError(f"segments is one of {', '.join(SEGMENTING)}, got {self.segments!r}")
 
 
 @dataclass(frozen=True)
@@ -170,7 +179,6 @@ class Analyzer:
         Raises:
             MediaError: the file cannot be used, or gives none of the streams asked for.
         """
-        looks = "face" in options.streams or "scene" in options.streams
         inputs = read_inputs(
             Path(path),
             self.detector if "face" in options.streams else None,
@@ -180,6 +188,20 @@ class Analyzer:
             end=options.end,
             limits=options.limits,
         )
+        return self._settled(inputs, options)
+
+    def read_segment(self, clip: Clip, options: AnalyzeOptions) -> Reading:
+        """As `read`, for a segment of a long recording that was read already.
+
+        Raises:
+            MediaError: the segment gives none of the streams asked for.
+        """
+        detector = self.detector if "face" in options.streams else None
+        face_size = self.processor.image_processor.face_size
+        return self._settled(clip_inputs(clip, detector, face_size), options)
+
+    def _settled(self, inputs: ClipInputs, options: AnalyzeOptions) -> Reading:
+        looks = "face" in options.streams or "scene" in options.streams
         voice_reason = self._voice_reason(inputs, options)
         transcript, words, words_reason = self._words(inputs, options, voice_reason)
         given = Given(
@@ -191,7 +213,7 @@ class Analyzer:
         if not given.streams:
             reasons = {inputs.clip.frames_reason, inputs.face_reason, voice_reason, words_reason}
             told = "; ".join(sorted(reason for reason in reasons if reason))
-            raise reporting.nothing_given(Path(path), told)
+            raise reporting.nothing_given(inputs.clip.path, told)
         return Reading(inputs, transcript, given, voice_reason, words_reason)
 
     def _voice_reason(self, inputs: ClipInputs, options: AnalyzeOptions) -> str | None:
@@ -233,22 +255,38 @@ class Analyzer:
         stream = Stream.open(self.model, dict(inputs.to(self.model.device)))
         return Conversation(stream, self.processor, reading.given)
 
-    def analyze(self, path: str | Path, options: AnalyzeOptions | None = None) -> Analysis:
-        """Analyse one clip.
+    def analyze(
+        self,
+        path: str | Path,
+        options: AnalyzeOptions | None = None,
+        on_segment: Callable[[Segment], None] | None = None,
+    ) -> Analysis:
+        """Analyse one clip; a long one segment by segment, each told to `on_segment` when done.
 
         Raises:
             MediaError: the file cannot be used.
         """
         options = options or AnalyzeOptions()
         torch.manual_seed(options.seed)
-        reading = self.read(Path(path), options)
-        conversation = self.converse(reading)
+        if not is_long(Path(path), options):
+            reading = self.read(Path(path), options)
+            span = reading.inputs.clip.end - reading.inputs.clip.start
+            if options.segments == "never" or span <= reporting.LONG_CLIP:
+                return self.findings(reading, self.converse(reading), options, Path(path))
+        from openaffect.inference.long_video import analyze_long
+
+        return analyze_long(self, Path(path), options, on_segment)
+
+    def findings(
+        self, reading: Reading, conversation: Conversation, options: AnalyzeOptions, path: Path
+    ) -> Analysis:
+        """What the model says about one reading of a clip."""
         labels = tuple(options.labels or BASIC_LABELS)
         probabilities = conversation.label_probabilities(labels, self.temperature)
         reason, dropped = without_absent(conversation.reason(), reading.given)
         answer = conversation.answer(options.question) if options.question else None
         return reporting.analysis(
-            self, reading, options, probabilities, reason, answer, dropped, Path(path)
+            self, reading, options, probabilities, reason, answer, dropped, path
         )
 
     def score(
@@ -295,6 +333,15 @@ class Analyzer:
     def close(self) -> None:
         """Release the face detector."""
         self.detector.close()
+
+
+def is_long(path: Path, options: AnalyzeOptions) -> bool:
+    """Whether a clip is to be read in segments, as far as its declared length tells."""
+    if options.segments != "auto":
+        return options.segments == "always" and not is_still(path)
+    info = probe(path, options.limits)
+    end = info.duration if options.end is None else min(options.end, info.duration)
+    return end - (options.start or 0.0) > reporting.LONG_CLIP
 
 
 def without_absent(reason: Reason, given: Given) -> tuple[Reason, list[str]]:
