@@ -52,6 +52,12 @@ Model = Annotated[str, typer.Option(metavar="PRESET|DIR", help="Model to use.")]
 Device = Annotated[str, typer.Option(help="Where it runs: cpu, cuda, mps.")]
 Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="Also folders in folders.")]
 Again = Annotated[bool, typer.Option("--again", help="Repeat clips done by an earlier run.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option(min=1, help="Worker processes that analyse clips at once, a model in each."),
+]
+Threads = Annotated[int, typer.Option(min=1, help="Processor threads of each --jobs worker.")]
+Retries = Annotated[int, typer.Option(min=0, help="More tries for a clip whose worker crashed.")]
 MaxSeconds = Annotated[float | None, typer.Option(min=0, help="Longest part to read.")]
 MaxBytes = Annotated[int | None, typer.Option(min=1, help="Largest file to read.")]
 MaxPixels = Annotated[int | None, typer.Option(min=1, help="Largest picture to read.")]
@@ -85,6 +91,9 @@ def analyze(
     device: Device = "cpu",
     recursive: Recursive = False,
     again: Again = False,
+    jobs: Jobs = None,
+    threads: Threads = 1,
+    retries: Retries = 1,
     max_seconds: MaxSeconds = None,
     max_bytes: MaxBytes = None,
     max_pixels: MaxPixels = None,
@@ -132,6 +141,9 @@ def analyze(
         limits=_without_none(limits),
         output=output,
         again=again,
+        jobs=jobs,
+        threads=threads,
+        retries=retries,
     )
     if run.over(clips):
         raise typer.Exit(1)

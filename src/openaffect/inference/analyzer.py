@@ -260,8 +260,11 @@ class Analyzer:
         path: str | Path,
         options: AnalyzeOptions | None = None,
         on_segment: Callable[[Segment], None] | None = None,
+        on_reading: Callable[[Conversation], None] | None = None,
     ) -> Analysis:
         """Analyse one clip; a long one segment by segment, each told to `on_segment` when done.
+
+        `on_reading` is given the conversation about a short clip, for further questions.
 
         Raises:
             MediaError: the file cannot be used.
@@ -272,10 +275,22 @@ class Analyzer:
             reading = self.read(Path(path), options)
             span = reading.inputs.clip.end - reading.inputs.clip.start
             if options.segments == "never" or span <= reporting.LONG_CLIP:
-                return self.findings(reading, self.converse(reading), options, Path(path))
+                conversation = self.converse(reading)
+                if on_reading is not None:
+                    on_reading(conversation)
+                return self.findings(reading, conversation, options, Path(path))
         from openaffect.inference.long_video import analyze_long
 
         return analyze_long(self, Path(path), options, on_segment)
+
+    def converse_without_media(self) -> Conversation:
+        """A conversation in which nothing is given: the language model alone answers."""
+        prompt = render(self.processor, Given(), REASON_QUESTION)
+        inputs: BatchFeature = self.processor(
+            text=prompt.shared, videos=[None], faces=[[]], audio=[None], add_special_tokens=False
+        )
+        stream = Stream.open(self.model, dict(inputs.to(self.model.device)))
+        return Conversation(stream, self.processor, Given())
 
     def findings(
         self, reading: Reading, conversation: Conversation, options: AnalyzeOptions, path: Path

@@ -1,7 +1,7 @@
 """Questions about one clip, answered from one shared reading of it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from openaffect.inference.engine import Stream
@@ -115,9 +115,19 @@ class Conversation:
             stream.feed(self._ids("."))
         return text.split(".")[0].strip()
 
-    def answer(self, question: str) -> str:
-        """A free answer to a question of the user's own."""
+    def answer(
+        self,
+        question: str,
+        most_tokens: int | None = None,
+        heard: Callable[[str], None] | None = None,
+    ) -> str:
+        """A free answer to a question of the user's own; `heard` is told it as it grows."""
         stream = self._asked(question)
-        return self._text(
-            stream.generate(MAX_ANSWER_TOKENS, lambda ids: False, self.end_ids)
-        ).strip()
+
+        def told(ids: list[int]) -> bool:
+            if heard is not None:
+                heard(self._text(ids).strip())
+            return False
+
+        limit = min(most_tokens or MAX_ANSWER_TOKENS, MAX_ANSWER_TOKENS)
+        return self._text(stream.generate(limit, told, self.end_ids)).strip()
