@@ -46,11 +46,13 @@ def analyze(
     UsageError for an option that does not exist.
     """
     from openaffect.inference.analyzer import AnalyzeOptions
-    from openaffect.media.subtitles import subtitle_text
+    from openaffect.media.subtitles import subtitle_text, timed_lines
 
     if options.get("subtitle") is not None:
+        given = str(options["subtitle"])
         window = options.get("start"), options.get("end")
-        options["subtitle"] = subtitle_text(str(options["subtitle"]), *window)
+        options["lines"] = timed_lines(given)
+        options["subtitle"] = subtitle_text(given, *window)
     try:
         chosen = AnalyzeOptions(**options)
     except TypeError as error:

@@ -44,11 +44,11 @@ def test_what_is_done_is_remembered_until_something_changes(tmp_path: Path) -> N
     files = [out / "a.json", out / "a.csv"]
     request = {"model": "small", "options": {"frames": 8}}
     key = request_key(clip, request)
-    record = RunRecord(out)
-    assert not record.done(key, files)
-    for file in files:
-        file.write_text("{}")
-    record.add(key, clip, files)
+    with RunRecord(out) as record:
+        assert not record.done(key, files)
+        for file in files:
+            file.write_text("{}")
+        record.add(key, clip, files)
     again = RunRecord(out)
     assert again.done(key, files)
     assert not again.done(key, files[:1])
@@ -60,18 +60,19 @@ def test_what_is_done_is_remembered_until_something_changes(tmp_path: Path) -> N
 
 
 def test_a_record_cut_off_by_a_crash_still_counts_for_the_rest(tmp_path: Path) -> None:
-    record = RunRecord(tmp_path)
     file = tmp_path / "a.json"
     file.write_text("{}")
-    record.add("one", file, [file])
-    record.add("two", file, [file])
+    with RunRecord(tmp_path) as record:
+        record.add("one", file, [file])
+        record.add("two", file, [file])
     path = tmp_path / RECORD_NAME
     path.write_text(path.read_text()[:-20])
-    again = RunRecord(tmp_path)
-    assert again.done("one", [file])
-    assert not again.done("two", [file])
-    again.add("two", file, [file])
-    assert RunRecord(tmp_path).done("two", [file])
+    with RunRecord(tmp_path) as again:
+        assert again.done("one", [file])
+        assert not again.done("two", [file])
+        again.add("two", file, [file])
+    with RunRecord(tmp_path) as last:
+        assert last.done("two", [file])
 
 
 def test_a_changed_checkpoint_folder_is_another_model(tmp_path: Path) -> None:

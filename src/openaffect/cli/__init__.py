@@ -98,8 +98,13 @@ def main() -> None:
 
 def unexpected(error: BaseException) -> str:
     """One line about an error that nobody foresaw, with how to see more."""
-    told = one_line(f"{type(error).__name__}: {error}")
-    return f"unexpected error: {told[:300]} (set {DEBUG_VARIABLE}=1 to see the traceback)"
+    return unexpected_text(f"{type(error).__name__}: {error}")
+
+
+def unexpected_text(told: str) -> str:
+    """The same of an error that was told as text."""
+    told = one_line(told)[:300]
+    return f"unexpected error: {told} (set {DEBUG_VARIABLE}=1 to see the traceback)"
 
 
 def one_line(text: str) -> str:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from openaffect import DEFAULT_MODEL
 from openaffect.errors import UsageError
-
-if TYPE_CHECKING:
-    pass
 
 Given = Annotated[list[str], typer.Argument(metavar="PATH...", help="Clips or folders of clips.")]
 Out = Annotated[Path | None, typer.Option(help="Folder for the result files.")]
@@ -48,10 +45,19 @@ Streams = Annotated[
     str | None,
     typer.Option(metavar="A,B", help="Use only these of face, voice, scene, words."),
 ]
+Segments = Annotated[
+    str, typer.Option(metavar="auto|always|never", help="Read in segments; auto: over 60 s.")
+]
 Model = Annotated[str, typer.Option(metavar="PRESET|DIR", help="Model to use.")]
 Device = Annotated[str, typer.Option(help="Where it runs: cpu, cuda, mps.")]
 Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="Also folders in folders.")]
 Again = Annotated[bool, typer.Option("--again", help="Repeat clips done by an earlier run.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option(min=1, help="Worker processes that analyse clips at once, a model in each."),
+]
+Threads = Annotated[int, typer.Option(min=1, help="Processor threads of each --jobs worker.")]
+Retries = Annotated[int, typer.Option(min=0, help="More tries for a clip whose worker crashed.")]
 MaxSeconds = Annotated[float | None, typer.Option(min=0, help="Longest part to read.")]
 MaxBytes = Annotated[int | None, typer.Option(min=1, help="Largest file to read.")]
 MaxPixels = Annotated[int | None, typer.Option(min=1, help="Largest picture to read.")]
@@ -80,10 +86,14 @@ def analyze(
     language: Language = None,
     transcribe: Transcribe = True,
     streams: Streams = None,
+    segments: Segments = "auto",
     model: Model = DEFAULT_MODEL,
     device: Device = "cpu",
     recursive: Recursive = False,
     again: Again = False,
+    jobs: Jobs = None,
+    threads: Threads = 1,
+    retries: Retries = 1,
     max_seconds: MaxSeconds = None,
     max_bytes: MaxBytes = None,
     max_pixels: MaxPixels = None,
@@ -114,8 +124,15 @@ def analyze(
         "language": language,
         "transcribe": transcribe,
         "streams": _listed(streams),
+        "segments": None if segments == "auto" else segments,
+        "lines": None if subtitle is None else _timed(subtitle),
     }
-    limits = {"max_seconds": max_seconds, "max_bytes": max_bytes, "max_pixels": max_pixels}
+    limits = {
+        "max_seconds": max_seconds,
+        "max_long_seconds": max_seconds,
+        "max_bytes": max_bytes,
+        "max_pixels": max_pixels,
+    }
     run = AnalyzeRun(
         model=model,
         device=device,
@@ -124,6 +141,9 @@ def analyze(
         limits=_without_none(limits),
         output=output,
         again=again,
+        jobs=jobs,
+        threads=threads,
+        retries=retries,
     )
     if run.over(clips):
         raise typer.Exit(1)
@@ -143,6 +163,13 @@ def _words(subtitle: str | None, start: float | None, end: float | None) -> str 
     if not words:
         raise UsageError("--subtitle holds no words for this part of the clip")
     return words
+
+
+def _timed(subtitle: str) -> Any:
+    """The lines of a subtitle file with their times; None for bare text."""
+    from openaffect.media.subtitles import timed_lines
+
+    return timed_lines(subtitle)
 
 
 def _label_set(labels: str | None) -> tuple[str, ...] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,11 @@ import typer
 from rich.console import Console
 
 from openaffect.cli import one_line, unexpected
+from openaffect.cli.analyze_jobs import Finished, Job, finished_jobs
 from openaffect.cli.clips import result_names
 from openaffect.cli.run_record import RunRecord, request_key
 from openaffect.errors import OpenAffectError, UsageError
+from openaffect.inference.worker_process import WorkerSettings
 from openaffect.results.analysis import Analysis
 from openaffect.results.writers import RenderOptions, ResultWriter, write_atomically, writer_of
 from openaffect.results.writers.report import print_report
@@ -81,6 +83,9 @@ class AnalyzeRun:
     limits: dict[str, Any]  # fields of media.limits.Limits that were given
     output: Output  # where results go
     again: bool = False  # whether clips done by an earlier run are repeated
+    jobs: int | None = None  # worker processes; None analyses in this process, one after another
+    threads: int = 1  # of each worker
+    retries: int = 1  # more tries for a clip whose worker crashed
     _analyzer: Analyzer | None = field(default=None, init=False)
 
     def over(self, clips: list[Path]) -> int:
@@ -91,7 +96,7 @@ class AnalyzeRun:
         options = self._checked_options()
         named = list(zip(clips, result_names(clips), strict=True))
         try:
-            if len(named) > 1:
+            if len(named) > 1 or self.jobs is not None:
                 return self._batch(named, options)
             clip, name = named[0]
             self._show(self._finish(clip, name, options))
@@ -102,36 +107,70 @@ class AnalyzeRun:
 
     def _batch(self, named: list[tuple[Path, str]], options: AnalyzeOptions) -> int:
         folder = self.output.folder
-        record = RunRecord(folder) if folder is not None else None
-        failures: list[tuple[Path, str]] = []
+        with nullcontext() if folder is None else RunRecord(folder) as record:
+            return self._recorded(named, options, record)
+
+    def _recorded(
+        self, named: list[tuple[Path, str]], options: AnalyzeOptions, record: RunRecord | None
+    ) -> int:
+        jobs = [Job(clip, name, request_key(clip, self._request())) for clip, name in named]
+        failures: dict[Path, str] = {}
         skipped = 0
-        with _progress(len(named)) as advance:
-            for clip, name in named:
-                key = request_key(clip, self._request())
-                if record and not self.again and record.done(key, self.output.files(name)):
+        with _progress(len(jobs)) as advance:
+            left = []
+            for job in jobs:
+                if record and not self.again and record.done(job.key, self.output.files(job.name)):
                     skipped += 1
-                    advance(f"{clip.name}: done before")
-                    continue
-                self._loaded()  # here, because a model that does not load fails the whole run
-                try:
-                    analysis = self._finish(clip, name, options)
-                except OpenAffectError as error:
-                    failures.append((clip, one_line(str(error))))
-                except Exception as error:  # one bad clip costs only itself, whatever it is
-                    failures.append((clip, unexpected(error)))
+                    advance(f"{job.clip.name}: done before")
                 else:
-                    if folder is None or self.output.json:
-                        self._show(analysis, line=True)
-                    if record:
-                        record.add(key, clip, self.output.files(name))
-                advance(clip.name)
+                    left.append(job)
+            for finished in self._finished(left, options):
+                error = finished.error
+                if finished.analysis is not None:
+                    error = self._written(finished.job, finished.analysis)
+                if error is not None:
+                    failures[finished.job.clip] = error
+                if record:
+                    files = self.output.files(finished.job.name)
+                    record.add(finished.job.key, finished.job.clip, files, error)
+                advance(finished.job.clip.name)
         if skipped and sys.stderr.isatty():
             typer.echo(f"{skipped} clips were done before; --again repeats them", err=True)
         if failures:
             typer.echo(f"{len(failures)} of {len(named)} clips failed:", err=True)
-            for clip, reason in failures:
-                typer.echo(f"  {one_line(str(clip))}: {reason}", err=True)
+            for clip, _ in named:
+                if clip in failures:
+                    typer.echo(f"  {one_line(str(clip))}: {failures[clip]}", err=True)
         return len(failures)
+
+    def _finished(self, jobs: list[Job], options: AnalyzeOptions) -> Iterator[Finished]:
+        """The clips as they are done; a model that does not load fails the whole run."""
+        if not jobs:
+            return
+        if self.jobs is not None:
+            settings = WorkerSettings((self.model,), self.device, self.fusion, self.threads, 0)
+            yield from finished_jobs(jobs, options, settings, self.jobs, self.retries)
+            return
+        for job in jobs:
+            analyzer = self._loaded()
+            try:
+                analysis = analyzer.analyze(job.clip, options=options)
+            except OpenAffectError as error:
+                yield Finished(job, None, one_line(str(error)), 1)
+            except Exception as error:  # one bad clip costs only itself, whatever it is
+                yield Finished(job, None, unexpected(error), 1)
+            else:
+                yield Finished(job, analysis, None, 1)
+
+    def _written(self, job: Job, analysis: Analysis) -> str | None:
+        """Write and show one clip's findings; returns why that was not possible."""
+        try:
+            self.output.write(analysis, job.name)
+        except OpenAffectError as error:
+            return one_line(str(error))
+        if self.output.folder is None or self.output.json:
+            self._show(analysis, line=True)
+        return None
 
     def _finish(self, clip: Path, name: str, options: AnalyzeOptions) -> Analysis:
         """Analyse one clip and write its files."""

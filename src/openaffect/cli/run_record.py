@@ -5,50 +5,91 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from openaffect import __version__
-from openaffect.errors import OpenAffectError
+from openaffect.errors import OpenAffectError, UsageError
 
 RECORD_NAME = ".openaffect-run.jsonl"
+HALF_WRITTEN = re.compile(r"^\..+\.(json|csv|vtt|srt|eaf|TextGrid|html)\.[a-z0-9_]{8}$")
+"""Temporary names of `results.writers.write_atomically`."""
 CHECKPOINT_FILES = ("config.json", "model.safetensors", "adapter_model.safetensors")
 
 
 class RunRecord:
-    """The append-only list of finished clips in an output folder; one JSON object a line."""
+    """The manifest of an output folder: an append-only list of clips, one JSON object a line.
+
+    A row holds `key`, `clip`, `status` (`done` or `failed`) and its `files` or its `error`. One run
+    at a time may write to a folder.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / RECORD_NAME
         self._done: dict[str, list[str]] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            held = self.path.read_text("utf-8") if self.path.exists() else ""
+            self._file = self.path.open("a+", encoding="utf-8")
+            _lock(self._file, folder)
+            self._file.seek(0)
+            held = self._file.read()
         except (OSError, UnicodeDecodeError) as error:
             raise OpenAffectError(f"cannot use the output folder {folder}: {error}") from None
+        _remove_halves(folder)
         self._cut_off = bool(held) and not held.endswith("\n")
         for line in held.splitlines():
             try:
                 row = json.loads(line)
                 self._done[row["key"]] = row["files"]
             except (ValueError, KeyError, TypeError):
-                continue  # a line cut off by a crash: its clip is done again
+                continue  # a failed clip, or a line cut off by a crash: it is done again
 
     def done(self, key: str, files: list[Path]) -> bool:
         """Whether this very request was finished into these files, and they are still there."""
         names = [file.name for file in files]
         return self._done.get(key) == names and all(file.is_file() for file in files)
 
-    def add(self, key: str, clip: Path, files: list[Path]) -> None:
-        """Note a finished clip on disk."""
-        names = [file.name for file in files]
-        self._done[key] = names
-        row = json.dumps({"key": key, "clip": str(clip), "files": names})
-        with self.path.open("a", encoding="utf-8") as record:
-            record.write("\n" * self._cut_off + row + "\n")
-            record.flush()
-            os.fsync(record.fileno())
+    def add(self, key: str, clip: Path, files: list[Path], error: str | None = None) -> None:
+        """Note a finished or failed clip on disk."""
+        row: dict[str, Any] = {"key": key, "clip": str(clip)}
+        if error is None:
+            self._done[key] = [file.name for file in files]
+            row |= {"status": "done", "files": self._done[key]}
+        else:
+            row |= {"status": "failed", "error": error}
+        self._file.write("\n" * self._cut_off + json.dumps(row) + "\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
         self._cut_off = False
+
+    def __enter__(self) -> RunRecord:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let another run write to the folder."""
+        self._file.close()
+
+
+def _lock(file: IO[str], folder: Path) -> None:
+    """Be the only run that writes to a folder, until the file is closed; POSIX only."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UsageError(
+            f"another run is writing to {folder}; wait for it or name another folder"
+        ) from None
+
+
+def _remove_halves(folder: Path) -> None:
+    """Remove what a killed run left of files that it was writing."""
+    for path in folder.iterdir():
+        if HALF_WRITTEN.match(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def request_key(clip: Path, request: dict[str, Any]) -> str:
@@ -64,7 +105,7 @@ def request_key(clip: Path, request: dict[str, Any]) -> str:
         if (model / name).is_file():
             stat = (model / name).stat()
             stamps.append([name, stat.st_size, stat.st_mtime_ns])
-    described = json.dumps([__version__, stamps, request], sort_keys=True)
+    described = json.dumps([__version__, stamps, request], sort_keys=True, default=vars)
     digest.update(described.encode())
     try:
         with clip.open("rb") as file:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from transformers import AutoModelForMultimodalLM, AutoProcessor
@@ -13,10 +13,14 @@ from openaffect.errors import ConfigError, UsageError
 from openaffect.inference import reporting
 from openaffect.inference.answers import Conversation, Reason, conversation
 from openaffect.inference.engine import Stream
-from openaffect.inference.inputs import ClipInputs, read_inputs
+from openaffect.inference.inputs import ClipInputs, clip_inputs, read_inputs
 from openaffect.inference.transcription import Transcriber, Transcript
+from openaffect.media.clip import Clip
 from openaffect.media.face_detection import FaceDetector
 from openaffect.media.limits import Limits
+from openaffect.media.probe import probe
+from openaffect.media.still import is_still
+from openaffect.media.subtitles import Subtitle
 from openaffect.media.voice import voice_activity
 from openaffect.models.assembly import assemble_small
 from openaffect.models.clip_processing import ClipProcessor
@@ -27,13 +31,14 @@ from openaffect.models.trained_parts import SETTINGS_FILE, read_settings
 from openaffect.prompts.claims import claimed_streams
 from openaffect.prompts.conversation import STREAMS, Given
 from openaffect.prompts.dialogues import dialogue_of
-from openaffect.results.analysis import Analysis
+from openaffect.results.analysis import Analysis, Segment
 
 if TYPE_CHECKING:
     from transformers import BatchFeature
 
 SMALL_PARTS = ("text", "speech", "frame", "expression")
 LEAST_SPEECH = 0.2  # seconds of voice activity below which there is no voice
+SEGMENTING = ("auto", "always", "never")
 NO_SPEECH = "no speech was found in the sound"
 LEFT_OUT = "left out on request"
 
@@ -53,6 +58,8 @@ class AnalyzeOptions:
     transcribe: bool = True  # recognise the words where no subtitle is given
     streams: Sequence[str] = STREAMS  # streams that may be used, of face, voice, scene and words
     limits: Limits = field(default_factory=Limits)  # of the media file
+    segments: Literal["auto", "always", "never"] = "auto"  # auto: of clips over LONG_CLIP seconds
+    lines: Sequence[Subtitle] | None = None  # the spoken words with times, for segments
 
     def __post_init__(self) -> None:
         if self.labels is not None and (len(self.labels) < 2 or not all(self.labels)):
@@ -66,6 +73,8 @@ class AnalyzeOptions:
             )
         if self.frames is not None and not 1 <= self.frames <= 128:
             raise UsageError(f"frames must be 1 to 128, got {self.frames}")
+        if self.segments not in SEGMENTING:
+            raise UsageError(f"segments is one of {', '.join(SEGMENTING)}, got {self.segments!r}")
 
 
 @dataclass(frozen=True)
@@ -169,7 +178,6 @@ class Analyzer:
         Raises:
             MediaError: the file cannot be used, or gives none of the streams asked for.
         """
-        looks = "face" in options.streams or "scene" in options.streams
         inputs = read_inputs(
             Path(path),
             self.detector if "face" in options.streams else None,
@@ -179,6 +187,19 @@ class Analyzer:
             end=options.end,
             limits=options.limits,
         )
+        return self._settled(inputs, options)
+
+    def read_segment(self, clip: Clip, options: AnalyzeOptions) -> Reading:
+        """As `read`, for a segment of a long recording that was read already.
+
+        Raises:
+            MediaError: the segment gives none of the streams asked for.
+        """
+        detector = self.detector if "face" in options.streams else None
+        return self._settled(clip_inputs(clip, detector, self.processor), options)
+
+    def _settled(self, inputs: ClipInputs, options: AnalyzeOptions) -> Reading:
+        looks = "face" in options.streams or "scene" in options.streams
         voice_reason = self._voice_reason(inputs, options)
         transcript, words, words_reason = self._words(inputs, options, voice_reason)
         given = Given(
@@ -190,7 +211,7 @@ class Analyzer:
         if not given.streams:
             reasons = {inputs.clip.frames_reason, inputs.face_reason, voice_reason, words_reason}
             told = "; ".join(sorted(reason for reason in reasons if reason))
-            raise reporting.nothing_given(Path(path), told)
+            raise reporting.nothing_given(inputs.clip.path, told)
         return Reading(inputs, transcript, given, voice_reason, words_reason)
 
     def _voice_reason(self, inputs: ClipInputs, options: AnalyzeOptions) -> str | None:
@@ -232,22 +253,53 @@ class Analyzer:
         stream = Stream.open(self.model, dict(inputs.to(self.model.device)))
         return conversation(stream, self.dialogue, reading.given)
 
-    def analyze(self, path: str | Path, options: AnalyzeOptions | None = None) -> Analysis:
-        """Analyse one clip.
+    def analyze(
+        self,
+        path: str | Path,
+        options: AnalyzeOptions | None = None,
+        on_segment: Callable[[Segment], None] | None = None,
+        on_reading: Callable[[Conversation], None] | None = None,
+    ) -> Analysis:
+        """Analyse one clip; a long one segment by segment, each told to `on_segment` when done.
+
+        `on_reading` is given the conversation about a short clip, for further questions.
 
         Raises:
             MediaError: the file cannot be used.
         """
         options = options or AnalyzeOptions()
         torch.manual_seed(options.seed)
-        reading = self.read(Path(path), options)
-        talk = self.converse(reading)
+        if not is_long(Path(path), options):
+            reading = self.read(Path(path), options)
+            span = reading.inputs.clip.end - reading.inputs.clip.start
+            if options.segments == "never" or span <= reporting.LONG_CLIP:
+                talk = self.converse(reading)
+                if on_reading is not None:
+                    on_reading(talk)
+                return self.findings(reading, talk, options, Path(path))
+        from openaffect.inference.long_video import analyze_long
+
+        return analyze_long(self, Path(path), options, on_segment)
+
+    def converse_without_media(self) -> Conversation:
+        """A conversation in which nothing is given: the language model alone answers."""
+        prompt = self.dialogue.prompt(Given(), self.dialogue.reason_question)
+        inputs: BatchFeature = self.processor(
+            text=prompt.shared, videos=[None], faces=[[]], audio=[None], add_special_tokens=False
+        )
+        stream = Stream.open(self.model, dict(inputs.to(self.model.device)))
+        return conversation(stream, self.dialogue, Given())
+
+    def findings(
+        self, reading: Reading, talk: Conversation, options: AnalyzeOptions, path: Path
+    ) -> Analysis:
+        """What the model says about one reading of a clip."""
         labels = tuple(options.labels or self.dialogue.labels)
         probabilities = talk.label_probabilities(labels, self.temperature)
         reason, dropped = without_absent(talk.reason(), reading.given)
         answer = talk.answer(options.question) if options.question else None
         return reporting.analysis(
-            self, reading, options, probabilities, reason, answer, dropped, Path(path)
+            self, reading, options, probabilities, reason, answer, dropped, path
         )
 
     def score(
@@ -292,6 +344,15 @@ class Analyzer:
     def close(self) -> None:
         """Release the face detector."""
         self.detector.close()
+
+
+def is_long(path: Path, options: AnalyzeOptions) -> bool:
+    """Whether a clip is to be read in segments, as far as its declared length tells."""
+    if options.segments != "auto":
+        return options.segments == "always" and not is_still(path)
+    info = probe(path, options.limits)
+    end = info.duration if options.end is None else min(options.end, info.duration)
+    return end - (options.start or 0.0) > reporting.LONG_CLIP
 
 
 def without_absent(reason: Reason, given: Given) -> tuple[Reason, list[str]]:

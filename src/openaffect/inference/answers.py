@@ -1,7 +1,7 @@
 """Questions about one clip, answered from one shared reading of it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from openaffect.inference.engine import Stream
@@ -112,14 +112,24 @@ class Conversation:
             stream.feed(self.dialogue.continued_ids("."))
         return text.split(".")[0].strip()
 
-    def answer(self, question: str) -> str:
-        """A free answer to a question of the user's own."""
-        return self._told(self.dialogue.free_question(question), MAX_ANSWER_TOKENS)
+    def answer(
+        self,
+        question: str,
+        most_tokens: int | None = None,
+        heard: Callable[[str], None] | None = None,
+    ) -> str:
+        """A free answer to a question of the user's own; `heard` is told it as it grows."""
+        limit = min(most_tokens or MAX_ANSWER_TOKENS, MAX_ANSWER_TOKENS)
+        return self._told(self.dialogue.free_question(question), limit, heard)
 
-    def _told(self, question: str, limit: int) -> str:
+    def _told(self, question: str, limit: int, heard: Callable[[str], None] | None = None) -> str:
+        def goes_on(ids: list[int]) -> bool:
+            if heard is not None:
+                heard(self._text(ids).strip())
+            return False
+
         stream = self._asked(question)
-        made = stream.generate(limit, lambda ids: False, self.dialogue.end_ids)
-        return self._text(made).strip()
+        return self._text(stream.generate(limit, goes_on, self.dialogue.end_ids)).strip()
 
 
 class FreeConversation(Conversation):

@@ -79,6 +79,11 @@ def read_inputs(
         end=end,
         limits=limits or Limits(),
     )
+    return clip_inputs(clip, detector, processor)
+
+
+def clip_inputs(clip: Clip, detector: FaceDetector | None, processor: ClipProcessor) -> ClipInputs:
+    """Find the people in a clip that was read; without a detector faces are left out."""
     if clip.frames is None:
         return ClipInputs(clip, face_reason=clip.frames_reason)
     if detector is None:

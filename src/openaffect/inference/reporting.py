@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 POSE = ("yaw", "pitch", "roll")
 CONTOUR_STEP = 5  # every fifth 10 ms frame of the voice's contours is kept: 50 ms
-LONG_CLIP = 60.0  # seconds from which one reading for all of it is worth a warning
+LONG_CLIP = 60.0  # seconds from which a clip is read in segments, unless told otherwise
 LEFT_OUT = "left out on request"
 
 
@@ -155,7 +155,8 @@ def people(analyzer: Analyzer, reading: Reading) -> tuple[Person, ...]:
     return tuple(result)
 
 
-def _face_samples(tracks: tuple[FaceTrack, ...]) -> tuple[FaceSample, ...]:
+def _face_samples(tracks: tuple[FaceTrack, ...], width: int, height: int) -> tuple[FaceSample, ...]:
+    sides = (width, height, width, height)
     samples = [
         FaceSample(
             float(face.time),
@@ -167,6 +168,7 @@ def _face_samples(tracks: tuple[FaceTrack, ...]) -> tuple[FaceSample, ...]:
                     *zip(POSE, face.pose, strict=True),
                 )
             },
+            tuple(round(float(e) / s, 4) for e, s in zip(face.box, sides, strict=True)),  # type: ignore[arg-type]
         )
         for track in tracks
         for face in track.faces
@@ -176,7 +178,10 @@ def _face_samples(tracks: tuple[FaceTrack, ...]) -> tuple[FaceSample, ...]:
 
 def signals(reading: Reading) -> Signals:
     """Measured courses of the streams in use."""
-    faces = _face_samples(reading.inputs.tracks) if reading.given.face else ()
+    faces: tuple[FaceSample, ...] = ()
+    if reading.given.face and reading.inputs.frames is not None:
+        height, width = reading.inputs.frames.shape[1:3]
+        faces = _face_samples(reading.inputs.tracks, width, height)
     voice: tuple[VoiceSample, ...] = ()
     if reading.given.voice and reading.inputs.voice is not None:
         contours = voice_contours(reading.inputs.voice)
@@ -210,7 +215,8 @@ def analysis(
         warnings.append(f"unclear: the likeliest label has a probability of {ranked[0][1]:.2f}")
     if clip.end - clip.start > LONG_CLIP:
         warnings.append(
-            f"one reading for {clip.end - clip.start:.0f} seconds; use --start and --end for parts"
+            f"one reading for {clip.end - clip.start:.0f} seconds; without --segments never it "
+            "is read in parts"
         )
     warnings += [f"left out of the reasoning, its stream was not used: {text}" for text in dropped]
     return Analysis(

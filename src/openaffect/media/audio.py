@@ -64,6 +64,19 @@ class AudioReader:
         self.feed(None)
         self._flush()
 
+    def take(self) -> list[tuple[float, np.ndarray]]:
+        """The sound decoded since the last call, as (second, samples (S,)); it is let go here."""
+        taken = []
+        for time, chunks in self.runs:
+            samples = np.concatenate(chunks)
+            if len(samples):
+                taken.append((time, samples))
+        if self.runs:
+            time, chunks = self.runs[-1]
+            heard = sum(len(chunk) for chunk in chunks)
+            self.runs = [(time + heard / SAMPLE_RATE, [np.zeros(0, np.float32)])]
+        return taken
+
     def sound(self, end: float) -> tuple[np.ndarray | None, str | None, tuple[str, ...]]:
         """Samples (S,) float32 of [start, end), or None and the reason; and warnings."""
         if self.packets and self.damaged > self.packets / 2:

@@ -79,15 +79,24 @@ def split_shots(pixels: np.ndarray) -> np.ndarray:
     shots = np.zeros(len(pixels), dtype=np.int64)
     previous = None
     for index, frame in enumerate(pixels):
-        step = max(1, min(frame.shape[:2]) // 64)
-        coarse = (frame[::step, ::step] >> 5).astype(np.int64)
-        code = (coarse[..., 0] << 6) + (coarse[..., 1] << 3) + coarse[..., 2]
-        histogram = np.bincount(code.ravel(), minlength=512) / code.size
+        histogram = colour_histogram(frame)
         if previous is not None:
-            changed = np.abs(histogram - previous).sum() / 2 > SHOT_CHANGE
-            shots[index] = shots[index - 1] + changed
+            shots[index] = shots[index - 1] + is_cut(previous, histogram)
         previous = histogram
     return shots
+
+
+def colour_histogram(frame: np.ndarray) -> np.ndarray:
+    """Shares (512,) of the coarse colours of a picture (H, W, 3)."""
+    step = max(1, min(frame.shape[:2]) // 64)
+    coarse = (frame[::step, ::step] >> 5).astype(np.int64)
+    code = (coarse[..., 0] << 6) + (coarse[..., 1] << 3) + coarse[..., 2]
+    return np.bincount(code.ravel(), minlength=512) / code.size
+
+
+def is_cut(before: np.ndarray, after: np.ndarray) -> bool:
+    """Whether two colour histograms are so unlike that a cut lies between their pictures."""
+    return bool(np.abs(before - after).sum() / 2 > SHOT_CHANGE)
 
 
 def face_look(pixels: np.ndarray, face: Face) -> np.ndarray:

@@ -11,6 +11,7 @@ class Limits:
 
     max_bytes: int = 4 * 2**30  # size of the file (--max-bytes)
     max_seconds: float = 3600.0  # length of the part that is read (--max-seconds)
+    max_long_seconds: float = 6 * 3600.0  # length of what is read in segments (--max-seconds)
     max_pixels: int = 8192 * 4352  # width x height of a coded picture; 8K fits (--max-pixels)
     max_frames: int = 500_000  # coded pictures in the part that is read
     max_picked_bytes: int = 2 * 2**30  # memory for the frames that are kept
@@ -29,12 +30,16 @@ class Limits:
                 f"lift it with --max-bytes {size}"
             )
 
-    def check_seconds(self, name: str, seconds: float) -> None:
-        """Raises MediaError where the part to read lasts longer than max_seconds."""
-        if seconds > self.max_seconds:
+    def check_seconds(self, name: str, seconds: float, *, long: bool = False) -> None:
+        """Raises MediaError where the part to read lasts longer than max_seconds.
+
+        With `long`, than max_long_seconds.
+        """
+        most = self.max_long_seconds if long else self.max_seconds
+        if seconds > most:
             raise MediaError(
                 f"{name}: {seconds_text(seconds)} long, over the limit of "
-                f"{seconds_text(self.max_seconds)}; choose a part with --start and --end or lift "
+                f"{seconds_text(most)}; choose a part with --start and --end or lift "
                 f"the limit with --max-seconds {int(seconds) + 1}"
             )
 

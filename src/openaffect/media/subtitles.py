@@ -90,6 +90,13 @@ def subtitle_text(given: str, start: float | None = None, end: float | None = No
     return " ".join(line.text for line in lines)
 
 
+def timed_lines(given: str) -> tuple[Subtitle, ...] | None:
+    """The lines of a subtitle option that is a file; None for one that is the text itself."""
+    if not given.lower().endswith(SUBTITLE_SUFFIXES):
+        return None
+    return read_subtitles(Path(given))
+
+
 def _seconds(clock: tuple[str | None, ...]) -> float:
     hours, minutes, seconds, fraction = clock
     whole = int(hours or 0) * 3600 + int(minutes or 0) * 60 + int(seconds or 0)

@@ -96,6 +96,38 @@ class Pictures:
     complete: bool = False  # every wanted frame appeared with its own time
 
 
+class Scaler:
+    """Decoded frames to upright RGB of one size; a stream that changes keeps its first frame's."""
+
+    def __init__(self, aspect: Fraction | None, max_side: int) -> None:
+        self.width = 0  # of the first frame, upright, square pixels, before scaling
+        self.height = 0
+        self._aspect = aspect
+        self._max_side = max_side
+        # A frame's full orientation is read once: looking at its side data ties PyAV's frame into a
+        # reference cycle that keeps its memory.
+        self._turn = Orientation()
+        self._size = (0, 0)  # of the kept frames as coded, before turning them upright
+
+    def prepare(self, frame: Any) -> tuple[int, int]:
+        """Height and width of the pictures to come, settled by the first frame."""
+        if not self.width:
+            self._turn = turn = orientation(frame)
+            width, height = square_size(frame.width, frame.height, self._aspect)
+            self.width, self.height = (height, width) if turn.transpose else (width, height)
+            self._size = capped_size(width, height, self._max_side)
+        across, down = self._size[::-1] if self._turn.transpose else self._size
+        return down, across
+
+    def picture(self, frame: Any) -> np.ndarray:
+        """The frame as (H, W, 3) uint8 RGB."""
+        from av.video.reformatter import Interpolation
+
+        self.prepare(frame)
+        rgb = frame.reformat(*self._size, "rgb24", interpolation=Interpolation.BICUBIC)
+        return self._turn.apply(rgb.to_ndarray())
+
+
 class FramePicker:
     """Keeps the frames on display at the wanted times out of a stream of decoded frames."""
 
@@ -111,18 +143,13 @@ class FramePicker:
         self.pictures = Pictures()
         self._wanted = wanted
         self._line = line
-        self._aspect = aspect
+        self._scaler = Scaler(aspect, max_side)
         self._name = name
-        self._max_side = max_side
         self._limits = limits
         self._next = 0  # position in wanted
         self._exact = 0  # wanted frames that appeared with their own time
         self._count = 0  # frames seen
         self._previous: tuple[Any, int] | None = None  # the latest unused frame and its rank
-        # Of the first kept frame. Its full orientation is read once: looking at a frame's side data
-        # ties PyAV's frame into a reference cycle that keeps its memory.
-        self._turn = Orientation()
-        self._size = (0, 0)  # of the kept frames as coded, before turning them upright
 
     @property
     def done(self) -> bool:
@@ -164,21 +191,13 @@ class FramePicker:
         return int(np.searchsorted(self._line.ticks, frame.pts))
 
     def _keep(self, frame: Any, rank: int) -> None:
-        from av.video.reformatter import Interpolation
-
         pictures = self.pictures
         if pictures.pixels is None:
-            self._turn = turn = orientation(frame)
-            width, height = square_size(frame.width, frame.height, self._aspect)
-            pictures.width, pictures.height = (height, width) if turn.transpose else (width, height)
-            self._size = capped_size(width, height, self._max_side)
-            self._limits.check_picked(self._name, len(self._wanted), *self._size)
-            across, down = self._size[::-1] if turn.transpose else self._size
+            down, across = self._scaler.prepare(frame)
+            pictures.width, pictures.height = self._scaler.width, self._scaler.height
+            self._limits.check_picked(self._name, len(self._wanted), across, down)
             pictures.pixels = np.empty((len(self._wanted), down, across, 3), np.uint8)
-        # A stream that changes its size or turn keeps those of its first frame.
-        width, height = self._size
-        rgb = frame.reformat(width, height, "rgb24", interpolation=Interpolation.BICUBIC)
-        pictures.pixels[len(pictures.times)] = self._turn.apply(rgb.to_ndarray())
+        pictures.pixels[len(pictures.times)] = self._scaler.picture(frame)
         pictures.times.append(float(self._line.times[min(rank, len(self._line.times) - 1)]))
 
 

@@ -106,6 +106,26 @@ def speech_probabilities(audio: np.ndarray) -> np.ndarray:
     return torch.cat(blocks).numpy()
 
 
+class SpeechListener:
+    """The same probabilities as `speech_probabilities`, while the sound is still coming in."""
+
+    def __init__(self) -> None:
+        self._held = np.zeros(CONTEXT, np.float32)  # what the next step sees, its context first
+        self._state: tuple[Tensor, Tensor] | None = None
+
+    def hear(self, samples: np.ndarray) -> np.ndarray:
+        """Probabilities (n,) of the whole 32 ms steps that `samples` (S,) complete."""
+        self._held = np.concatenate([self._held, np.asarray(samples, np.float32)])
+        count = (len(self._held) - CONTEXT) // STEP
+        if count == 0:
+            return np.zeros(0, np.float32)
+        steps = torch.from_numpy(self._held).unfold(0, CONTEXT + STEP, STEP)[:count]
+        with torch.inference_mode():
+            probabilities, self._state = _network()(steps, self._state)
+        self._held = self._held[count * STEP :]
+        return probabilities.numpy()
+
+
 def voice_activity(audio: np.ndarray) -> list[tuple[float, float]]:
     """Stretches of speech as (start, end) in seconds from the start of audio (S,) at 16 kHz.
 

@@ -176,7 +176,8 @@ class Person(Record):
     main: bool
     """Whether this is the person that the analysis is about."""
     box: tuple[float, float, float, float]
-    """Face box x0, y0, x1, y1 in pixels of the upright picture at `box_time`."""
+    """Face box x0, y0, x1, y1 at `box_time`, in pixels of the upright picture as it was read (at
+    most 1280 on its longer side)."""
     box_time: float
     """Second at which `box` was seen."""
     visible_seconds: float
@@ -205,9 +206,35 @@ class Segment(Record):
     """As in the analysis, for this window."""
     clues: dict[ClueKind, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     """As in the analysis, for this window."""
+    people: tuple[int, ...] = ()
+    """Tracks of the people in sight in this window, as in `people` of the analysis."""
+    answer: str | None = None
+    """The model's answer to the question, from this window."""
 
     def __post_init__(self) -> None:
         _check_findings(self)
+
+
+@dataclass(frozen=True)
+class TimelinePoint(Record):
+    """The smoothed probabilities at one moment of a long clip."""
+
+    time: float
+    """Second, on the file's own clock: the middle of a window."""
+    emotions: tuple[Emotion, ...]
+    """The label set as smoothed over neighbouring windows, most likely first."""
+
+
+@dataclass(frozen=True)
+class Change(Record):
+    """A moment of a long clip at which the perceived expression changes."""
+
+    time: float
+    """Second, on the file's own clock."""
+    before: str
+    """Most likely label of the stretch before it."""
+    after: str
+    """Most likely label of the stretch after it; the same where only the shares change."""
 
 
 @dataclass(frozen=True)
@@ -220,6 +247,8 @@ class FaceSample(Record):
     """Which person, as in `people`."""
     values: dict[str, float]
     """Name of a facial signal (blendshapes 0 to 1, yaw, pitch and roll in degrees) -> its value."""
+    box: tuple[float, float, float, float] | None = None
+    """Face box x0, y0, x1, y1 as shares of the upright picture's width and height."""
 
 
 @dataclass(frozen=True)
@@ -278,6 +307,10 @@ class Analysis(Record):
     """The people in sight, main person first."""
     segments: tuple[Segment, ...] = ()
     """Windows of a long clip; empty for a short one."""
+    timeline: tuple[TimelinePoint, ...] = ()
+    """Smoothed course of the emotions of a long clip, one point a window."""
+    changes: tuple[Change, ...] = ()
+    """Where the perceived expression of a long clip changes, in order of time."""
     signals: Signals = Signals()
     """Measured courses of face and voice."""
     question: str | None = None

@@ -48,6 +48,12 @@ def rows(analysis: Analysis) -> Iterator[Row]:
     yield from _findings(analysis, start, end, "")
     for segment in analysis.segments:
         yield from _findings(segment, segment.start, segment.end, "segment_")
+    for point in analysis.timeline:
+        for emotion in point.emotions:
+            row = (point.time, point.time, "timeline", None, emotion.label)
+            yield *row, emotion.probability, ""
+    for change in analysis.changes:
+        yield change.time, change.time, "change", None, change.after, None, f"from {change.before}"
     for person in analysis.people:
         track = person.track
         yield start, end, "person", track, "visible_seconds", person.visible_seconds, ""
@@ -85,5 +91,10 @@ def _findings(found: Analysis | Segment, start: float, end: float, prefix: str) 
     for kind, clues in found.clues.items():
         for clue in clues:
             yield start, end, f"{prefix}clue", None, kind, None, clue
+    if isinstance(found, Segment):
+        for track in found.people:
+            yield start, end, f"{prefix}person", track, "in sight", 1.0, ""
+        if found.answer is not None:
+            yield start, end, f"{prefix}answer", None, "", None, found.answer
     if found.reasoning:
         yield start, end, f"{prefix}reasoning", None, "", None, found.reasoning

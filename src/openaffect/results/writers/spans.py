@@ -68,8 +68,23 @@ def tiers(analysis: Analysis) -> dict[str, list[Span]]:
             found[name].append(Span(start, end, one_line(text)))
     lines = analysis.modalities.text.lines
     found["words"] = [Span(line.start, line.end, one_line(line.text)) for line in lines]
+    for person in analysis.people:
+        found[f"person {person.track}"] = _in_sight(analysis, person.track)
+    if analysis.changes:
+        found["changes"] = [
+            Span(c.time, c.time + SHORTEST, one_line(f"{c.before} → {c.after}"))
+            for c in analysis.changes
+        ]
     apart = {name: without_overlap(spans) for name, spans in found.items()}
     return {name: spans for name, spans in apart.items() if spans}
+
+
+def _in_sight(analysis: Analysis, track: int) -> list[Span]:
+    """Where a person is in sight: the segments that show them, else from first to last sample."""
+    if analysis.segments:
+        return [Span(s.start, s.end, "in sight") for s in analysis.segments if track in s.people]
+    times = [sample.time for sample in analysis.signals.face if sample.track == track]
+    return [Span(min(times), max(times), "in sight")] if times else []
 
 
 def without_overlap(spans: list[Span]) -> list[Span]:

@@ -1,0 +1,135 @@
+"""Long clips: segment by segment through the model, then the course and the whole."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from openaffect.errors import MediaError, UsageError
+from openaffect.inference.inputs import FRAMES
+from openaffect.inference.whole import People, summarised
+from openaffect.media.long_reader import Piece, read_segments
+from openaffect.media.people import PeopleThroughout
+from openaffect.media.subtitles import within
+from openaffect.results.analysis import (
+    Analysis,
+    FaceSample,
+    Modalities,
+    Segment,
+    TextUse,
+    VoiceSample,
+)
+
+if TYPE_CHECKING:
+    from openaffect.inference.analyzer import AnalyzeOptions, Analyzer
+
+VOICE_STEP = 5  # every fifth sample (250 ms) of a segment's voice course is kept
+
+
+def analyze_long(
+    analyzer: Analyzer,
+    path: Path,
+    options: AnalyzeOptions,
+    on_segment: Callable[[Segment], None] | None = None,
+) -> Analysis:
+    """Analyse a long clip in one pass over it; only findings are kept of what was read.
+
+    Raises:
+        MediaError: the file cannot be used, or no segment gives any stream asked for.
+        UsageError: words without times were given for all of it.
+    """
+    if options.subtitle is not None and options.lines is None:
+        raise UsageError(
+            "words without times cannot be shared out among the segments of a long clip; give a "
+            ".srt or .vtt file, or --segments never"
+        )
+    numbers, people = PeopleThroughout(), People()
+    segments: list[Segment] = []
+    faces: list[FaceSample] = []
+    voice: list[VoiceSample] = []
+    seconds_heard = 0.0
+    last: Analysis | None = None
+    silent: MediaError | None = None
+    pieces = read_segments(
+        path,
+        frames=options.frames or FRAMES,
+        start=options.start,
+        end=options.end,
+        limits=options.limits,
+    )
+    for piece in pieces:
+        try:
+            found, tracks = _segment(analyzer, piece, options, numbers)
+        except MediaError as error:  # nothing of it was asked for or is there, such as in silence
+            silent = error
+            continue
+        segment = Segment(
+            found.clip.start,
+            found.clip.end,
+            found.modalities,
+            found.emotions,
+            found.open_emotions,
+            found.reasoning,
+            found.clues,
+            tuple(tracks[person.track] for person in found.people),
+            found.answer,
+        )
+        fresh = segments[-1].end if segments else found.clip.start
+        people.add(found, tracks, fresh)
+        faces += [
+            dataclasses.replace(sample, track=tracks[sample.track])
+            for sample in found.signals.face
+            if sample.time >= fresh and sample.track in tracks
+        ]
+        voice += [s for s in found.signals.voice[::VOICE_STEP] if s.time >= fresh]
+        seconds_heard += _heard(found.modalities, found.clip.end - fresh)
+        segments.append(segment)
+        last = found
+        if on_segment is not None:
+            on_segment(segment)
+    if last is None:
+        raise silent or MediaError(f"{path}: nothing to analyse")
+    return summarised(last, segments, people, faces, voice, seconds_heard, options)
+
+
+def _segment(
+    analyzer: Analyzer, piece: Piece, options: AnalyzeOptions, numbers: PeopleThroughout
+) -> tuple[Analysis, dict[int, int]]:
+    """One segment's findings, and the number in the whole clip of each of its tracks."""
+    clip = piece.clip
+    subtitle = None
+    if options.lines is not None:
+        lines = within(tuple(options.lines), clip.start, clip.end)
+        subtitle = " ".join(
+            line.text for line in lines if clip.start <= (line.start + line.end) / 2
+        )
+    asked = dataclasses.replace(options, subtitle=subtitle, start=clip.start, end=clip.end)
+    reading = analyzer.read_segment(clip, asked)
+    found = analyzer.findings(reading, analyzer.converse(reading), asked, clip.path)
+    tracks: dict[int, int] = {}
+    if reading.given.face and clip.frames is not None:
+        tracks = numbers.number(reading.inputs.tracks, clip.frames, piece.shot)
+    return _with_times(found, options), tracks
+
+
+def _with_times(found: Analysis, options: AnalyzeOptions) -> Analysis:
+    """The findings with the given subtitle lines in place of their bare text."""
+    from openaffect.results.analysis import TextLine
+
+    text = found.modalities.text
+    if options.lines is None or not text.used:
+        return found
+    lines = tuple(
+        TextLine(line.start, line.end, line.text)
+        for line in within(tuple(options.lines), found.clip.start, found.clip.end)
+        if found.clip.start <= (line.start + line.end) / 2
+    )
+    timed: TextUse = dataclasses.replace(text, lines=lines)
+    return dataclasses.replace(found, modalities=dataclasses.replace(found.modalities, text=timed))
+
+
+def _heard(modalities: Modalities, most: float) -> float:
+    """Seconds of sound that a segment adds to what was heard before."""
+    return min(modalities.audio.seconds, most) if modalities.audio.used else 0.0

@@ -1,0 +1,210 @@
+"""Worker processes as their parent sees them: given a request, told of events, cancelled, replaced.
+
+A clip that crashes its reader costs only that worker, which is started anew.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from openaffect.errors import OpenAffectError, UsageError
+from openaffect.inference.worker_process import (
+    CANCEL_SIGNAL,
+    Event,
+    Request,
+    WorkerSettings,
+    serve,
+)
+
+END_SECONDS = 5.0  # how long a worker may take to leave before it is killed
+
+
+class WorkerDied(Exception):
+    """The worker process ended without an answer; `code` is its exit code, negative a signal."""
+
+    def __init__(self, code: int | None) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Worker:
+    """One worker process; it takes one request at a time."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self._cancelled = context.Value("q", -1, lock=False)
+        self._process = context.Process(
+            target=serve, args=(theirs, settings, self._cancelled), daemon=True
+        )
+        self._process.start()
+        theirs.close()
+        self.ready = False
+
+    @property
+    def pid(self) -> int | None:
+        """The process's number."""
+        return self._process.pid
+
+    def submit(self, request: Request) -> None:
+        """Hand over a request; raises WorkerDied where nobody is there to take it."""
+        try:
+            self.connection.send(request)
+        except OSError:
+            raise WorkerDied(self._code()) from None
+
+    def receive(self) -> Event:
+        """The next event; blocks. Raises WorkerDied where none will come."""
+        try:
+            event: Event = self.connection.recv()
+        except (EOFError, OSError):
+            raise WorkerDied(self._code()) from None
+        if event.kind == "ready":
+            self.ready = True
+        return event
+
+    def cancel(self, number: int) -> None:
+        """Stop a running request; the worker answers with `cancelled`, or dies."""
+        self._cancelled.value = number
+        if CANCEL_SIGNAL is None:
+            self.kill()
+        elif self._process.pid is not None and self._process.is_alive():
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, CANCEL_SIGNAL)
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self._process.kill()
+
+    def close(self) -> None:
+        """Let the process leave, and end it where it does not."""
+        self.connection.close()
+        self._process.terminate()
+        self._process.join(END_SECONDS)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+    def _code(self) -> int | None:
+        self._process.join(END_SECONDS)
+        return self._process.exitcode
+
+
+@dataclass
+class Outcome:
+    """What became of one request of `run_all`."""
+
+    request: Request
+    result: Any = None  # of a request that was answered
+    error: str | None = None  # why it was not
+    expected: bool = True  # whether the error's text is meant for users
+    attempts: int = 1
+
+
+def unusable(event: Event) -> OpenAffectError:
+    """The error of a worker that could not load its model."""
+    kind = UsageError if event.exit_code == UsageError.exit_code else OpenAffectError
+    return kind(str(event.value))
+
+
+def run_all(
+    requests: Iterable[Request], settings: WorkerSettings, jobs: int, retries: int = 1
+) -> Iterator[Outcome]:
+    """Answer requests by `jobs` workers at once; outcomes come as they are done.
+
+    What fails for an expected reason is not tried again; anything else is, `retries` times, by a
+    new worker where the old one died. Raises OpenAffectError where the model cannot be loaded.
+    """
+    waiting: deque[tuple[Request, int]] = deque()
+    source = iter(requests)
+    idle: list[Worker] = []
+    busy: dict[Connection, tuple[Worker, Request, int]] = {}
+    loading: dict[Connection, Worker] = {}
+
+    def next_request() -> tuple[Request, int] | None:
+        if waiting:
+            return waiting.popleft()
+        request = next(source, None)
+        return None if request is None else (request, 1)
+
+    try:
+        upcoming = next_request()
+        while upcoming is not None or busy or waiting:
+            upcoming = upcoming or next_request()
+            if upcoming is not None:
+                if idle:
+                    worker = idle.pop()
+                    request, attempt = upcoming
+                    worker.submit(request)
+                    busy[worker.connection] = (worker, request, attempt)
+                    upcoming = None
+                    continue
+                if len(busy) + len(loading) < jobs:
+                    worker = Worker(settings)
+                    loading[worker.connection] = worker
+                    continue
+            for ready in wait([*busy, *loading]):
+                assert isinstance(ready, Connection)
+                if ready in loading:
+                    idle.append(_loaded(loading.pop(ready)))
+                    continue
+                worker, request, attempt = busy[ready]
+                outcome = _outcome(worker, request, attempt)
+                if outcome is None:
+                    continue
+                del busy[ready]
+                died = outcome.error is not None and not outcome.expected and not worker.ready
+                if died:
+                    worker.close()
+                else:
+                    idle.append(worker)
+                if outcome.error and not outcome.expected and attempt <= retries:
+                    waiting.append((request, attempt + 1))
+                else:
+                    yield outcome
+    finally:
+        for worker in [*idle, *loading.values(), *(worker for worker, _, _ in busy.values())]:
+            worker.close()
+
+
+def _loaded(worker: Worker) -> Worker:
+    try:
+        event = worker.receive()
+    except WorkerDied as died:
+        raise OpenAffectError(
+            f"a worker process died while it loaded the model ({told_code(died.code)}); there may "
+            "be too little memory: use fewer --jobs"
+        ) from None
+    if event.kind == "unusable":
+        worker.close()
+        raise unusable(event)
+    return worker
+
+
+def _outcome(worker: Worker, request: Request, attempt: int) -> Outcome | None:
+    """The outcome that an event brings, or None where the worker is still at it."""
+    try:
+        event = worker.receive()
+    except WorkerDied as died:
+        worker.ready = False
+        told = f"its worker process died ({told_code(died.code)})"
+        return Outcome(request, None, told, False, attempt)
+    if event.kind == "done":
+        return Outcome(request, event.value, attempts=attempt)
+    if event.kind == "failed":
+        return Outcome(request, None, str(event.value), event.expected, attempt)
+    return None
+
+
+def told_code(code: int | None) -> str:
+    """An exit code for people."""
+    if code is None:
+        return "it does not end"
+    return f"signal {-code}" if code < 0 else f"exit code {code}"

@@ -1,0 +1,175 @@
+"""Folders by worker processes: same results, resumed after a kill, a crash costs one clip."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from test_analyze_clips import write_clip
+
+from openaffect.cli.run_record import RECORD_NAME, RunRecord
+from openaffect.errors import OpenAffectError, UsageError
+from openaffect.inference.analyzer import AnalyzeOptions
+from openaffect.inference.worker_process import CANCEL_SIGNAL, Request, WorkerSettings
+from openaffect.inference.workers import Worker, WorkerDied, run_all
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory, small_parts) -> Path:
+    """A checkpoint folder of a tiny random model."""
+    from openaffect.models.omni_emotion.tiny import tiny_model, tiny_processor
+
+    folder = tmp_path_factory.mktemp("model")
+    network = tiny_model()
+    network.save_pretrained(folder)
+    tiny_processor(network.config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for number in range(6):
+        write_clip(folder / f"{number}.mp4", 20 + 30 * number)
+    (folder / "broken.mp4").write_text("these are only words")
+    return folder
+
+
+def command(clips: Path, out: Path, model: Path, *more: str) -> list[str]:
+    words = ["analyze", str(clips), "--out", str(out), "--model", str(model), *more]
+    return [sys.executable, "-m", "openaffect", *words]
+
+
+def results(out: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in sorted(out.glob("*.json"))}
+
+
+def rows(out: Path) -> list[dict]:
+    found = []
+    for line in (out / RECORD_NAME).read_text().splitlines():
+        if line.endswith("}"):
+            found.append(json.loads(line))
+    return found
+
+
+def test_two_workers_write_what_one_writes_and_list_what_failed(clips, tmp_path, model) -> None:
+    told = []
+    for jobs in ("1", "2"):
+        done = subprocess.run(
+            command(clips, tmp_path / jobs, model, "--jobs", jobs, "--format", "csv"),
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 1
+        assert "1 of 7 clips failed" in done.stderr and "Traceback" not in done.stderr
+        told.append(done.stderr)
+    assert told[0] == told[1]
+    assert results(tmp_path / "1") == results(tmp_path / "2")
+    assert len(results(tmp_path / "1")) == 6
+    failed = [row for row in rows(tmp_path / "2") if row["status"] == "failed"]
+    assert [Path(row["clip"]).name for row in failed] == ["broken.mp4"]
+
+
+def test_killed_runs_go_on_and_do_no_clip_twice(clips, tmp_path, model) -> None:
+    out = tmp_path / "out"
+    (clips / "broken.mp4").unlink()
+    kills = 0
+    for wait in (5.5, 6.5):
+        run = subprocess.Popen(
+            command(clips, out, model, "--jobs", "1"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            run.wait(wait)
+        except subprocess.TimeoutExpired:
+            run.send_signal(signal.SIGKILL)
+            run.wait()
+            kills += 1
+    assert kills
+    done = subprocess.run(
+        command(clips, out, model, "--jobs", "1"), capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(results(out)) == [f"{n}.json" for n in range(6)]
+    finished = [row["key"] for row in rows(out) if row["status"] == "done"]
+    assert len(finished) == len(set(finished)) == 6
+    assert {path.name for path in out.iterdir()} == {RECORD_NAME, *results(out)}
+
+
+def test_one_run_at_a_time_writes_to_a_folder(tmp_path: Path) -> None:
+    with RunRecord(tmp_path), pytest.raises(UsageError, match="another run"):
+        RunRecord(tmp_path)
+    half = tmp_path / ".clip.json.abcd_123"
+    half.write_text("{")
+    with RunRecord(tmp_path):
+        pass
+    assert not half.exists()
+
+
+def test_a_worker_that_dies_is_replaced_and_the_clip_tried_again(clips, model, monkeypatch) -> None:
+    """The second clip's worker is killed from outside once, then it passes."""
+    settings = WorkerSettings((str(model),))
+    requests = [
+        Request(n, "analyze", str(clips / f"{n}.mp4"), options=AnalyzeOptions()) for n in range(3)
+    ]
+    killed = []
+    submit = Worker.submit
+
+    def deadly(worker: Worker, request: Request) -> None:
+        submit(worker, request)
+        if request.id == 1 and not killed:
+            killed.append(worker.pid)
+            worker.kill()
+
+    monkeypatch.setattr(Worker, "submit", deadly)
+    outcomes = {o.request.id: o for o in run_all(requests, settings, 1, retries=1)}
+    assert killed and set(outcomes) == {0, 1, 2}
+    assert all(outcome.error is None for outcome in outcomes.values())
+    assert outcomes[1].attempts == 2
+    killed.clear()
+    (outcome,) = run_all(requests[1:2], settings, 1, retries=0)
+    assert "signal 9" in str(outcome.error) and not outcome.expected
+
+
+@pytest.mark.skipif(CANCEL_SIGNAL is None, reason="this system has no SIGUSR1")
+def test_a_cancelled_request_frees_its_worker_at_once(tmp_path, clips, model) -> None:
+    shutil.copy(clips / "0.mp4", tmp_path / "again.mp4")
+    worker = Worker(WorkerSettings((str(model),)))
+    try:
+        assert worker.receive().kind == "ready"
+        options = AnalyzeOptions(question="What?" * 2000)  # thousands of tokens to read
+        began = time.monotonic()
+        worker.submit(Request(1, "analyze", str(clips / "0.mp4"), options=options))
+        time.sleep(0.05)
+        worker.cancel(1)
+        assert worker.receive().kind == "cancelled"
+        assert time.monotonic() - began < 10
+        worker.submit(Request(2, "analyze", str(tmp_path / "again.mp4"), options=AnalyzeOptions()))
+        event = worker.receive()
+        assert (event.kind, event.id) == ("done", 2)
+        worker.cancel(2)  # too late: nothing runs
+        worker.submit(Request(3, "ask", "", question="Hello?", options=AnalyzeOptions()))
+        while (event := worker.receive()).kind == "text":
+            pass
+        assert (event.kind, event.id) == ("done", 3)
+        os.kill(worker.pid or 0, signal.SIGKILL)
+        with pytest.raises(WorkerDied) as died:
+            worker.receive()
+        assert died.value.code == -signal.SIGKILL
+    finally:
+        worker.close()
+
+
+def test_a_model_that_does_not_load_fails_the_run(clips) -> None:
+    with pytest.raises(OpenAffectError, match="nonesuch"):
+        list(
+            run_all([Request(0, "analyze", str(clips / "0.mp4"))], WorkerSettings(("nonesuch",)), 1)
+        )

@@ -1,0 +1,58 @@
+"""Change points: known changes are found, steady courses have none, smoothing stays inside."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openaffect.inference.changes import smoothed, stretches_of
+
+
+def course(turns: list[int], per_turn: int, sharpness: float, seed: int) -> np.ndarray:
+    """Noisy label shares (N, 7): each turn favours one label."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for label in turns:
+        for _ in range(per_turn):
+            weights = np.ones(7)
+            weights[label] += sharpness
+            rows.append(rng.dirichlet(weights))
+    return np.array(rows)
+
+
+def edges(table: np.ndarray, length: float = 4.0) -> set[int]:
+    starts = np.arange(len(table)) * length
+    return {first for first, _ in stretches_of(table, starts, starts + length)} - {0}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_turns_of_a_noisy_course_are_found(seed: int) -> None:
+    turns = [0, 3, 1, 6, 2, 0, 5, 4, 1, 3]
+    found = edges(course(turns, 9, 6.0, seed))
+    true = {9 * k for k in range(1, len(turns))}
+    assert len(found & true) >= 8
+    assert len(found - true) <= 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_steady_course_has_no_turn(seed: int) -> None:
+    assert len(edges(course([2], 100, 6.0, seed))) <= 1
+
+
+def test_few_windows() -> None:
+    assert stretches_of(np.zeros((0, 3)), [], []) == []
+    assert stretches_of(np.array([[0.2, 0.8]]), [0.0], [2.0]) == [(0, 1)]
+
+
+@given(st.integers(1, 30), st.integers(0, 5))
+def test_smoothing_keeps_probabilities_and_stays_inside_its_stretch(count: int, seed: int) -> None:
+    table = np.random.default_rng(seed).dirichlet(np.ones(4), count)
+    starts = np.arange(count) * 3.0
+    parts = stretches_of(table, starts, starts + 3)
+    assert [first for first, _ in parts] == [0, *[last for _, last in parts[:-1]]]
+    assert parts[-1][1] == count
+    smooth = smoothed(table, starts + 1.5, parts)
+    assert smooth.sum(1) == pytest.approx(1)
+    for first, last in parts:
+        assert np.all(smooth[first:last] <= table[first:last].max(0) + 1e-9)
+        assert np.all(smooth[first:last] >= table[first:last].min(0) - 1e-9)
