@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openaffect.errors import MediaError, UsageError
-from openaffect.inference.inputs import FRAMES
 from openaffect.inference.whole import People, summarised
 from openaffect.media.long_reader import Piece, read_segments
 from openaffect.media.people import PeopleThroughout
@@ -54,7 +53,7 @@ def analyze_long(
     silent: MediaError | None = None
     pieces = read_segments(
         path,
-        frames=options.frames or FRAMES,
+        frames=options.frames or analyzer.processor.clip_frames,
         start=options.start,
         end=options.end,
         limits=options.limits,
