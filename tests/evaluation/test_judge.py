@@ -17,8 +17,9 @@ import pytest
 
 import openaffect
 from openaffect.errors import UsageError
-from openaffect.evaluation import judge as judge_module
-from openaffect.evaluation.judge import CachedJudge, Estimate, JudgeError, ReplyCache
+from openaffect.evaluation import chat_endpoint
+from openaffect.evaluation.chat_endpoint import EndpointError, ReplyCache
+from openaffect.evaluation.judge import CachedJudge, Estimate
 from openaffect.evaluation.judged_grouping import ByJudge, ByReplies, leaders, read_replies
 from openaffect.evaluation.open_vocabulary import score_sets
 from openaffect.evaluation.overlap import rating, score_overlap
@@ -69,7 +70,7 @@ def reply_to(question: str) -> str:
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setattr(judge_module, "PAUSE", 0.01)
+    monkeypatch.setattr(chat_endpoint, "PAUSE", 0.01)
     made = Server()
     yield made
     made.server.shutdown()
@@ -91,7 +92,7 @@ def test_overlap_asks_each_question_once(server, tmp_path):
     again = CachedJudge("m", ReplyCache(cache), None, seed=7)
     assert score_overlap(again, REFERENCE, PREDICTED) == found
     assert (again.calls, again.cached) == (0, 20)
-    with pytest.raises(JudgeError, match="no reply of other"):
+    with pytest.raises(EndpointError, match="no reply of other"):
         score_overlap(CachedJudge("other", ReplyCache(cache)), REFERENCE, PREDICTED)
 
 
@@ -112,11 +113,11 @@ def test_passing_failures_are_tried_again_and_lasting_ones_told(server, tmp_path
     server.failures = [503, 429]
     assert judge.ask("separated by commas") and judge.calls == 1
     server.failures = [401]
-    with pytest.raises(JudgeError, match="HTTP 401"):
+    with pytest.raises(EndpointError, match="HTTP 401"):
         judge.ask("other")
     server.server.shutdown()
     server.server.server_close()
-    with pytest.raises(JudgeError, match="judge m at"):
+    with pytest.raises(EndpointError, match="model m at"):
         judge.ask("third")
 
 

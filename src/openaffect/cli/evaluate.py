@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from openaffect import DEFAULT_MODEL
 from openaffect.cli.evaluate_scores import classification, open_vocabulary, overlap
+from openaffect.cli.evaluate_tasks import lmms_tasks
 from openaffect.errors import UsageError
 
 CLOSED = (
@@ -58,6 +59,7 @@ def register(app: typer.Typer) -> None:
     scores.command("classification")(classification)
     scores.command("open-vocabulary")(open_vocabulary)
     scores.command("overlap")(overlap)
+    scores.command("lmms-tasks")(lmms_tasks)
     app.add_typer(scores, name="eval")
 
 
@@ -120,9 +122,15 @@ def evaluate(
         list[Path] | None,
         typer.Option(help="Training manifest to look for the test clips in; may be repeated."),
     ] = None,
+    endpoint: Annotated[
+        str | None,
+        typer.Option(help="Ask --model at this OpenAI-compatible endpoint, ending in /v1."),
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
     """Score a model, or with --predictions anybody's answers, on a benchmark.
+
+    With --endpoint, any OpenAI-compatible video model is asked about each clip.
 
     `clips` prints each clip's reading beside the words that viewers gave. `claims` checks on every
     media file of a folder, whole and with streams taken away, that nothing absent is spoken of,
@@ -143,21 +151,24 @@ def evaluate(
         run = ClosedSetRun(
             settings, BENCHMARKS[benchmark], split, fold, modalities, by, tuple(trained_on or ())
         )
+        others = [predictions, endpoint]
+        if any(others) and (all(others) or ablate or modalities):
+            raise UsageError(
+                "--predictions and --endpoint exclude each other, --ablate and --modalities"
+            )
         if predictions is not None:
-            if ablate or modalities:
-                raise UsageError(
-                    "--predictions are scored as they are; leave --ablate and --modalities out"
-                )
             run.predictions(predictions)
+        elif endpoint is not None:
+            run.endpoint(endpoint)
         elif ablate:
             run.ablation()
         else:
             run.model()
         return
-    if predictions or ablate or modalities or by or trained_on:
+    if predictions or endpoint or ablate or modalities or by or trained_on:
         raise UsageError(
-            "--predictions, --ablate, --modalities, --by and --trained-on are for closed label "
-            f"sets, {', '.join(CLOSED)}"
+            "--predictions, --endpoint, --ablate, --modalities, --by and --trained-on are for "
+            f"closed label sets, {', '.join(CLOSED)}"
         )
     if benchmark == "clips":
         settings.clips()

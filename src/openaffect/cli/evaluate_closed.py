@@ -12,11 +12,13 @@ import numpy as np
 import typer
 
 from openaffect.cli.evaluate_run import EvaluateRun, progress
-from openaffect.errors import UsageError
+from openaffect.errors import MediaError, UsageError
 from openaffect.evaluation.ablation import ablate_modalities, streams_of
 from openaffect.evaluation.benchmarks import Benchmark, predict, read_items, score
+from openaffect.evaluation.chat_endpoint import ReplyCache
 from openaffect.evaluation.closed_set import read_guesses, score_labels
 from openaffect.evaluation.confusion_picture import write_confusion_picture
+from openaffect.evaluation.endpoint_model import EndpointModel
 from openaffect.evaluation.groups import check_groups, group_scores, groups_table
 from openaffect.evaluation.items import Item
 from openaffect.evaluation.label_tables import read_benchmark_labels
@@ -32,6 +34,8 @@ from openaffect.evaluation.score_tables import (
 from openaffect.evaluation.tables import ablation_table, scores_table
 from openaffect.inference.analyzer import Analyzer
 from openaffect.media.digest import file_sha256
+
+ANSWERS = "answers.jsonl"
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,35 @@ class ClosedSetRun:
         """Score answers that lie in a file."""
         test = self._read()
         told = read_benchmark_labels(path, self.benchmark.name)
+        self._score_answers(test, told, path.stem, {"predictions": {path.name: file_sha256(path)}})
+
+    def endpoint(self, url: str) -> None:
+        """Score the answers of a model behind an OpenAI-compatible endpoint."""
+        if self.run.out is None:
+            raise UsageError("--endpoint needs --out, the folder where every answer is kept")
+        test = self._read()
+        test.check_media()
+        model = EndpointModel(url, self.run.model, ReplyCache(self.run.out / ANSWERS))
+        told = {}
+        with progress(self.benchmark.name, len(test.items)) as advance:
+            for item in test.items:
+                try:
+                    if item.path.is_file():
+                        told[Path(item.id).stem] = model.ask(item.path, test.labels)
+                except MediaError as error:
+                    typer.echo(f"left out {error}", err=True)
+                advance()
+        if not told:
+            raise UsageError("no clip of the test set could be sent to the endpoint")
+        facts = {
+            "model": model.model,
+            "endpoint": {"seed": model.seed, "calls": model.calls, "cached": model.cached},
+        }
+        self._score_answers(test, told, model.model, facts)
+
+    def _score_answers(
+        self, test: TestSet, told: dict[str, str], system: str, facts: dict[str, Any]
+    ) -> None:
         scores, guesses = {}, []
         for number, items in test.folds.items():
             truth = {Path(item.id).stem: item.truth for item in items}
@@ -84,12 +117,12 @@ class ClosedSetRun:
             "benchmark": self.benchmark.name,
             "folds": {number: asdict(row) for number, row in scores.items()},
             "mean": mean,
-            "predictions": {path.name: file_sha256(path)},
         }
+        figures |= facts
         matrix = sum(np.array(row.confusion) for row in scores.values())
         text = folds_table(self.benchmark.title, scores)
         self._finish(test, guesses, figures, text)
-        self._pictures(path.stem, mean, test.labels, matrix)
+        self._pictures(system, mean, test.labels, matrix)
 
     def model(self) -> None:
         """Score a model's label probabilities."""

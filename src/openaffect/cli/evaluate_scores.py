@@ -169,7 +169,8 @@ def overlap(
 
 
 def _judge(endpoint: str | None, model: str, cache: Path, seed: int, dry_run: bool) -> CachedJudge:
-    from openaffect.evaluation.judge import CachedJudge, ReplyCache
+    from openaffect.evaluation.chat_endpoint import ReplyCache
+    from openaffect.evaluation.judge import CachedJudge
 
     if not model:
         raise UsageError("--judge names the judge's model, for example --judge qwen2.5-7b-instruct")

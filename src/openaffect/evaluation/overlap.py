@@ -65,7 +65,7 @@ def score_overlap(
     predicted: Mapping[str, str],
     advance: Callable[[], None] = lambda: None,
 ) -> OverlapScores:
-    """Ask the judge about every sample. Raises JudgeError where it gives no answer."""
+    """Ask the judge about every sample. Raises EndpointError where it gives no answer."""
     rows: dict[str, tuple[float | None, float | None]] = {}
     unanswered = 0
     for name, truth in reference.items():
