@@ -31,6 +31,8 @@ def test_classification_equals_scikit_learn(run_here, tmp_path):
         expected = sklearn_metrics.f1_score(truth, told, average=average, zero_division=0)
         assert found[name] == pytest.approx(expected)
     assert len(found["provenance"]["files"]["r.csv"]) == 64
+    assert found["provenance"]["libraries"]["numpy"]
+    assert found["provenance"]["bootstrap"]["seed"] == 0
     code, out, _ = run_here([*arguments, "--against", predicted])
     assert code == 0 and "| UAR | " in out and "| 1.0000 |" in out
 

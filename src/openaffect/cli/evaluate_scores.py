@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from openaffect import __version__
 from openaffect.errors import UsageError
 
 if TYPE_CHECKING:
@@ -223,11 +222,10 @@ def _groupings(
 
 
 def _show(found: dict[str, Any], text: str, json: bool, paths: list[Path]) -> None:
-    """Print figures with where they come from: version and the hash of every file."""
+    """Print figures with where they come from: versions, seed and the hash of every file."""
+    from openaffect.evaluation.provenance import software
     from openaffect.media.digest import file_sha256
 
-    found["provenance"] = {
-        "openaffect": __version__,
-        "files": {path.name: file_sha256(path) for path in paths},
-    }
+    files = {path.name: file_sha256(path) for path in paths}
+    found["provenance"] = software() | {"files": files}
     typer.echo(jsonlib.dumps(found, ensure_ascii=False) if json else text)

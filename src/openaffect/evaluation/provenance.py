@@ -19,15 +19,21 @@ def provenance(split: str, folds: Mapping[int, Sequence[Item]]) -> dict[str, Any
 
     Two runs whose `sha256` agree were scored against the same truth.
     """
-    return {
-        "openaffect": __version__,
-        "python": platform.python_version(),
-        "libraries": {name: found for name in LIBRARIES if (found := _version(name))},
+    return software() | {
         "split": split,
         "folds": {
             fold: {"clips": len(items), "sha256": truth_sha256(items)}
             for fold, items in folds.items()
         },
+    }
+
+
+def software() -> dict[str, Any]:
+    """Versions, and the seed of the intervals: what the figures of any files depend on."""
+    return {
+        "openaffect": __version__,
+        "python": platform.python_version(),
+        "libraries": {name: found for name in LIBRARIES if (found := _version(name))},
         "bootstrap": {"seed": BOOTSTRAP_SEED, "resamples": RESAMPLES},
     }
 
