@@ -97,7 +97,7 @@ class Conversation:
             clues[name] = tuple(split_list(self._sentence(stream, opening, MAX_CLUE_TOKENS)))
         together = weigh(readings(clues))
         if together:
-            stream.feed(self._ids(f" {TOGETHER}: {together}."))
+            stream.feed(self.dialogue.continued_ids(f" {TOGETHER}: {together}."))
         words = self._sentence(stream, f" {PERCEIVED}", MAX_WORDS_TOKENS)
         return Reason(tuple(split_list(words)[:MAX_OPEN_WORDS]), clues, together)
 
