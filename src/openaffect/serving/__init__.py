@@ -1,1 +1,0 @@
-"""The HTTP service: OpenAI-compatible chat, analysis, jobs and the web page."""
