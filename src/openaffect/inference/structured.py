@@ -22,7 +22,6 @@ MOST_ITEMS = 6  # of a list, where the schema names no bound
 SCALE_STEPS = 10  # of a number between its bounds
 MOST_WHOLE_NUMBERS = 21  # a wider range of whole numbers is a scale, too
 CLOSE = 0.5  # of the likeliest value's probability from which a value joins a list
-ENDING = "<|im_end|>"
 
 
 def fill_schema(conversation: Conversation, question: str, schema: dict[str, Any]) -> Any:
@@ -146,7 +145,7 @@ class _Filler:
         assert self.conversation is not None
         told = [str(value) for value in values]
         question = f"{self.question} {asked}: choose one: {', '.join(told)}.".strip()
-        ids = [self.conversation._ids(text + ENDING) for text in told]
+        ids = [self.conversation.dialogue.answer_ids(text) for text in told]
         scores = self.conversation._asked(question).score(ids)
         weights = [math.exp(score - max(scores)) for score in scores]
         shares = [(value, w / sum(weights)) for value, w in zip(values, weights, strict=True)]
