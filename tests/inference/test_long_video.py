@@ -124,8 +124,9 @@ def test_the_document_survives_json_and_every_form(long, tmp_path) -> None:
     assert 'TIER_ID="person 0"' in WRITERS["eaf"].render(analysis, RenderOptions(tmp_path))
 
 
-def test_subtitle_lines_go_to_their_segments(analyzer, interview) -> None:
-    lines = (Subtitle(0.2, 1.0, "first"), Subtitle(9.0, 9.5, "last"))
+def test_subtitle_lines_go_to_their_segments(analyzer, interview, long) -> None:
+    end = long[0].segments[-1].end  # no other segment reaches it
+    lines = (Subtitle(0.2, 1.0, "first"), Subtitle(end - 0.6, end - 0.2, "last"))
     options = AnalyzeOptions(segments="always", subtitle="first last", lines=lines)
     analysis = analyzer.analyze(interview, options)
     texts = [segment.modalities.text.text or "" for segment in analysis.segments]
