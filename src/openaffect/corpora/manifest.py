@@ -55,6 +55,7 @@ class Row:
     prosody: Mapping[str, float] = field(default_factory=dict)  # measured or commanded, by name
     scene: Scene | None = None  # picture facts; None where not known
     licence: str = ""  # terms of the media and labels
+    told: Mapping[str, str] = field(default_factory=dict)  # published emotion, caption and reason
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:

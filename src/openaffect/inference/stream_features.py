@@ -47,20 +47,9 @@ def _vectors(
 ) -> dict[str, NDArray[np.float32]]:
     inner, processor, found = model.model, analyzer.processor, {}
     if reading.given.face:
-        inputs = processor.face_inputs([reading.inputs.faces()[:1]])
-        there = inputs["face_mask"][0, 0]
-        pixels = inputs["face_pixel_values"][0, 0][there].to(model.device)
-        signals = inputs.get("face_signals")
-        measured = None if signals is None else signals[0, 0][there].to(model.device)
-        found["face"], found["motion"] = inner.encode_person(pixels, measured)
+        faces = processor.face_inputs([reading.inputs.faces()[:1]])
+        found["face"], found["motion"] = inner.encode_one(faces)
     if reading.given.voice:
-        inputs = processor.voice_inputs([reading.inputs.voice])
-        media = inputs["input_values" if "input_values" in inputs else "input_features"][0]
-        lengths = inputs["audio_lengths"][0].tolist()
-        chunks = [
-            chunk[..., :length].to(model.device)
-            for chunk, length in zip(media, lengths, strict=True)
-            if length
-        ]
-        found["voice"] = inner.encode_voice(chunks).flatten()
+        voice = processor.voice_inputs([reading.inputs.voice])
+        found["voice"] = inner.encode_one_voice(voice).flatten()
     return {name: vector.float().cpu().numpy() for name, vector in found.items()}

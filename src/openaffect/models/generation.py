@@ -27,6 +27,8 @@ class MediaModel:
     """A decoder whose input embeddings are text with media; `embed` is the family's own."""
 
     media_inputs: tuple[str, ...]  # names of the tensors that become media tokens
+    towers: tuple[str, ...]  # frozen encoders, by attribute
+    feature_fields: tuple[str, ...]  # configuration that their features depend on besides
     language_model: Any
     embed: Any  # (input_ids, **media) -> (B, L, D), every placeholder filled
 

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from openaffect.errors import WeightsError
+from openaffect.models.generation import MediaGeneration
 from openaffect.models.lora import (
     LoraLinear,
     LoraSettings,
@@ -18,16 +19,20 @@ from openaffect.models.lora import (
     lora_state,
     save_lora,
 )
-from openaffect.models.omni_emotion import OmniEmotionForConditionalGeneration
+from openaffect.models.lora import (
+    read_settings as read_lora_settings,
+)
 
 PART_PREFIXES = {
     "vision_projector": ("model.vision_projector.", "model.image_newline"),
     "audio_projector": ("model.audio_projector.",),
     "face_projector": ("model.face_projector.", "model.face_newline"),
+    "motion_projector": ("model.motion_projector.",),
+    "class_projector": ("model.class_projector.",),
     "fusion": ("model.cross_attention.",),
     "language_model": ("model.language_model.", "lm_head."),
 }
-NEW_PARTS = ("vision_projector", "audio_projector", "face_projector", "fusion")
+NEW_PARTS = tuple(part for part in PART_PREFIXES if part != "language_model")
 """Parts that no published checkpoint of the small parts has: they are stored with the adapters."""
 
 TENSORS_FILE = "trained_parts.safetensors"
@@ -44,7 +49,7 @@ def part_of(name: str) -> str | None:
 
 
 def freeze_all_but(
-    model: OmniEmotionForConditionalGeneration, trains: Sequence[str], lora: LoraSettings | None
+    model: MediaGeneration, trains: Sequence[str], lora: LoraSettings | None
 ) -> list[str]:
     """Let exactly the named parts get gradients; returns the names of the trained parameters.
 
@@ -75,7 +80,7 @@ def freeze_all_but(
     return trained
 
 
-def halve_frozen(model: OmniEmotionForConditionalGeneration) -> None:
+def halve_frozen(model: MediaGeneration) -> None:
     """Hold the language model's frozen weights in bfloat16; what trains keeps its precision.
 
     Attention becomes the eager one: bfloat16 training through the fused one is slow on processors.
@@ -94,7 +99,7 @@ def new_part_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def save_trained_parts(
-    model: OmniEmotionForConditionalGeneration,
+    model: MediaGeneration,
     lora: LoraSettings | None,
     folder: Path,
     settings: dict,
@@ -135,7 +140,7 @@ def read_settings(folder: Path) -> dict:
         raise WeightsError(f"{folder}: holds no trained parts ({error})") from error
 
 
-def load_trained_tensors(model: OmniEmotionForConditionalGeneration, folder: Path) -> None:
+def load_trained_tensors(model: MediaGeneration, folder: Path) -> None:
     """Fill projectors and fusion, and the adapters that the language model already has.
 
     Raises:
@@ -162,9 +167,7 @@ def load_trained_tensors(model: OmniEmotionForConditionalGeneration, folder: Pat
         load_lora_state(model.model.language_model, load_file(adapter), str(adapter))
 
 
-def load_trained_parts(
-    model: OmniEmotionForConditionalGeneration, folder: Path
-) -> LoraSettings | None:
+def load_trained_parts(model: MediaGeneration, folder: Path) -> LoraSettings | None:
     """Fill projectors and fusion, and adapt a plain language model as the folder says.
 
     Raises:
@@ -172,4 +175,8 @@ def load_trained_parts(
     """
     load_trained_tensors(model, folder)
     adapter = folder / ADAPTER_FOLDER
-    return load_lora(model.model.language_model, adapter) if adapter.is_dir() else None
+    if not adapter.is_dir():
+        return None
+    if lora_state(model.model.language_model):  # adapted by its configuration, and filled already
+        return read_lora_settings(adapter)
+    return load_lora(model.model.language_model, adapter)

@@ -37,7 +37,7 @@ from openaffect.prompts.conversation import (
 from openaffect.prompts.labels import BASIC_LABELS, EMODB_LABELS, RAVDESS_LABELS
 from openaffect.training.batches import Example
 from openaffect.training.face_changes import FaceScale, change_faces
-from openaffect.training.features import ClipFeatures
+from openaffect.training.features import ClipFeatures, Features
 from openaffect.training.recipe import Dropout, Tasks
 
 LABEL_SETS = (BASIC_LABELS, EMODB_LABELS, RAVDESS_LABELS, LABELS)
@@ -81,7 +81,7 @@ class ExampleBuilder:
         self.dropout = dropout
         self.face_scale = face_scale
 
-    def usable(self, row: Row, features: ClipFeatures) -> bool:
+    def usable(self, row: Row, features: Features) -> bool:
         """Whether a row gives any of the streams that this stage is about."""
         there = {
             "face": features.faces,
@@ -106,10 +106,8 @@ class ExampleBuilder:
         question, answer = self._task(task, row, given, features, rng)
         return self.example(given, features, question, answer)
 
-    def given(
-        self, row: Row, features: ClipFeatures, rng: Random, training: bool
-    ) -> tuple[Given, ClipFeatures]:
-        """What is left of a clip after dropout; at least one stream."""
+    def given(self, row: Row, features: Any, rng: Random, training: bool) -> tuple[Given, Any]:
+        """What is left of a clip after dropout, and its features; at least one stream."""
         there = [
             stream
             for stream, value in (
@@ -129,7 +127,7 @@ class ExampleBuilder:
                 chance = self.dropout.words if stream == "words" else self.dropout.stream
                 if stream in kept and len(kept) > 1 and rng.random() < chance:
                     kept.remove(stream)
-            if rng.random() < self.dropout.frames:
+            if isinstance(features, ClipFeatures) and rng.random() < self.dropout.frames:
                 features = _one_frame(features, rng)
         given = Given(
             video="scene" in kept,
@@ -137,14 +135,11 @@ class ExampleBuilder:
             voice="voice" in kept,
             words=row.words if "words" in kept else None,
         )
-        gone: dict[str, Any] = {}
-        if not given.video:
-            gone["video"] = None
-        if not given.face:
-            gone |= {"faces": None, "face_mask": None, "blendshapes": None}
-        if not given.voice:
-            gone |= {"audio": None, "audio_lengths": None, "audio_signals": None}
-        return given, dataclasses.replace(features, **gone)
+        gone: set[str] = set() if given.video else {"video"}
+        gone |= set() if given.face else {"faces", "face_mask", "motion", "blendshapes"}
+        gone |= set() if given.voice else {"audio", "audio_lengths", "audio_signals"}
+        there_are = {field.name for field in dataclasses.fields(features)}
+        return given, dataclasses.replace(features, **dict.fromkeys(gone & there_are))
 
     def _task(
         self, task: str, row: Row, given: Given, features: ClipFeatures, rng: Random
@@ -158,11 +153,13 @@ class ExampleBuilder:
             stream = rng.choice(streams)
             if stream not in given.streams:
                 return STREAM_QUESTIONS[stream], ABSENT_ANSWERS[stream]
-            told = ", ".join(self._told(stream, row, given, features, rng))
+            told = ", ".join(self._stream_told(stream, row, given, features, rng))
             return STREAM_QUESTIONS[stream], f"{told[0].upper()}{told[1:]}."
         words: Sequence[str] = row.open_labels if label == row.label else ()
         words = words or open_words(label, MEDIUM, str(rng.random()))
-        clues = {stream: self._told(stream, row, given, features, rng) for stream in given.streams}
+        clues = {
+            stream: self._stream_told(stream, row, given, features, rng) for stream in given.streams
+        }
         return REASON_QUESTION, reason_answer(words, clues, weigh(stream_labels(row, given)))
 
     def _label_set(self, label: str, rng: Random) -> list[str]:
@@ -178,14 +175,14 @@ class ExampleBuilder:
             return labels
         return sorted(labels)
 
-    def _told(
-        self, stream: str, row: Row, given: Given, features: ClipFeatures, rng: Random
+    def _stream_told(
+        self, stream: str, row: Row, given: Given, features: Features, rng: Random
     ) -> tuple[str, ...]:
         """What a stream shows by itself, then its clues."""
         carried = stream_labels(row, given).get(stream)
         return (*reading(stream, carried), *self._clues(stream, row, features, rng))
 
-    def _clues(self, stream: str, row: Row, features: ClipFeatures, rng: Random) -> tuple[str, ...]:
+    def _clues(self, stream: str, row: Row, features: Features, rng: Random) -> tuple[str, ...]:
         if stream == "face":
             assert features.blendshapes is not None
             return face_clues(features.blendshapes.numpy(), BLENDSHAPE_NAMES, rng)

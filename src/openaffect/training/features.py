@@ -27,6 +27,13 @@ from openaffect.errors import ConfigError, MediaError
 from openaffect.inference.inputs import ClipInputs, read_inputs
 from openaffect.media.digest import file_sha256
 from openaffect.media.face_detection import FaceDetector
+from openaffect.media.voice import voice_statistics
+from openaffect.models.clip_processing import ClipProcessor
+from openaffect.models.emotion_llama import (
+    EmotionLlamaForConditionalGeneration,
+    EmotionLlamaProcessor,
+)
+from openaffect.models.generation import MediaGeneration
 from openaffect.models.omni_emotion import (
     OmniEmotionForConditionalGeneration,
     OmniEmotionProcessor,
@@ -36,19 +43,7 @@ from openaffect.training.augment import augment_voice
 ROWS_FILE = "rows.jsonl"
 MEDIA_KEY, TOWERS_KEY = "media", "towers"  # of the metadata in a feature file
 MEASURE_VERSION = 1  # counted up when frames, crops, signals or voice figures change
-TOWERS = ("vision_tower", "audio_tower", "face_tower")
 NO_SETTINGS = ("_name_or_path", "transformers_version", "architectures", "dtype")
-# Configuration that features depend on, besides the towers' own.
-FEATURE_FIELDS = (
-    "vision_feature_layer",
-    "vision_feature_select_strategy",
-    "audio_layers",
-    "audio_pool_stride",
-    "audio_summary",
-    "audio_crop",
-    "audio_signal_size",
-    "face_grid",
-)
 
 
 @dataclass(frozen=True)
@@ -62,6 +57,59 @@ class ClipFeatures:
     audio: Tensor | None = None  # (C, rows, layers, D_a) pooled encoder states
     audio_lengths: Tensor | None = None  # (C,) mel frames
     audio_signals: Tensor | None = None  # (C, S) measured voice figures
+
+
+@dataclass(frozen=True)
+class StreamClip:
+    """The same for Emotion-LLaMA: one vector of face, motion and voice each, and one frame."""
+
+    video: Tensor | None = None  # (1 + N, D) the chosen frame before the projectors
+    faces: Tensor | None = None  # (D,) mean face features
+    motion: Tensor | None = None  # (M,) there with the faces
+    blendshapes: Tensor | None = None  # (n, 52) scores of the main person's faces
+    audio: Tensor | None = None  # (layers, D) means over time
+    audio_signals: Tensor | None = None  # (1, S) measured voice figures
+
+
+Features = ClipFeatures | StreamClip
+
+
+def features_type(model: MediaGeneration) -> type[Features]:
+    """How a family keeps its features."""
+    return StreamClip if isinstance(model, EmotionLlamaForConditionalGeneration) else ClipFeatures
+
+
+def family_features(
+    model: MediaGeneration, processor: Any, inputs: ClipInputs, voice: np.ndarray | None
+) -> Features:
+    """Run a family's frozen towers over one clip; `voice` takes the place of the clip's own."""
+    if isinstance(model, EmotionLlamaForConditionalGeneration):
+        return stream_clip(model, processor, inputs, voice)
+    return clip_features(model, processor, inputs, voice)  # type: ignore[arg-type]
+
+
+@torch.inference_mode()
+def stream_clip(
+    model: EmotionLlamaForConditionalGeneration,
+    processor: EmotionLlamaProcessor,
+    inputs: ClipInputs,
+    voice: np.ndarray | None,
+) -> StreamClip:
+    """Run Emotion-LLaMA's frozen towers over one clip."""
+    tensors: dict[str, Tensor] = {}
+    people = inputs.faces()[:1]
+    if inputs.frames is not None:
+        pixels = processor.frame_inputs([inputs.frames], [people])["pixel_values"]
+        tensors["video"] = model.model.encode_frame(pixels.to(model.device))[0]
+    if any(people):
+        faces = processor.face_inputs([people])
+        tensors["faces"], tensors["motion"] = model.model.encode_one(faces)
+        main = inputs.tracks[0].faces
+        tensors["blendshapes"] = torch.from_numpy(np.stack([f.blendshapes for f in main]))
+    if voice is not None:
+        tensors["audio"] = model.model.encode_one_voice(processor.voice_inputs([voice]))
+        tensors["audio_signals"] = torch.from_numpy(voice_statistics(voice))[None]
+    return StreamClip(**{name: tensor.cpu() for name, tensor in tensors.items()})
 
 
 def clip_features(
@@ -116,13 +164,15 @@ def _settings(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def towers_identity(model: OmniEmotionForConditionalGeneration) -> str:
+def towers_identity(model: MediaGeneration) -> str:
     """Hex sha256 of what features depend on besides the media: towers, and how they are read."""
-    fields: dict[str, Any] = {name: getattr(model.config, name) for name in FEATURE_FIELDS}
-    fields["audio_summary"] = model.config.audio_summary > 0
+    inner = model.model
+    fields: dict[str, Any] = {name: getattr(model.config, name) for name in inner.feature_fields}
+    if "audio_summary" in fields:
+        fields["audio_summary"] = fields["audio_summary"] > 0
     digest = hashlib.sha256(f"{MEASURE_VERSION} {json.dumps(fields)}".encode())
-    for name in TOWERS:
-        tower = getattr(model.model, name)
+    for name in inner.towers:
+        tower = getattr(inner, name)
         settings = _settings(tower.config.to_dict())
         digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
         for key, tensor in sorted(tower.state_dict().items()):
@@ -136,18 +186,20 @@ class FeatureFolder:
 
     Args:
         folder: where the files lie; made on first write.
+        kind: what a file holds, see `features_type`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kind: type[Features] = ClipFeatures) -> None:
         self.folder = folder
+        self.kind = kind
 
     def path(self, row: Row, variant: int) -> Path:
         name = row.id.replace("/", "_")
         return self.folder / f"{name}.{variant}.safetensors"
 
-    def load(self, row: Row, variant: int = 0) -> ClipFeatures:
+    def load(self, row: Row, variant: int = 0) -> Features:
         """The features of a row, as they were stored (half precision)."""
-        return ClipFeatures(**load_file(self.path(row, variant)))
+        return self.kind(**load_file(self.path(row, variant)))
 
     def origin(self, row: Row, variant: int = 0) -> dict[str, str]:
         """What a row's features come from, empty where there are none or nothing is known."""
@@ -157,7 +209,7 @@ class FeatureFolder:
         except (OSError, SafetensorError):
             return {}
 
-    def save(self, row: Row, variant: int, features: ClipFeatures, origin: dict[str, str]) -> None:
+    def save(self, row: Row, variant: int, features: Features, origin: dict[str, str]) -> None:
         """Write one row's features whole or not at all, in half precision."""
         self.folder.mkdir(parents=True, exist_ok=True)
         tensors = {
@@ -189,8 +241,8 @@ class FeatureFolder:
         self,
         rows: Sequence[Row],
         media_folder: Path,
-        model: OmniEmotionForConditionalGeneration,
-        processor: OmniEmotionProcessor,
+        model: MediaGeneration,
+        processor: ClipProcessor,
         detector: FaceDetector | None,
         variants: int = 1,
         report: Callable[[int, int], None] = lambda done, total: None,
@@ -223,13 +275,13 @@ class FeatureFolder:
                     break
                 if variant and voice is not None:
                     voice = augment_voice(voice, f"{row.id}/{variant}")
-                self.save(row, variant, clip_features(model, processor, inputs, voice), origin)
+                self.save(row, variant, family_features(model, processor, inputs, voice), origin)
         report(len(rows), len(rows))
         self.folder.mkdir(parents=True, exist_ok=True)
         write_manifest([row for row in rows if row.id not in failed], self.folder / ROWS_FILE)
         return failed
 
-    def check(self, model: OmniEmotionForConditionalGeneration) -> None:
+    def check(self, model: MediaGeneration) -> None:
         """Make sure that features whose media are not at hand come from this model's towers.
 
         Raises:

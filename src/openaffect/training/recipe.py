@@ -10,8 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from openaffect.errors import ConfigError
 
 PartName = Literal[
-    "vision_projector", "audio_projector", "face_projector", "fusion", "language_model"
+    "vision_projector",
+    "audio_projector",
+    "face_projector",
+    "motion_projector",
+    "class_projector",
+    "fusion",
+    "language_model",
 ]
+PublishedTask = Literal["emotion", "reason", "reason_v2", "infer", "caption"]
 Stream = Literal["face", "voice", "scene", "words"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -34,7 +41,10 @@ class Lora(Strict):
 class Corpus(Strict):
     """Where one corpus lies; a corpus without a folder is left out, and the run says so."""
 
-    kind: Literal["manifest", "emodb", "ravdess", "sentences", "features"]  # which reader reads it
+    kind: Literal[
+        "manifest", "emodb", "ravdess", "sentences", "features", "merr"
+    ]  # which reader reads it
+    list_file: str | None = None  # the list within the folder, for merr
     folder: str | None = None  # the user's copy; null leaves the corpus out
     get: str = ""  # where a user gets it, and its licence
     weight: float = Field(1.0, gt=0)  # how often a row is drawn, against rows of weight 1
@@ -69,6 +79,13 @@ class Dropout(Strict):
 class Schedule(Strict):
     """Optimisation; AdamW with linear warm-up and cosine decay."""
 
+    # "published" is LAVIS's cosine; "published_in_epoch" repeats its warm-up's slip (`rate`)
+    shape: Literal["cosine", "published", "published_in_epoch"] = "cosine"
+    min_learning_rate: float = Field(0.0, ge=0)  # where a published shape ends
+    warmup_learning_rate: float = Field(0.0, ge=0)  # where a published shape begins
+    epoch_steps: int = Field(1000, ge=1)  # steps of an epoch, for a published shape
+    decay_all: bool = True  # else vectors (biases, norms) are not decayed
+    beta2: float = Field(0.98, gt=0, lt=1)  # AdamW's second one; the first is 0.9
     steps: int = Field(ge=1)  # optimiser steps
     batch_size: int = Field(8, ge=1)  # examples a step
     micro_batch: int | None = Field(None, ge=1)  # examples at once; null takes the whole batch
@@ -76,7 +93,7 @@ class Schedule(Strict):
     language_model_learning_rate: float | None = Field(None, gt=0)  # null: the same
     weight_decay: float = Field(0.01, ge=0)
     warmup: Share = 0.05  # share of the steps
-    gradient_clip: float = Field(1.0, gt=0)  # largest global norm
+    gradient_clip: float | None = Field(1.0, gt=0)  # largest global norm; null: none
     validate_every: int = Field(50, ge=1)  # steps
     validation_examples: int = Field(128, ge=1)
     checkpoint_every: int = Field(50, ge=1)  # steps
@@ -98,6 +115,8 @@ class Recipe(Strict):
     lora: Lora | None = None
     streams: tuple[Stream, ...] = ("face", "voice", "scene", "words")  # what examples are given
     corpora: dict[str, Corpus]
+    task_pool: tuple[PublishedTask, ...] = ()  # Emotion-LLaMA's tasks, each as likely
+    labels: tuple[str, ...] = ()  # that [emotion] names; empty takes the model's own
     tasks: Tasks = Field(default_factory=lambda: Tasks.model_validate({}))
     dropout: Dropout = Field(default_factory=lambda: Dropout.model_validate({}))
     schedule: Schedule

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,17 +13,23 @@ from torch import Tensor
 from openaffect import DEFAULT_MODEL
 from openaffect.corpora.emodb import read_emodb
 from openaffect.corpora.manifest import LABELS, Row, read_manifest
+from openaffect.corpora.merr import read_merr
 from openaffect.corpora.ravdess import read_ravdess
 from openaffect.corpora.synthetic.sentence_bank import text_rows
 from openaffect.errors import ConfigError
 from openaffect.media.face_detection import FaceDetector
 from openaffect.models.assembly import assemble_small
+from openaffect.models.checkpoints.published_configs import read_json
+from openaffect.models.clip_processing import ClipProcessor
+from openaffect.models.emotion_llama import (
+    EmotionLlamaForConditionalGeneration,
+    EmotionLlamaProcessor,
+)
+from openaffect.models.emotion_llama.modeling import lora_settings
+from openaffect.models.generation import MediaGeneration
 from openaffect.models.home import home
 from openaffect.models.lora import LoraSettings
-from openaffect.models.omni_emotion import (
-    OmniEmotionForConditionalGeneration,
-    OmniEmotionProcessor,
-)
+from openaffect.models.omni_emotion import OmniEmotionForConditionalGeneration, OmniEmotionProcessor
 from openaffect.models.omni_emotion.projectors import FeatureNorm
 from openaffect.models.store import FEATURES, part_directory
 from openaffect.models.trained_parts import (
@@ -35,14 +42,22 @@ from openaffect.models.trained_parts import (
     write_settings,
 )
 from openaffect.prompts.conversation import END_OF_TURN
+from openaffect.prompts.dialogues import dialogue_of
+from openaffect.prompts.emotion_llama import EmotionLlamaDialogue
 from openaffect.training.alignment import CLUE_PHRASES, EmbeddingLoss
-from openaffect.training.batches import Example
+from openaffect.training.batches import TokenExample
 from openaffect.training.calibration import calibrate
 from openaffect.training.examples import LABEL_SETS, ExampleBuilder, label_of
 from openaffect.training.face_changes import FaceScale
-from openaffect.training.features import ClipFeatures, FeatureFolder
+from openaffect.training.features import (
+    ClipFeatures,
+    FeatureFolder,
+    Features,
+    features_type,
+)
+from openaffect.training.published_tasks import StreamExampleBuilder
 from openaffect.training.recipe import Corpus, Recipe
-from openaffect.training.trainer import Progress, Trainer
+from openaffect.training.trainer import Objective, Progress, Trainer
 
 SMALL_PARTS = ("text", "speech", "frame", "expression")
 LANDMARKS = "landmarks"
@@ -53,18 +68,33 @@ RESULT = "trained"  # folder of the best trained parts, within the recipe's outp
 Say = Callable[[str], None]
 
 
+class StoredVariants(Sequence[Any]):
+    """A row's features, read from their file at each use: a big frame's do not fit in memory."""
+
+    def __init__(self, store: FeatureFolder, row: Row, count: int) -> None:
+        self.store, self.row, self.variants = store, row, count
+
+    def __len__(self) -> int:
+        return self.variants
+
+    def __getitem__(self, variant: Any) -> Any:
+        if not 0 <= variant < self.variants:
+            raise IndexError(variant)
+        return self.store.load(self.row, variant)
+
+
 @dataclasses.dataclass(frozen=True)
 class Entry:
     """One row with its cached features and how often it is drawn."""
 
     row: Row
-    variants: tuple[ClipFeatures, ...]  # the clip itself, then its augmented voices
+    variants: Sequence[Any]  # features of the clip itself, then of its augmented voices
     weight: float
 
 
 def load_model(
     recipe: Recipe, parts: dict[str, Path] | None = None
-) -> tuple[OmniEmotionForConditionalGeneration, OmniEmotionProcessor]:
+) -> tuple[MediaGeneration, ClipProcessor]:
     """The model that a recipe names: a built checkpoint folder, or the small preset's parts.
 
     Raises:
@@ -72,6 +102,9 @@ def load_model(
         WeightsError: weights are missing.
     """
     folder = Path(recipe.model).expanduser()
+    if (folder / "config.json").is_file() and _model_type(folder) == "emotion_llama":
+        model = EmotionLlamaForConditionalGeneration.from_pretrained(folder)
+        return model.eval(), EmotionLlamaProcessor.from_pretrained(folder)
     if not (folder / "config.json").is_file():
         parts = parts or {name: part_directory(recipe.model, name) for name in SMALL_PARTS}
         return assemble_small(parts, fusion=recipe.fusion, seed=recipe.seed)
@@ -82,6 +115,10 @@ def load_model(
             f"build one with `openaffect models build --fusion {recipe.fusion}`"
         )
     return model.eval(), OmniEmotionProcessor.from_pretrained(folder)
+
+
+def _model_type(folder: Path) -> str:
+    return str(read_json(folder / "config.json").get("model_type"))
 
 
 def read_corpus(name: str, corpus: Corpus) -> tuple[tuple[Row, ...], Path | None]:
@@ -97,23 +134,27 @@ def read_corpus(name: str, corpus: Corpus) -> tuple[tuple[Row, ...], Path | None
     folder = Path(corpus.folder).expanduser()
     if corpus.kind == "features":
         return FeatureFolder(folder).rows(), folder
+    if corpus.kind == "merr":
+        if corpus.list_file is None:
+            raise ConfigError(f"corpora.{name}.list_file is not set; name the list in {folder}")
+        return read_merr(folder, corpus.list_file), folder
     if corpus.kind == "manifest":
         path = folder if folder.is_file() else folder / "manifest.jsonl"
         return read_manifest(path), path.parent
     return (read_emodb if corpus.kind == "emodb" else read_ravdess)(folder), folder
 
 
-def feature_folder(name: str, corpus: Corpus, preset: str) -> FeatureFolder:
+def feature_folder(name: str, corpus: Corpus, preset: str, kind: type[Features]) -> FeatureFolder:
     """Where a corpus's features lie: its own folder if it is one of features, else in the home."""
     if corpus.kind == "features":
-        return FeatureFolder(Path(corpus.folder or "").expanduser())
-    return FeatureFolder(home() / FEATURES / Path(preset).name / name)
+        return FeatureFolder(Path(corpus.folder or "").expanduser(), kind)
+    return FeatureFolder(home() / FEATURES / Path(preset).name / name, kind)
 
 
 def load_entries(
     recipe: Recipe,
-    model: OmniEmotionForConditionalGeneration,
-    processor: OmniEmotionProcessor,
+    model: MediaGeneration,
+    processor: ClipProcessor,
     say: Say,
     report: Callable[[str, int, int], None] = lambda name, done, total: None,
 ) -> list[Entry]:
@@ -128,16 +169,19 @@ def load_entries(
             continue
         rows, folder = read_corpus(name, corpus)
         rows = tuple(row for row in rows if row.split != "test")
-        store = feature_folder(name, corpus, recipe.model)
+        kind = features_type(model)
+        store = feature_folder(name, corpus, recipe.model, kind)
         if folder is not None and corpus.kind != "features":
             rows = _extract(store, rows, folder, corpus, model, processor, recipe, say, report)
         elif corpus.kind == "features":
             store.check(model)
         for row in rows:
             count = store.variants(row) if row.media is not None else 0
-            loaded = tuple(store.load(row, v) for v in range(min(count, corpus.variants)))
-            if loaded or row.media is None:
-                entries.append(Entry(row, loaded or (ClipFeatures(),), corpus.weight))
+            stored: Sequence[Any] = StoredVariants(store, row, min(count, corpus.variants))
+            if kind is ClipFeatures:
+                stored = tuple(stored)
+            if stored or row.media is None:
+                entries.append(Entry(row, stored or (kind(),), corpus.weight))
         say(f"corpus {name}: {len(rows)} rows")
     if not any(entry.row.split == "train" for entry in entries):
         raise ConfigError("no corpus gives any training row; set a corpora.<name>.folder")
@@ -149,8 +193,8 @@ def _extract(
     rows: tuple[Row, ...],
     folder: Path,
     corpus: Corpus,
-    model: OmniEmotionForConditionalGeneration,
-    processor: OmniEmotionProcessor,
+    model: MediaGeneration,
+    processor: ClipProcessor,
     recipe: Recipe,
     say: Say,
     report: Callable[[str, int, int], None],
@@ -171,8 +215,12 @@ def _extract(
     return tuple(row for row in rows if row.id not in failed)
 
 
-def fit_norms(model: OmniEmotionForConditionalGeneration, entries: Sequence[Entry]) -> None:
+def fit_norms(model: MediaGeneration, entries: Sequence[Entry]) -> None:
     """Take the standardisation figures of the projectors' inputs from training features."""
+    if isinstance(model, EmotionLlamaForConditionalGeneration):
+        if model.config.normalise_features:
+            _fit_stream_norms(model, entries)
+        return
     rng = Random(0)
     train = [entry for entry in entries if entry.row.split == "train"]
     clips = [clip for entry in train for clip in entry.variants]
@@ -188,18 +236,35 @@ def fit_norms(model: OmniEmotionForConditionalGeneration, entries: Sequence[Entr
         _fit(audio.signal_norm, [c.audio_signals[:1] for c in voices])  # type: ignore[index]
 
 
+def _fit_stream_norms(
+    model: EmotionLlamaForConditionalGeneration, entries: Sequence[Entry]
+) -> None:
+    train = [entry for entry in entries if entry.row.split == "train"]
+    clips = [clip for entry in train for clip in entry.variants]
+    Random(0).shuffle(clips)
+    inner = model.model
+    for norm, name in (
+        (inner.face_projector.norm, "faces"),
+        (inner.motion_projector.norm, "motion"),
+        (inner.audio_projector.layer_norm, "audio"),
+    ):
+        _fit(norm, [found[None] for c in clips if (found := getattr(c, name)) is not None])
+    signals = [clip.audio_signals for clip in clips if clip.audio_signals is not None]
+    _fit(inner.audio_projector.signal_norm, signals)
+
+
 def _fit(norm: torch.nn.Module, samples: Sequence[Tensor]) -> None:
     if isinstance(norm, FeatureNorm) and samples:
         norm.fit(torch.cat([sample.float() for sample in samples])[:NORM_SAMPLES])
 
 
-def face_scale(
-    model: OmniEmotionForConditionalGeneration, entries: Sequence[Entry]
-) -> FaceScale | None:
+def face_scale(model: MediaGeneration, entries: Sequence[Entry]) -> FaceScale | None:
     """What changes of measured face features need to know.
 
     None for a tower of pixels alone, and where no training clip shows a face.
     """
+    if not isinstance(model, OmniEmotionForConditionalGeneration):
+        return None
     norm, config = model.model.face_projector.norm, model.config.face_config
     if not isinstance(norm, FeatureNorm) or not hasattr(config, "group_slices"):
         return None
@@ -214,12 +279,12 @@ def face_scale(
 
 def drawer(
     builder: ExampleBuilder, entries: Sequence[Entry], seed: int
-) -> Callable[[int, int], Example]:
+) -> Callable[[int, int], TokenExample]:
     """`draw(step, index)` over the training entries, by their weights."""
     train = [entry for entry in entries if entry.row.split == "train"]
     weights = [entry.weight for entry in train]
 
-    def draw(step: int, index: int) -> Example:
+    def draw(step: int, index: int) -> TokenExample:
         rng = Random(f"{seed}/{step}/{index}")
         entry = rng.choices(train, weights)[0]
         return builder.build(entry.row, rng.choice(entry.variants), rng, training=True)
@@ -229,7 +294,7 @@ def drawer(
 
 def validation_examples(
     builder: ExampleBuilder, entries: Sequence[Entry], count: int
-) -> list[Example]:
+) -> list[TokenExample]:
     """A fixed sample of the validation rows, with dropout of whole streams as in training.
 
     Raises:
@@ -303,11 +368,21 @@ def run_stage(
     model, processor = load_model(recipe, parts)
     model.to(recipe.device)  # before the features: the towers run there
     lora = None
+    streams = isinstance(model, EmotionLlamaForConditionalGeneration)
+    if streams != bool(recipe.task_pool):
+        raise ConfigError(
+            "task_pool is Emotion-LLaMA's, and no other model's; "
+            f"{recipe.model} {'needs one' if streams else 'takes tasks'}"
+        )
+    if streams and recipe.objective != "answer":
+        raise ConfigError("objective embedding is not there for Emotion-LLaMA; take answer")
     if recipe.objective == "embedding" and (recipe.tasks.reason or recipe.tasks.stream):
         raise ConfigError("objective embedding aligns labels: set tasks.reason and stream to 0")
     if recipe.lora is not None:
         settings = recipe.lora
         lora = LoraSettings(settings.r, settings.alpha, settings.dropout, settings.targets)
+    elif streams:
+        lora = lora_settings(model.config)
     entries = load_entries(recipe, model, processor, say, extracting)
     if recipe.start is None:
         fit_norms(model, entries)
@@ -315,15 +390,13 @@ def run_stage(
         load_trained_parts(model, Path(recipe.start))
     torch.manual_seed(recipe.seed)  # new adapters are drawn at random
     freeze_all_but(model, recipe.trains, lora)
-    builder = ExampleBuilder(
-        processor, recipe.tasks, recipe.dropout, face_scale(model, entries), recipe.streams
-    )
+    builder = example_builder(recipe, model, processor, entries)
     entries = [entry for entry in entries if builder.usable(entry.row, entry.variants[0])]
     output = Path(recipe.output)
     output.mkdir(parents=True, exist_ok=True)
     (output / "recipe.json").write_text(json.dumps(recipe.model_dump(), indent=2) + "\n")
     result = output / RESULT
-    trained_for = {"fusion": model.config.fusion, "stage": recipe.stage, "seed": recipe.seed}
+    trained_for = {"stage": recipe.stage, "seed": recipe.seed, **processor.settings}
     model.to(recipe.device)  # adapters made since
     if recipe.schedule.precision == "bfloat16":
         halve_frozen(model)
@@ -336,15 +409,36 @@ def run_stage(
         processor.tokenizer.pad_token_id,
         recipe.seed,
         lambda: save_trained_parts(model, lora, result, trained_for, torch.float32),
-        embedding_objective(model, processor) if recipe.objective == "embedding" else None,
+        _objective(recipe, model, processor),
     )
     if trainer.resume():
         say(f"continuing {output} at step {trainer.step}")
     trainer.run(report)
-    if recipe.tasks.label and "language_model" in recipe.trains:
+    if not streams and recipe.tasks.label and "language_model" in recipe.trains:
         store_temperature(model, builder, entries, result, recipe.seed, say)
     draw_curve(trainer.history, output / "loss.png", recipe.stage)
     return result
+
+
+def _objective(
+    recipe: Recipe, model: MediaGeneration, processor: ClipProcessor
+) -> Objective | None:
+    if recipe.objective == "answer":
+        return None
+    return embedding_objective(model, processor)  # type: ignore[arg-type, return-value]
+
+
+def example_builder(
+    recipe: Recipe, model: MediaGeneration, processor: ClipProcessor, entries: Sequence[Entry]
+) -> ExampleBuilder:
+    """What writes the examples of the model's family."""
+    dialogue = dialogue_of(processor)
+    if isinstance(dialogue, EmotionLlamaDialogue):
+        return StreamExampleBuilder(
+            dialogue, recipe.task_pool, recipe.dropout, recipe.streams, recipe.labels
+        )
+    scale = face_scale(model, entries)
+    return ExampleBuilder(processor, recipe.tasks, recipe.dropout, scale, recipe.streams)  # type: ignore[arg-type]
 
 
 def draw_curve(history: Sequence[dict], path: Path, title: str) -> None:

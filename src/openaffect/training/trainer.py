@@ -14,17 +14,15 @@ import torch
 from torch import Tensor
 
 from openaffect.errors import OpenAffectError
-from openaffect.models.omni_emotion import OmniEmotionForConditionalGeneration
+from openaffect.models.generation import MediaGeneration
 from openaffect.models.trained_parts import part_of
-from openaffect.training.batches import IGNORED, Example, collate
+from openaffect.training.batches import IGNORED, TokenExample, collate
 from openaffect.training.checkpoint import complete_checkpoints, load_checkpoint, save_checkpoint
 from openaffect.training.recipe import Schedule
 
 HISTORY_FILE = "history.jsonl"
 
-Objective = Callable[
-    [OmniEmotionForConditionalGeneration, dict[str, Tensor]], tuple[Tensor, Tensor]
-]
+Objective = Callable[[MediaGeneration, dict[str, Tensor]], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -37,9 +35,7 @@ class Progress:
     validation: float | None  # newest validation loss
 
 
-def answer_loss(
-    model: OmniEmotionForConditionalGeneration, batch: dict[str, Tensor]
-) -> tuple[Tensor, Tensor]:
+def answer_loss(model: MediaGeneration, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     """Each example's mean cross entropy over its answer (B,), and whether all of it is right (B,).
 
     A short answer weighs as much as a long one. Logits are made for answer positions only.
@@ -61,7 +57,15 @@ def answer_loss(
 
 
 def rate(step: int, schedule: Schedule) -> float:
-    """Share of the full learning rate at a step: linear warm-up, then cosine to zero."""
+    """Share of the full learning rate at a step: linear warm-up, then cosine decay.
+
+    `cosine` warms up from zero and decays to zero over what is left. The published schedules are
+    LAVIS's, whose cosine runs from the first step on: it is ahead already when the warm-up ends.
+    `published_in_epoch` counts the steps of the warm-up within each epoch, as the released code
+    does: with epochs shorter than the warm-up the rate is a saw until the warm-up is over.
+    """
+    if schedule.shape != "cosine":
+        return _published_rate(step, schedule)
     warmup = max(1, round(schedule.warmup * schedule.steps))
     if step < warmup:
         return (step + 1) / warmup
@@ -69,9 +73,20 @@ def rate(step: int, schedule: Schedule) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
-def make_optimizer(
-    model: OmniEmotionForConditionalGeneration, schedule: Schedule
-) -> torch.optim.AdamW:
+def _published_rate(step: int, schedule: Schedule) -> float:
+    """LAVIS's linear warm-up and cosine decay, as a share of the full learning rate."""
+    warmup = round(schedule.warmup * schedule.steps)
+    first, least = (
+        value / schedule.learning_rate
+        for value in (schedule.warmup_learning_rate, schedule.min_learning_rate)
+    )
+    if step < warmup:
+        within = step % schedule.epoch_steps if schedule.shape == "published_in_epoch" else step
+        return first + (1 - first) * within / warmup
+    return (1 - least) * 0.5 * (1 + math.cos(math.pi * step / schedule.steps)) + least
+
+
+def make_optimizer(model: MediaGeneration, schedule: Schedule) -> torch.optim.AdamW:
     """AdamW over the parameters that train, the language model's at their own rate."""
     own: list[Tensor] = []
     language: list[Tensor] = []
@@ -79,12 +94,16 @@ def make_optimizer(
         if parameter.requires_grad:
             (language if part_of(name) == "language_model" else own).append(parameter)
     language_rate = schedule.language_model_learning_rate or schedule.learning_rate
-    groups = [
-        {"params": parameters, "lr": full, "full_rate": full}
-        for parameters, full in ((own, schedule.learning_rate), (language, language_rate))
-        if parameters
-    ]
-    return torch.optim.AdamW(groups, weight_decay=schedule.weight_decay, betas=(0.9, 0.98))
+    groups = []
+    for parameters, full in ((own, schedule.learning_rate), (language, language_rate)):
+        for decayed in (True, False):
+            chosen = [p for p in parameters if (p.dim() > 1 or schedule.decay_all) == decayed]
+            decay = schedule.weight_decay if decayed else 0.0
+            if chosen:
+                groups.append(
+                    {"params": chosen, "lr": full, "full_rate": full, "weight_decay": decay}
+                )
+    return torch.optim.AdamW(groups, betas=(0.9, schedule.beta2))
 
 
 class Trainer:
@@ -101,9 +120,9 @@ class Trainer:
 
     def __init__(
         self,
-        model: OmniEmotionForConditionalGeneration,
-        draw: Callable[[int, int], Example],
-        validation: Sequence[Example],
+        model: MediaGeneration,
+        draw: Callable[[int, int], TokenExample],
+        validation: Sequence[TokenExample],
         schedule: Schedule,
         output: Path,
         pad_id: int,
@@ -182,12 +201,13 @@ class Trainer:
                 f"the loss is {total} at step {self.step + 1}; lower schedule.learning_rate"
             )
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]
-        torch.nn.utils.clip_grad_norm_(trained, self.schedule.gradient_clip)
+        if self.schedule.gradient_clip is not None:
+            torch.nn.utils.clip_grad_norm_(trained, self.schedule.gradient_clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return total
 
-    def _batch(self, examples: Sequence[Example]) -> dict[str, Tensor]:
+    def _batch(self, examples: Sequence[TokenExample]) -> dict[str, Tensor]:
         device = self.model.device
         return {name: t.to(device) for name, t in collate(examples, self.pad_id).items()}
 

@@ -114,6 +114,14 @@ class EmotionLlamaModel(MediaModel, EmotionLlamaPreTrainedModel):
     """Towers, projectors and the adapted decoder without its head."""
 
     media_inputs = MEDIA_INPUTS
+    feature_fields = (
+        "frame",
+        "has_motion_tower",
+        "motion_frames",
+        "motion_norm",
+        "audio_layers",
+        "audio_crop",
+    )
 
     def __init__(self, config: EmotionLlamaConfig) -> None:
         super().__init__(config)
@@ -142,6 +150,12 @@ class EmotionLlamaModel(MediaModel, EmotionLlamaPreTrainedModel):
         if settings := lora_settings(config):
             add_lora(self.language_model, settings)
         self.post_init()
+
+    @property
+    def towers(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The frozen encoders of this configuration."""
+        names = ("vision_tower", "face_tower", "motion_tower", "audio_tower")
+        return tuple(name for name in names if hasattr(self, name))
 
     def encode_frame(self, pixel_values: Tensor) -> Tensor:
         """Vision tower: frames (n, 3, H, W) -> (n, 1 + N, D), the class token first.
@@ -184,6 +198,27 @@ class EmotionLlamaModel(MediaModel, EmotionLlamaPreTrainedModel):
         """One person's faces in order of time -> mean face features (D,) and motion (M,)."""
         faces = self.encode_faces(pixel_values, signals)
         return faces.mean(0), self.encode_motion(pixel_values, faces)
+
+    def encode_one(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """`encode_person` of the one sample whose faces a processor laid out: (1, 1, T, ...)."""
+        there = inputs["face_mask"][0, 0]
+        signals = inputs.get("face_signals")
+        return self.encode_person(
+            inputs["face_pixel_values"][0, 0][there].to(self.device),
+            None if signals is None else signals[0, 0][there].to(self.device),
+        )
+
+    def encode_one_voice(self, inputs: dict[str, Tensor]) -> Tensor:
+        """`encode_voice` of the one sample whose voice a processor laid out."""
+        media = inputs["input_values"] if "input_values" in inputs else inputs["input_features"]
+        lengths = inputs["audio_lengths"][0].tolist()
+        return self.encode_voice(
+            [
+                chunk[..., :length].to(self.device)
+                for chunk, length in zip(media[0], lengths, strict=True)
+                if length
+            ]
+        )
 
     def encode_voice(self, chunks: list[Tensor]) -> Tensor:
         """Audio tower: chunks of one voice, samples (S,) or mels (bins, frames) -> (layers, D).

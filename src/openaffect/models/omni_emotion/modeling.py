@@ -87,6 +87,17 @@ class OmniEmotionModel(MediaModel, OmniEmotionPreTrainedModel):
     """Towers, projectors, fusion and the decoder without its head."""
 
     media_inputs = MEDIA_INPUTS
+    towers = ("vision_tower", "audio_tower", "face_tower")
+    feature_fields = (
+        "vision_feature_layer",
+        "vision_feature_select_strategy",
+        "audio_layers",
+        "audio_pool_stride",
+        "audio_summary",
+        "audio_crop",
+        "audio_signal_size",
+        "face_grid",
+    )
 
     def __init__(self, config: OmniEmotionConfig) -> None:
         super().__init__(config)
