@@ -42,7 +42,7 @@ class Running:
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run, daemon=True)
         self.thread.start()
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 500  # a busy machine is slow to load the model
         while not self.server.started:
             assert self.thread.is_alive() and time.monotonic() < deadline, "it does not start"
             time.sleep(0.05)

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import socket
+import socketserver
 import threading
 import time
 import zlib
@@ -225,7 +226,10 @@ def web():
         def log_message(self, *_: object) -> None:
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(socketserver.ThreadingTCPServer):  # without HTTPServer's look-up of its own name
+        daemon_threads = True
+
+    server = Server(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server.server_address[1]
     server.shutdown()

@@ -15,7 +15,7 @@ from typing import Any
 from openaffect.errors import UsageError
 from openaffect.inference.structured import check_schema
 from openaffect.prompts.labels import BASIC_LABELS
-from openaffect.serving.forms import LONGEST_TEXT, ChatRequest
+from openaffect.serving.forms import LONGEST_TEXT, ChatRequest, encodable
 
 DATA_URL = re.compile(r"^data:([a-z]+/[\w.+-]+)?(?:;[\w=.+-]+)*;base64,", re.IGNORECASE)
 ENDINGS = {
@@ -82,7 +82,7 @@ def asked(request: ChatRequest) -> Asked:
                 texts.append(_text(part))
             else:
                 media = _media(part)
-        question = " ".join(texts).strip()
+        question = str(encodable(" ".join(texts).strip()))
     if len(question) > LONGEST_TEXT:
         raise UsageError(f"the question is longer than {LONGEST_TEXT} characters")
     if media is None and not question:
@@ -95,6 +95,7 @@ def asked(request: ChatRequest) -> Asked:
         schema = (wanted.json_schema or {}).get("schema")
         if not isinstance(schema, dict):
             raise UsageError("response_format: json_schema needs a schema")
+        schema = encodable(schema)
         check_schema(schema)
     return Asked(media, question, schema, request.max_completion_tokens or request.max_tokens)
 

@@ -138,6 +138,12 @@ class ChatRequest(BaseModel):
     n: int | None = Field(None, ge=1, le=1)
 
 
+def encodable(value: Any) -> Any:
+    """A JSON value in which characters that UTF-8 cannot hold (lone surrogates) became `?`."""
+    text = json.dumps(value, ensure_ascii=False)
+    return json.loads(text.encode("utf-8", "replace").decode("utf-8"))
+
+
 class QuestionBody(BaseModel):
     """A follow-up question about a job's clip."""
 

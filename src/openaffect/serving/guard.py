@@ -12,6 +12,7 @@ import logging
 import secrets
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -48,6 +49,18 @@ def error_body(message: str, kind: str, code: str | None = None) -> dict[str, An
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
+@dataclass
+class _Body:
+    """How far a request's body is."""
+
+    expected: bool = False  # the head announces one
+    whole: bool = False  # all of it was read
+
+
+def _has_body(headers: dict[bytes, bytes]) -> bool:
+    return headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
+
+
 class Guard:
     """The ASGI application around the application."""
 
@@ -65,6 +78,7 @@ class Guard:
         began, number = time.monotonic(), secrets.token_hex(8)
         status = 0
         refusals: list[Refused] = []  # of the body, which the application would tell in other words
+        body = _Body()
 
         async def answer(message: Any) -> None:
             nonlocal status
@@ -76,26 +90,29 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 extra = [*HEADERS, (b"x-request-id", number.encode())]
+                if body.expected and not body.whole:  # nobody reads the rest
+                    extra.append((b"connection", b"close"))
                 message = {**message, "headers": [*message["headers"], *extra]}
             await send(message)
 
         try:
             headers = {key.lower(): value for key, value in scope["headers"]}
+            body.expected = _has_body(headers)
             self._check(scope, headers)
-            await self.app(scope, self._counted(headers, receive, refusals), answer)
+            await self.app(scope, self._counted(headers, receive, refusals, body), answer)
         except Refused as refused:
             if not status:
                 refusals.clear()
                 await _send_json(answer, refused.status, _told(refused))
         except RecursionError:
             if not status:
-                body = error_body("the JSON is nested too deeply", "invalid_request_error")
-                await _send_json(answer, 400, body)
+                told = error_body("the JSON is nested too deeply", "invalid_request_error")
+                await _send_json(answer, 400, told)
         except Exception as error:
             log.error("%s unexpected %s", number, type(error).__name__)
             if not status:
-                body = error_body("the service failed", "server_error")
-                await _send_json(answer, 500, body)
+                told = error_body("the service failed", "server_error")
+                await _send_json(answer, 500, told)
         finally:
             route = getattr(scope.get("route"), "path", "other")
             method = scope["method"] if scope["method"] in METHODS else "other"
@@ -131,14 +148,16 @@ class Guard:
         multipart = headers.get(b"content-type", b"").lower().startswith(b"multipart/")
         return self.settings.max_upload_bytes if multipart else self.settings.max_json_bytes
 
-    def _counted(self, headers: dict[bytes, bytes], receive: Any, refusals: list[Refused]) -> Any:
+    def _counted(
+        self, headers: dict[bytes, bytes], receive: Any, refusals: list[Refused], body: _Body
+    ) -> Any:
         """`receive` that refuses a body which is too large or too slow."""
-        size, whole = 0, False
+        size = 0
         deadline = time.monotonic() + self.settings.body_seconds
 
         async def counted() -> Any:
-            nonlocal size, whole
-            if whole:
+            nonlocal size
+            if body.whole:
                 return await receive()
             wait = min(self.settings.idle_seconds, max(deadline - time.monotonic(), 0.01))
             try:
@@ -153,7 +172,7 @@ class Guard:
                 except Refused as refused:
                     refusals.append(refused)
                     raise
-                whole = not message.get("more_body", False)
+                body.whole = not message.get("more_body", False)
             return message
 
         return counted

@@ -15,7 +15,7 @@ from openaffect.results.analysis import Analysis, plain
 from openaffect.results.schema import published_schema
 from openaffect.results.writers import RenderOptions, writer_of
 from openaffect.serving.chat import Growing, asked, chunks, completion
-from openaffect.serving.forms import AnalyzeFields, ChatRequest, QuestionBody
+from openaffect.serving.forms import AnalyzeFields, ChatRequest, QuestionBody, encodable
 from openaffect.serving.guard import error_body
 from openaffect.serving.jobs import FINISHED, Job
 from openaffect.serving.service import JobFailed, Service, named, result_of
@@ -280,9 +280,10 @@ async def question(request: Request, identity: str, body: QuestionBody) -> dict[
     if found.state not in FINISHED:
         raise NotReady("the job is not finished yet")
     result_of(found)
-    asking = await service.ask(found, body.question, body.at)
+    asked_for = str(encodable(body.question))
+    asking = await service.ask(found, asked_for, body.at)
     answer = await service.finished(asking, request.is_disconnected)
-    return {"question": body.question, "answer": answer}
+    return {"question": asked_for, "answer": answer}
 
 
 @router.post("/v1/purge", tags=["service"])
