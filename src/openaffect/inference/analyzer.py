@@ -20,6 +20,8 @@ from openaffect.media.limits import Limits
 from openaffect.media.voice import voice_activity
 from openaffect.models.assembly import assemble_small
 from openaffect.models.clip_processing import ClipProcessor
+from openaffect.models.emotion_llama import EmotionLlamaConfig
+from openaffect.models.emotion_llama_small import assemble_emotion_llama_small
 from openaffect.models.generation import MediaGeneration
 from openaffect.models.preset import PRESETS, RANDOM_PRESETS
 from openaffect.models.store import part_directory
@@ -129,9 +131,14 @@ class Analyzer:
         if str(model) == DEFAULT_MODEL or (folder / SETTINGS_FILE).is_file():
             trained = PRESETS / DEFAULT_MODEL / "trained" if str(model) == DEFAULT_MODEL else folder
             parts = tower_parts or {n: part_directory(DEFAULT_MODEL, n) for n in SMALL_PARTS}
+            settings = read_settings(trained)
             network: MediaGeneration
-            network, processor = assemble_small(parts, trained, fusion)
-            temperature = float(read_settings(trained).get("temperature", 1.0))
+            processor: ClipProcessor
+            if settings.get("family") == EmotionLlamaConfig.model_type:
+                network, processor = assemble_emotion_llama_small(parts, trained)
+            else:
+                network, processor = assemble_small(parts, trained, fusion)
+            temperature = float(settings.get("temperature", 1.0))
             identities = reporting.part_identities(DEFAULT_MODEL, trained)
         elif (folder / "config.json").is_file():
             network = AutoModelForMultimodalLM.from_pretrained(folder)

@@ -26,6 +26,7 @@ from openaffect.models.emotion_llama import (
     EmotionLlamaProcessor,
 )
 from openaffect.models.emotion_llama.modeling import lora_settings
+from openaffect.models.emotion_llama_small import assemble_emotion_llama_small
 from openaffect.models.generation import MediaGeneration
 from openaffect.models.home import home
 from openaffect.models.lora import LoraSettings
@@ -58,6 +59,7 @@ from openaffect.training.published_tasks import StreamExampleBuilder
 from openaffect.training.recipe import Corpus, Recipe
 from openaffect.training.trainer import Objective, Progress, Trainer
 
+EMOTION_LLAMA_SMALL = "emotion-llama-small"  # made of the small default's parts
 SMALL_PARTS = ("text", "speech", "frame", "expression")
 LANDMARKS = "landmarks"
 NORM_SAMPLES = 4000  # feature vectors that standardisation figures are taken from
@@ -105,6 +107,9 @@ def load_model(
         model = EmotionLlamaForConditionalGeneration.from_pretrained(folder)
         return model.eval(), EmotionLlamaProcessor.from_pretrained(folder)
     if not (folder / "config.json").is_file():
+        if recipe.model == EMOTION_LLAMA_SMALL:
+            parts = parts or {name: part_directory(DEFAULT_MODEL, name) for name in SMALL_PARTS}
+            return assemble_emotion_llama_small(parts, seed=recipe.seed)
         parts = parts or {name: part_directory(recipe.model, name) for name in SMALL_PARTS}
         return assemble_small(parts, fusion=recipe.fusion, seed=recipe.seed)
     model = OmniEmotionForConditionalGeneration.from_pretrained(folder)
@@ -395,7 +400,12 @@ def run_stage(
     output.mkdir(parents=True, exist_ok=True)
     (output / "recipe.json").write_text(json.dumps(recipe.model_dump(), indent=2) + "\n")
     result = output / RESULT
-    trained_for = {"stage": recipe.stage, "seed": recipe.seed, **processor.settings}
+    trained_for = {
+        "family": model.config.model_type,
+        "stage": recipe.stage,
+        "seed": recipe.seed,
+        **processor.settings,
+    }
     model.to(recipe.device)  # adapters made since
     trainer = Trainer(
         model,
