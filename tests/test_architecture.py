@@ -21,7 +21,8 @@ MAY_IMPORT = {
     "corpora": {"errors", "media", "models"},
     "training": {*FLOW, "results", "corpora"},
     "evaluation": {*FLOW, "results", "corpora"},
-    "cli": {*FLOW, "results", "corpora", "training", "evaluation"},
+    "annotation": {*FLOW, "results", "corpora"},
+    "cli": {*FLOW, "results", "corpora", "training", "evaluation", "annotation"},
 }
 HEAVY = ("torch", "transformers", "av", "mediapipe", "numpy", "pydantic", "scipy", "peft", "PIL")
 
