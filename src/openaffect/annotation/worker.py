@@ -6,8 +6,10 @@ A clip that crashes its reader costs only its worker, which the runner starts an
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import traceback
+import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -63,12 +65,8 @@ def serve(
     """Annotate clips until the parent closes the connection or is gone."""
     for ignored in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)  # the runner decides what they mean
-    import warnings
-
-    import torch
-
     warnings.simplefilter("ignore")  # they speak to developers, and workers would repeat them
-    torch.set_num_threads(threads)
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # PyTorch reads it when a step first needs it
     desk = Desk(settings)
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:

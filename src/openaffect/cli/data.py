@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from openaffect.cli.data_build import build
+from openaffect.cli.data_convert import convert
 from openaffect.cli.data_features import features
 
 
@@ -19,6 +20,7 @@ def register(app: typer.Typer) -> None:
     data.command("example")(example)
     data.command("features")(features)
     data.command("build")(build)
+    data.command("convert")(convert)
     app.add_typer(data, name="data")
 
 
