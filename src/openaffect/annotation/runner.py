@@ -223,6 +223,9 @@ class _Run:
                 for ready in self._ready(busy):
                     worker, job, _ = busy.pop(ready)
                     answer = worker.receive()
+                    if answer is not None and answer.kind == "ready":
+                        busy[ready] = (worker, job, time.monotonic())
+                        continue
                     if answer is None:
                         told = f"the worker process died ({worker.death()})"
                         answer = Answer("failed", error=told, expected=False)

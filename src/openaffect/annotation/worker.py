@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Literal
 
+from openaffect.annotation.describers import BudgetSpent
 from openaffect.annotation.desk import Desk, DeskSettings
 from openaffect.annotation.sample import Sample
 from openaffect.annotation.steps.step import Step, run_steps
@@ -36,7 +37,7 @@ class Job:
 class Answer:
     """What became of a job."""
 
-    kind: Literal["done", "failed", "spent"]
+    kind: Literal["ready", "done", "failed", "spent"]  # ready: the worker has started
     sample: Sample | None = None  # of a job that was done
     error: str = ""  # why it was not
     expected: bool = True  # of a failure that another try would not change
@@ -44,8 +45,6 @@ class Answer:
 
 def annotate(job: Job, steps: tuple[Step, ...], desk: Desk) -> Answer:
     """Run all steps on one clip."""
-    from openaffect.annotation.describers.endpoint import BudgetSpent
-
     try:
         sample = run_steps(job.sample, steps, desk, job.previous)
     except BudgetSpent as error:
@@ -69,6 +68,7 @@ def serve(
     os.environ["OMP_NUM_THREADS"] = str(threads)  # PyTorch reads it when a step first needs it
     desk = Desk(settings)
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        connection.send(Answer("ready"))
         while True:
             job = connection.recv()
             connection.send(annotate(job, steps, desk))
