@@ -42,9 +42,7 @@ class _Known:
     fingerprint: Mapping[str, Any] = field(default_factory=dict)
 
 
-def select(
-    read: Iterable[Sample], settings: SelectionSettings, folder: Path
-) -> dict[str, Reason]:
+def select(read: Iterable[Sample], settings: SelectionSettings, folder: Path) -> dict[str, Reason]:
     """Id of each sample to leave out -> why. Rejected samples are passed over.
 
     Of copies the first stays; of an over-represented label those stay whose hashed names come
