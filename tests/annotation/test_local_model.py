@@ -83,9 +83,7 @@ def picture_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch_size=14,
         projection_dim=16,
     )
-    config = LlavaConfig(
-        vision_config=vision, text_config=LlamaConfig(**TEXT), image_token_index=3
-    )
+    config = LlavaConfig(vision_config=vision, text_config=LlamaConfig(**TEXT), image_token_index=3)
     torch.manual_seed(0)
     talkative(LlavaForConditionalGeneration(config)).save_pretrained(folder)
     images = CLIPImageProcessorPil(
@@ -110,7 +108,7 @@ def test_a_text_model_answers_in_words_and_takes_no_media(text_model: Path) -> N
     request = Request("reasoning", EXAMPLE, "What is seen", system="a man")
     answer = who.describe(request, DESK)
     model = LlamaForCausalLM.from_pretrained(text_model)
-    ids = [WORDS.index(word) for word in "system a man user What is seen".split()]
+    ids = [WORDS.index(word) for word in ["system", "a", "man", "user", "What", "is", "seen"]]
     with torch.inference_mode():
         for _ in range(REPLY_TOKENS):  # greedy, token by token, without a cache
             ids.append(int(model(torch.tensor([ids])).logits[0, -1].argmax()))
