@@ -24,7 +24,7 @@ def fill_placeholders(embeds: Tensor, input_ids: Tensor, token_id: int, values: 
 
 
 def spread(features: Tensor, mask: Tensor) -> Tensor:
-    """Features (n, ...) at the n places where `mask` is true, zeros elsewhere: (*mask.shape, ...)."""
+    """Features (n, ...) at the n places where `mask` is true, else zeros: (*mask.shape, ...)."""
     whole = features.new_zeros(*mask.shape, *features.shape[1:])
     whole[mask] = features
     return whole
