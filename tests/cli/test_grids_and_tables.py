@@ -133,6 +133,9 @@ def test_one_table_of_models_and_test_sets(run_here, own_home, corpus, model, re
     opened = len(readings)
     code, again, _ = run_here([*arguments, "--limit", "1"])
     assert code == 0 and again == printed and len(readings) == opened
+    trained = ["--trained-on", str(corpus / "manifest.jsonl")]
+    code, again, _ = run_here([*arguments, "--limit", "1", *trained])
+    assert code == 0 and again.startswith("synthetic: No test clip is among 0 training rows")
 
 
 def test_a_table_of_what_is_not_there(run_here, tmp_path):

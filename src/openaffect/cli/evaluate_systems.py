@@ -16,6 +16,7 @@ from openaffect.corpora.clips_table import read_clips_table
 from openaffect.corpora.manifest import Row
 from openaffect.evaluation.benchmarks import BENCHMARKS, TEST
 from openaffect.evaluation.grouping import OnWheel
+from openaffect.evaluation.leaks import leaks_notice
 from openaffect.evaluation.markdown import table
 from openaffect.evaluation.open_vocabulary import SetScores, score_sets
 from openaffect.evaluation.open_words import open_words
@@ -38,6 +39,7 @@ class SystemsRun:
     out: Path  # OUT/SYSTEM/TEST-SET holds the answers
     models: Mapping[str, str]  # system -> preset or folder
     folders: Mapping[str, Path]  # test set -> where it lies
+    trained_on: tuple[Path, ...] = ()  # manifests to look for the test clips in
 
     def run_all(self) -> None:
         """Ask what is not answered yet, then write and print the table.
@@ -46,7 +48,13 @@ class SystemsRun:
         """
         runs = {
             name: ClosedSetRun(
-                replace(self.run, data=folder), BENCHMARKS[name], TEST, "all", None, None, ()
+                replace(self.run, data=folder),
+                BENCHMARKS[name],
+                TEST,
+                "all",
+                None,
+                None,
+                self.trained_on,
             )
             for name, folder in self.folders.items()
             if name != CLIPS
@@ -109,6 +117,11 @@ class SystemsRun:
             "provenance": software() | {"limit": self.run.limit, "test_sets": sources},
         }
         text = systems_table(closed_sets, {CLIPS: words} if words else {})
+        leaks = {name: test.leaks for name, test in tests.items() if test.leaks}
+        if leaks:
+            figures = {"leaks": {name: asdict(row) for name, row in leaks.items()}} | figures
+            notices = (f"{name}: {leaks_notice(row)}" for name, row in leaks.items())
+            text = "\n\n".join([*notices, text])
         self.run.finish("table", figures, f"{text}\n\n{self._provenance(figures)}")
 
     def _provenance(self, figures: dict[str, Any]) -> str:

@@ -25,6 +25,10 @@ def table(
     limit: Annotated[
         int | None, typer.Option(min=1, help="At most so many clips of each, spread over labels.")
     ] = None,
+    trained_on: Annotated[
+        list[Path] | None,
+        typer.Option(help="Training manifest to look for the test clips in; may be repeated."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
     cache: Annotated[
         bool, typer.Option(help="Keep tower features of faces and voices for the next question.")
@@ -47,7 +51,7 @@ def table(
     if len(folders) < len(data):
         raise UsageError(f"--data names a test set twice: {', '.join(data)}")
     run = EvaluateRun(next(iter(models)), device, Path(), limit, json, out, cache)
-    SystemsRun(run, out, models, folders).run_all()
+    SystemsRun(run, out, models, folders, tuple(trained_on or ())).run_all()
 
 
 def _folder(pair: str) -> tuple[str, Path]:
