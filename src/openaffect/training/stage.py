@@ -398,7 +398,9 @@ def run_stage(
     if recipe.start is None:
         fit_norms(model, entries)
     else:
-        load_trained_parts(model, Path(recipe.start))
+        # Fusion may begin here: the stages before it never run the fused sequence.
+        begins = ("fusion",) if "fusion" in recipe.trains else ()
+        load_trained_parts(model, Path(recipe.start), begins)
     torch.manual_seed(recipe.seed)  # new adapters are drawn at random
     freeze_all_but(model, recipe.trains, lora)
     builder = example_builder(recipe, model, processor, entries)
