@@ -246,6 +246,10 @@ class Analyzer:
 
     def converse(self, reading: Reading) -> Conversation:
         """Read the clip's shared prefix once; questions about it are then cheap."""
+
+        def alone(stream: str) -> Conversation:
+            return self.converse(replace(reading, given=reading.given.only((stream,))))
+
         prompt = self.dialogue.prompt(reading.given, self.dialogue.reason_question)
         inputs: BatchFeature = self.processor(
             text=prompt.shared,
@@ -255,7 +259,7 @@ class Analyzer:
             add_special_tokens=False,
         )
         stream = Stream.open(self.model, dict(inputs.to(self.model.device)))
-        return conversation(stream, self.dialogue, reading.given)
+        return conversation(stream, self.dialogue, reading.given, alone)
 
     def analyze(
         self,

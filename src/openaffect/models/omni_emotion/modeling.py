@@ -37,6 +37,7 @@ from openaffect.models.omni_emotion.projectors import (
     FeatureNorm,
     Projector,
     audio_tokens,
+    mix_streams,
     pool_audio,
     pool_faces,
     pool_video,
@@ -228,14 +229,22 @@ class OmniEmotionModel(MediaModel, OmniEmotionPreTrainedModel):
             PersonTokens(*both)
             for both in zip(frame.split(faces), tokens.split(faces), strict=True)
         ]
-        for place, sample in enumerate(counts.nonzero()[:, 0].tolist()):
-            person = people[place]
+        for place, person in enumerate(people):
             if told:
                 first = person.frames[:1].expand(len(told[place]))
                 person = PersonTokens(
                     torch.cat([first, person.frames]),
                     torch.cat([told[place][:, None], person.tokens]),
                 )
+            people[place] = person
+        if self.training and self.config.stream_mixing:
+            mixed = mix_streams(
+                [p.tokens for p in people], len(told[0]) if told else 0, self.config.stream_mixing
+            )
+            people = [
+                PersonTokens(p.frames, tokens) for p, tokens in zip(people, mixed, strict=True)
+            ]
+        for person, sample in zip(people, counts.nonzero()[:, 0].tolist(), strict=True):
             samples[sample].append(person)
         return samples
 
@@ -258,7 +267,10 @@ class OmniEmotionModel(MediaModel, OmniEmotionPreTrainedModel):
                 windows = audio_tokens(int(lengths[chunk]), self.config.audio_pool_stride, 0)
                 rows[chunk] = audio_features[chunk][: first + windows]
         measured = None if signals is None else torch.stack([signals[chunk] for chunk in chunks])
-        return self.audio_projector([rows[chunk] for chunk in chunks], measured)
+        voices = self.audio_projector([rows[chunk] for chunk in chunks], measured)
+        if self.training and self.config.stream_mixing:
+            return mix_streams(voices, self.config.audio_summary, self.config.stream_mixing)
+        return voices
 
     def fuse(self, video: Tensor | None, people: list[PersonTokens]) -> Tensor:
         """One sample's frames and faces as one sequence (L, D), by the configured fusion."""
