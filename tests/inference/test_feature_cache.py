@@ -133,7 +133,7 @@ def test_a_damaged_file_is_read_again(keeping):
 def test_a_folder_that_cannot_be_written_costs_one_line(keeping):
     analyzer, _ = keeping
     analyzer.cache.folder.parent.write_text("a file in its place")
-    with pytest.raises(UsageError, match="cannot be kept there .* --no-cache"):
+    with pytest.raises(UsageError, match=r"cannot be kept there .* --no-cache"):
         analyzer.score(EXAMPLE, LABELS, streams=("voice",))
 
 
