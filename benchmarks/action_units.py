@@ -232,7 +232,7 @@ def peaks(
     units (blinks and gaze left out) sum to at least 95 % of their highest sum: displays are held.
     """
     seed = json.loads((corpus / "corpus.json").read_text("utf-8"))["seed"]
-    by_units, by_shapes = [], []
+    by_units, by_shapes, by_middle, shares = [], [], [], []
     for clip, courses in zip(found, strengths, strict=True):
         if max(clip.row.action_units.values(), default=0.0) < TRUE:
             continue
@@ -244,13 +244,25 @@ def peaks(
         )
         apex = np.flatnonzero(total >= 0.95 * total.max())
         values = np.stack(list(courses.values()), 1)
-        places = (peak_index(values, values >= SEEN), peak_of(clip.signals[:, :52]))
-        for place, distances in zip(places, (by_units, by_shapes), strict=True):
+        shares.append(len(apex) / len(total))
+        places = (
+            peak_index(values, values >= SEEN),
+            peak_of(clip.signals[:, :52]),
+            len(clip.times) // 2,
+        )
+        for place, distances in zip(places, (by_units, by_shapes, by_middle), strict=True):
             frame = round(float(clip.times[place]) * rate)
             distances.append(int(np.abs(apex - frame).min()))
-    for name, distances in (("action units", by_units), ("blendshapes", by_shapes)):
+    print(f"pictures that are an apex: {np.mean(shares):.0%} of a clip")
+    found_by = {
+        "action units": by_units,
+        "blendshapes": by_shapes,
+        "the middle of the clip": by_middle,
+    }
+    for name, distances in found_by.items():
         near = np.mean(np.array(distances) <= NEAR)
-        print(f"peak by {name}: within {NEAR} frames of the apex in {near:.0%} of {len(distances)}")
+        hit = np.mean(np.array(distances) == 0)
+        print(f"peak by {name}: an apex in {hit:.0%}, within {NEAR} frames in {near:.0%}")
 
 
 def main() -> None:

@@ -320,7 +320,7 @@ def test_reasoning_names_contradictions_and_its_evidence(served, tmp_path: Path)
     sample = dataclasses.replace(EXAMPLE, stream_labels={"face": "happy", "voice": "sad"})
     made = run([Reasoning(who, ("tone",))], sample).annotation("reasoning")
     assert made is not None and made.made_by == "llm"
-    assert made.text.endswith("The face looks happy but the voice sounds sad.")
+    assert made.text.endswith("Taken alone, the face looks happy but the voice sounds sad.")
     assert "stream_labels" in made.evidence
     asked = server.requests[0]["messages"][1]["content"]
     assert "perceived as happy" in asked and "feels" not in asked

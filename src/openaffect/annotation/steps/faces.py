@@ -184,7 +184,7 @@ class EmotionRules:
 class Expression:
     """The peak's action units in words; one phrase of each unit, drawn by the sample's name."""
 
-    name, version = "expression", "1"
+    name, version = "expression", "2"
     reads, makes = (signals.PEAK,), ("expression",)
 
     def __init__(self, table: Path | None = None) -> None:
@@ -201,7 +201,8 @@ class Expression:
         phrases = unit_phrases(self.table)
         rng = random.Random(hashlib.sha256(sample.id.encode()).digest())
         units = [unit for unit in peak["action_units"] if unit in phrases]
-        text = ", ".join(rng.choice(phrases[unit]) for unit in units)
+        told_of = [rng.choice(phrases[unit]) for unit in units]
+        text = ", ".join(dict.fromkeys(told_of))  # some units share a phrase
         return sample.annotated(
             Annotation(
                 kind="expression",
