@@ -347,6 +347,23 @@ def test_reasoning_names_contradictions_and_its_evidence(served, tmp_path: Path)
     assert told == "The person smiles while the voice is flat."
 
 
+class _FromClip:
+    name = identity = "looker"
+    from_clip = True
+
+    def describe(self, request: Request, desk: Desk) -> str:
+        return "A smile."
+
+
+def test_a_describer_that_looks_at_the_clip_claims_no_other_evidence() -> None:
+    sample = dataclasses.replace(EXAMPLE, stream_labels={"face": "happy", "voice": "sad"})
+    made = run([Reasoning(_FromClip(), ("tone",))], sample).annotation("reasoning")
+    assert made is not None and made.evidence == ("clip", "subtitle", "stream_labels")
+    alone = run([Reasoning(_FromClip(), ())], dataclasses.replace(sample, stream_labels={}))
+    made = alone.annotation("reasoning")
+    assert made is not None and made.evidence == ("clip", "subtitle")
+
+
 def test_open_labels_are_read_from_an_answer_and_given_ones_stay(served, tmp_path: Path) -> None:
     who = EndpointDescriber(served("Joyful, Warm, joyful.").url, "llm", tmp_path / "r.jsonl")
     bare = dataclasses.replace(EXAMPLE, open_labels=())

@@ -51,6 +51,10 @@ class Describer(Protocol):
     def identity(self) -> str:
         """Everything that its answers depend on besides the request, in one line."""
 
+    @property
+    def from_clip(self) -> bool:
+        """Whether it looks at the clip by itself, and passes over a request's prompt and media."""
+
     def describe(self, request: Request, desk: Desk) -> str:
         """The answer. Raises OpenAffectError where there is none."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from openaffect import DEFAULT_MODEL, __version__
@@ -25,6 +25,7 @@ class BuiltIn:
     """
 
     model: str = DEFAULT_MODEL
+    from_clip: bool = field(default=True, init=False)
 
     @property
     def name(self) -> str:

@@ -54,6 +54,7 @@ class EndpointDescriber:
     model: str  # its name there
     cache: Path  # JSON Lines file of its replies
     budget: Budget | None = field(default=None, compare=False)
+    from_clip: bool = field(default=False, init=False)
 
     @property
     def name(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ class LocalModel:
 
     folder: Path
     device: str = "cpu"
+    from_clip: bool = field(default=False, init=False)
 
     @property
     def name(self) -> str:

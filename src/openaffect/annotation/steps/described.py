@@ -160,7 +160,7 @@ class Reasoning(_Described):
     not say so, a sentence that does is added.
     """
 
-    name, version = "reasoning", "2"
+    name, version = "reasoning", "3"
     makes = ("reasoning",)
 
     def __init__(self, describer: Describer, kinds: tuple[str, ...]) -> None:
@@ -183,7 +183,9 @@ class Reasoning(_Described):
                 evidence.append(kind)
         for stream, label in sample.stream_labels.items():
             told.append(f"By itself, the {stream} is perceived as {label}.")
-        if sample.stream_labels:
+        if self.describer.from_clip:
+            evidence = ["clip", *(["subtitle"] if sample.subtitle else [])]
+        elif sample.stream_labels:
             evidence.append("stream_labels")
         ask = REASONING_PROMPT.format(label=sample.label) if sample.label else UNLABELLED
         request = Request("reasoning", sample, " ".join([*told, ask]), system=EXPERT)
@@ -194,6 +196,7 @@ class Reasoning(_Described):
         together = weigh(sample.stream_labels) if differing else None
         if together and together.casefold() not in text.casefold():
             text = f"{text.rstrip('. ')}. Taken alone, {together}."
+            evidence = list(dict.fromkeys([*evidence, "stream_labels"]))
         return sample.annotated(self.made("reasoning", text, self.name, tuple(evidence)))
 
 
