@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from openaffect.cli.data_features import features
+from openaffect.cli.data_review import review
 
 
 def register(app: typer.Typer) -> None:
@@ -17,6 +18,7 @@ def register(app: typer.Typer) -> None:
     data.command("synth")(synth)
     data.command("example")(example)
     data.command("features")(features)
+    data.command("review")(review)
     app.add_typer(data, name="data")
 
 
