@@ -113,7 +113,7 @@ def reviews_of(tracks: Mapping[str, Edit]) -> list[Edit]:
 
 
 def agreed(reviews: Sequence[Edit]) -> bool:
-    """Whether reviews come to the same: all reject, or all keep with one label and one set of words.
+    """Whether reviews come to the same: all reject, or all keep one label and words.
 
     A text that one corrected and another left is no disagreement; two different corrections are.
     """

@@ -260,9 +260,10 @@ class ReviewStore:
                 "WHERE number > ? ORDER BY number",
                 (self._read_to,),
             ).fetchall()
-            for number, *row, body, at in rows:  # what was read before has not changed
-                self._read.append(Edit(*row, None if body is None else _judgement(body), at))
-                self._read_to = number
+            for number, id, sample, track, version, reviewer, body, at in rows:
+                found = None if body is None else Judgement.from_fields(json.loads(body))
+                self._read.append(Edit(id, sample, track, version, reviewer, found, at))
+                self._read_to = number  # what was read never changes
             return tuple(self._read)
 
     def save_draft(self, sample: str, track: str, reviewer: str, body: Mapping[str, Any]) -> None:
@@ -314,10 +315,6 @@ def check_reviewer(name: str) -> None:
         raise UsageError(f"{name!r} is no reviewer's name: give one without blanks around it")
     if len(name) > NAME_LIMIT or not name.isprintable():
         raise UsageError(f"a reviewer's name has at most {NAME_LIMIT} printable characters")
-
-
-def _judgement(body: str) -> Judgement:
-    return Judgement.from_fields(json.loads(body))
 
 
 def standing(edits: tuple[Edit, ...]) -> dict[str, dict[str, Edit]]:

@@ -76,12 +76,12 @@ class Review(Record):
     """The corrected reasoning; null where it was left as it was."""
     labels: tuple[str, ...] | None = None
     """The corrected emotion words; null where they were left as they were."""
+    time: str = ""
+    """When, as an ISO 8601 date and time in UTC."""
     label: str | None = None
     """The corrected label; null where it was left as it was."""
     settles: bool = False
     """Whether it settles what other reviewers disagreed about, and so counts before theirs."""
-    time: str = ""
-    """When, as an ISO 8601 date and time in UTC."""
 
 
 @dataclass(frozen=True)

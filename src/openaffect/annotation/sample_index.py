@@ -6,7 +6,6 @@ The file may be replaced while this looks at it (`write_samples` does so); it is
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -57,7 +56,7 @@ class SampleIndex:
     def _refresh(self) -> None:
         if not self.path.is_file():
             raise UsageError(f"no samples at {self.path}: make some with `openaffect data build`")
-        found = os.stat(self.path)
+        found = self.path.stat()
         stamp = found.st_ino, found.st_size, found.st_mtime_ns
         if stamp == self._stamp:
             return
