@@ -180,8 +180,10 @@ def test_undo_takes_back_the_newest_and_says_which(server) -> None:
     review(server, 0, "ada")
     review(server, 1, "ada")
     undone = call(server.url + "api/undo", {"id": "u", "reviewer": "ada"})
-    assert undone == {"sample": server.desk.index.ids()[1], "queue": "review"}
-    assert call(server.url + "api/undo", {"id": "u", "reviewer": "ada"}) == undone  # sent twice
+    assert (undone["sample"], undone["queue"]) == (server.desk.index.ids()[1], "review")
+    assert undone["judgement"]["decision"] == "accept"
+    again = call(server.url + "api/undo", {"id": "u", "reviewer": "ada"})
+    assert again == {**undone, "judgement": None}  # sent twice
     assert call(server.url + "api/undo", {"id": "v", "reviewer": "ada"})["sample"].startswith(
         "clip 000"
     )

@@ -157,15 +157,16 @@ class ReviewDesk:
         return {"version": self.store.save(id, sample, track, reviewer, base, found)}
 
     def undo(self, id: str, reviewer: str) -> dict[str, Any]:
-        """Take back the reviewer's newest edit that may still be changed; says which it was.
+        """Take back the reviewer's newest edit that may still be changed; says what it was.
 
-        Raises UsageError where there is none.
+        Sent again under the same id it takes back nothing more. Raises UsageError where
+        there is none.
         """
         check_reviewer(reviewer)
         edits = self.store.edits()
         done = next((edit for edit in edits if edit.id == id), None)
         if done is not None:
-            return {"sample": done.sample, "queue": _queue_of(done)}
+            return {"sample": done.sample, "queue": _queue_of(done), "judgement": None}
         seen, versions = self.store.seen_by(reviewer), newest_versions(edits)
         own = [
             edit
@@ -178,7 +179,8 @@ class ReviewDesk:
         edit = max(own, key=lambda found: found.at)
         base = versions[edit.sample, edit.track]
         self.store.take_back(id, edit.sample, edit.track, reviewer, base)
-        return {"sample": edit.sample, "queue": _queue_of(edit)}
+        taken = asdict(_judged(edit))
+        return {"sample": edit.sample, "queue": _queue_of(edit), "judgement": taken}
 
     def save_draft(self, sample: str, reviewer: str, queue: str, draft: Any) -> dict[str, Any]:
         """Keep what is entered but not yet saved."""

@@ -230,6 +230,7 @@
     setQueue(taken.queue);
     await next();
     await open(taken.sample, "Undone. ");
+    if (taken.judgement) { fill(taken.judgement); remember(); }
   }
 
   function setQueue(queue) {
