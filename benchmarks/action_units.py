@@ -32,6 +32,7 @@ from openaffect.models.store import part_directory
 TRUE = 0.2  # strength at the apex from which a unit is truly present (1 of OpenFace's 5)
 SPOKEN = ("AU25", "AU26", "AU27")
 FRAMES = 48  # most frames looked at in a clip
+SILENT = 150  # silent training clips added for the units that speech moves
 ROUNDS = 5  # of choosing each clip's telling frame and fitting anew
 PENALTY = 1e-3
 
@@ -75,8 +76,11 @@ class Measured:
         return self.row.words is None
 
 
-def measure_clips(corpus: Path, split: str, clips: int) -> list[Measured]:
-    """Clips of a split whose face can be seen, evenly drawn, with what is found in them."""
+def measure_clips(corpus: Path, split: str, clips: int, silent: int = 0) -> list[Measured]:
+    """Clips of a split whose face can be seen, evenly drawn, with what is found in them.
+
+    `silent` is how many silent ones are added to those drawn.
+    """
     rows = [
         row
         for row in read_manifest(corpus / "manifest.jsonl")
@@ -86,7 +90,8 @@ def measure_clips(corpus: Path, split: str, clips: int) -> list[Measured]:
     found: list[Measured] = []
     model = part_directory("omni-emotion-small", "landmarks") / "face_landmarker.task"
     with FaceDetector(model) as detector:
-        for row in rows[:clips]:
+        more = [row for row in rows[clips:] if row.words is None][:silent]
+        for row in rows[:clips] + more:
             path = media_path(row, corpus)
             assert path is not None
             clip = read_clip(path, sampling=Sampling("uniform", FRAMES))
@@ -149,10 +154,10 @@ def _telling(scores: NDArray[np.float64]) -> int:
 
 def fit(corpus: Path, clips: int, out: Path) -> None:
     """Write the table's weights, fitted on training clips."""
-    found = measure_clips(corpus, "train", clips)
+    found = measure_clips(corpus, "train", clips, SILENT)
     lines = []
     for unit, told in ANATOMY.items():
-        used = [clip for clip in found if clip.silent or unit not in SPOKEN]
+        used = [clip for clip in found if clip.silent] if unit in SPOKEN else found[:clips]
         names = [*(term[1:] for term in told.split()), *POSE]
         signs = [*(1 if term[0] == "+" else -1 for term in told.split()), 0, 0]
         values = []

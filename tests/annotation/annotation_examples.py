@@ -81,7 +81,7 @@ def samples() -> st.SearchStrategy[Sample]:
         sha256=st.just("cd" * 32),
         source=words,
         licence=words,
-        consent=st.sampled_from(["given", "refused", "unknown"]),
+        consent=st.sampled_from(["given", "not_needed", "refused", "unknown"]),
         consent_waived=st.booleans(),
         split=st.sampled_from(["train", "validation", "test"]),
         speaker=st.none() | words,

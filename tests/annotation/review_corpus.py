@@ -59,7 +59,7 @@ def sample(number: int, **changes: Any) -> Sample:
                 "hertz": [120.0, None, 180.0],
                 "level": [-30.0, -60.0, -25.0],
             },
-            "missing": {},
+            "voice": {"missing": "no speech was found in the sound"},
         },
         "annotations": (
             Annotation("caption", "The person smiles.", "rules"),

@@ -117,6 +117,7 @@ def test_a_corpus_is_reviewed_by_keyboard_alone(folder, serving, browser) -> Non
     assert {"AU12", "AU4", "voice pitch"} <= {
         lane.text for lane in browser.find_elements(By.CSS_SELECTOR, ".lane span")
     }
+    assert text(browser, "missing") == "No voice: no speech was found in the sound."
     until(browser, lambda: browser.execute_script("return player.readyState") >= 1)
     press(browser, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
     until(browser, lambda: browser.execute_script("return player.currentTime") > 0.15)

@@ -14,15 +14,16 @@ import csv
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from openaffect.annotation.tables import table_text
 from openaffect.errors import ConfigError
 from openaffect.media.face_measures import face_measures
+from openaffect.media.face_signals import FACE_SIGNAL_SIZE
 
 EXTRACTOR = "mediapipe"
 TABLE = "action_units.csv"
@@ -87,12 +88,7 @@ def unit_table(path: Path | None = None) -> UnitTable:
 
     Raises ConfigError for an unknown measure or a weight that is no number.
     """
-    if path is None:
-        text = resources.files("openaffect.annotation.tables").joinpath(TABLE).read_text("utf-8")
-    else:
-        text = path.read_text("utf-8")
-    from openaffect.media.face_signals import FACE_SIGNAL_SIZE
-
+    text = table_text(TABLE, path)
     known = {BIAS, *face_measures(np.zeros((1, FACE_SIGNAL_SIZE)))}
     weights: dict[str, dict[str, float]] = {}
     for number, row in enumerate(csv.DictReader(text.splitlines()), start=2):

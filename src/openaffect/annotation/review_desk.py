@@ -36,7 +36,7 @@ from openaffect.errors import UsageError
 REVIEWS_FILE = "reviews.sqlite"  # in the corpus folder
 QUEUES = ("review", "dispute")
 EDITED_TEXTS = ("reasoning", "caption")  # the first there is the one that a reviewer corrects
-SHOWN_SIGNALS = (signals.FACES, signals.ACTION_UNITS, signals.PITCH, signals.MISSING)
+SHOWN_SIGNALS = (signals.FACES, signals.ACTION_UNITS, signals.PITCH)
 
 
 def to_review(row: Mapping[str, Any]) -> bool:
@@ -138,6 +138,7 @@ class ReviewDesk:
             "text": sample.text(edited) if edited else None,
             "notes": [reason.text for reason in sample.reasons],
             "signals": {name: sample.signals.get(name) for name in SHOWN_SIGNALS},
+            "missing": signals.missing(sample),
         }
 
     def save(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SCHEMA = "openaffect.sample/1"
 SAMPLES_FILE = "samples.jsonl"
 
-Consent = Literal["given", "refused", "unknown"]
+Consent = Literal["given", "not_needed", "refused", "unknown"]
 Status = Literal["pending", "built", "accepted", "rejected"]
 Decision = Literal["accept", "edit", "reject"]
 
@@ -38,7 +38,7 @@ class Annotation(Record):
     """One text about a clip, with what it was made by and from."""
 
     kind: str
-    """What it is: `transcript`, `expression`, `prosody`, `tone`, `scene`, `caption`, `reasoning`,
+    """What it is: `transcript`, `expression`, `prosody_words`, `tone`, `scene`, `caption`, `reasoning`,
     `open_labels`, or a kind of the user's own."""
     text: str
     """The text; one line for each of several phrases."""
@@ -110,7 +110,7 @@ class Sample(Record):
     licence: str = ""
     """Terms under which the clip may be used."""
     consent: Consent = "unknown"
-    """Whether the people in it agreed to this use."""
+    """Whether the people in it agreed to this use; `not_needed` where nobody real is seen or heard."""
     consent_waived: bool = False
     """Whether it was taken without a consent on record, on the word of the one who built."""
     split: Literal["train", "validation", "test"] = "train"
@@ -195,6 +195,11 @@ class Sample(Record):
         """
         text = json.dumps(dataclasses.asdict(self), ensure_ascii=False, allow_nan=False)
         return text.encode("utf-8", "replace").decode("utf-8")
+
+    @property
+    def permitted(self) -> bool:
+        """Whether it may be built from: by consent, or on the word of the one who builds."""
+        return self.consent in ("given", "not_needed") or self.consent_waived
 
     @classmethod
     def from_json(cls, line: str | bytes) -> Sample:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from openaffect.cli.data_build import build
 from openaffect.cli.data_features import features
 from openaffect.cli.data_review import review
 
@@ -18,6 +19,7 @@ def register(app: typer.Typer) -> None:
     data.command("synth")(synth)
     data.command("example")(example)
     data.command("features")(features)
+    data.command("build")(build)
     data.command("review")(review)
     app.add_typer(data, name="data")
 

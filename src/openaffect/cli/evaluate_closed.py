@@ -15,7 +15,7 @@ from openaffect.cli.evaluate_run import EvaluateRun, progress
 from openaffect.errors import MediaError, UsageError
 from openaffect.evaluation.ablation import ablate_modalities, streams_of
 from openaffect.evaluation.benchmarks import Benchmark, predict, read_items, score
-from openaffect.evaluation.chat_endpoint import ReplyCache
+from openaffect.inference.chat_endpoint import ReplyCache
 from openaffect.evaluation.closed_set import read_guesses, score_labels
 from openaffect.evaluation.confusion_picture import write_confusion_picture
 from openaffect.evaluation.endpoint_model import EndpointModel

@@ -168,7 +168,7 @@ def overlap(
 
 
 def _judge(endpoint: str | None, model: str, cache: Path, seed: int, dry_run: bool) -> CachedJudge:
-    from openaffect.evaluation.chat_endpoint import ReplyCache
+    from openaffect.inference.chat_endpoint import ReplyCache
     from openaffect.evaluation.judge import CachedJudge
 
     if not model:

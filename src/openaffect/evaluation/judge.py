@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from openaffect.evaluation.chat_endpoint import EndpointError, ReplyCache, request_key, send
+from openaffect.inference.chat_endpoint import EndpointError, ReplyCache, request_key, send
 
 KEY_VARIABLE = "OPENAFFECT_JUDGE_KEY"
 REPLY_TOKENS = 512  # most tokens of a reply

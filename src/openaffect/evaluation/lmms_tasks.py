@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from openaffect.errors import UsageError
-from openaffect.evaluation.chat_endpoint import ReplyCache
+from openaffect.inference.chat_endpoint import ReplyCache
 from openaffect.evaluation.closed_set import read_guesses
 from openaffect.evaluation.grouping import OnWheel
 from openaffect.evaluation.judge import CachedJudge

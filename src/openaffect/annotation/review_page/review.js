@@ -145,7 +145,7 @@
     by("sample").textContent = `Sample ${sample.place} of ${state.corpus.samples}: ${sample.id}`;
     showClip(sample);
     by("said").textContent = sample.subtitle ? `Said: “${sample.subtitle}”` : "Nothing is said, or it is not known what.";
-    const missing = Object.entries(sample.signals.missing || {}).map(([stream, reason]) => `No ${stream}: ${reason}.`);
+    const missing = Object.entries(sample.missing).map(([stream, reason]) => `No ${stream}: ${reason}.`);
     by("missing").textContent = missing.join(" ");
     told.replaceChildren();
     described(told, "Expression perceived as", sample.label);

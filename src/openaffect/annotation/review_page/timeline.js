@@ -65,7 +65,7 @@ const Timeline = (() => {
     const layer = document.getElementById("boxes");
     if (!layer) return;
     layer.replaceChildren();
-    for (const track of signals.faces ? signals.faces.tracks : []) {
+    for (const track of signals.faces?.tracks || []) {
       let best = -1;
       track.times.forEach((time, index) => {
         const far = Math.abs(time - now);
