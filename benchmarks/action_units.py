@@ -172,10 +172,10 @@ def fit(corpus: Path, clips: int, out: Path) -> None:
             print(f"{unit}: only {true.sum()} clips show it; left out")
             continue
         weights = fit_unit(values, true, signs)
-        apex = np.array(
-            [np.percentile(clip @ weights[:-1] + weights[-1], APEX) for clip in values]
+        apex = np.array([np.percentile(clip @ weights[:-1] + weights[-1], APEX) for clip in values])
+        limit = max(
+            np.quantile(apex, np.linspace(0.3, 0.99, 100)), key=lambda t: f1(true, apex >= t)
         )
-        limit = max(np.quantile(apex, np.linspace(0.3, 0.99, 100)), key=lambda t: f1(true, apex >= t))
         scaled = weights[:-1] / spread
         bias = weights[-1] - float(scaled @ mean) - float(limit)
         lines.append((unit, BIAS, bias))

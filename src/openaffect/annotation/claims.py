@@ -95,7 +95,5 @@ def named_labels(text: str) -> tuple[str, ...]:
     return tuple(
         label
         for label in LABELS
-        if any(
-            not _DENIAL.search(text[: match.start()]) for match in _NAMES[label].finditer(text)
-        )
+        if any(not _DENIAL.search(text[: match.start()]) for match in _NAMES[label].finditer(text))
     )

@@ -48,9 +48,7 @@ def read_openface(folder: Path, *names: str) -> dict[str, Any] | None:
         into = intensity if match[2] == "r" else presence
         into[f"AU{match[1]}"] = course
     courses = {
-        unit: np.clip(intensity[unit] / MOST_INTENSE, 0, 1)
-        if unit in intensity
-        else presence[unit]
+        unit: np.clip(intensity[unit] / MOST_INTENSE, 0, 1) if unit in intensity else presence[unit]
         for unit in sorted({*intensity, *presence}, key=unit_number)
     }
     apex = apex_strengths(courses)

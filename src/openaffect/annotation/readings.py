@@ -2,10 +2,10 @@
 
 The probability of a label is the softmax of weighted sums of standardized measures: for a face the
 measures of `media.face_measures` at their height over the clip, for a voice the statistics of
-`media.voice`. The package's table was fitted on training clips of the synthetic corpus
-(benchmarks/self_review.py); a user's own may take its place. It serves to notice contradictions,
-and is no model of emotion: on other faces and voices than rendered and synthesised ones it is
-rough. What a person feels it cannot say.
+`media.voice`, for a face that a text tells of the action units that it names. The package's table
+was fitted on training clips of the synthetic corpus (benchmarks/self_review.py); a user's own may
+take its place. It serves to notice contradictions, and is no model of emotion: on other faces and
+voices than rendered and synthesised ones it is rough. What a person feels it cannot say.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from openaffect.media.face_measures import face_measures
 
 TABLE = "readings.csv"
 BIAS = "bias"
-STREAMS = ("face", "voice")
+SAID = "said"  # the units that a text names, 1 each: a face that is told of
 HEIGHT = 85  # percentile over a clip's faces; blinks stay below it
 FARTHEST = 4.0  # standard deviations beyond which a measure counts no more
 
@@ -83,14 +83,10 @@ def reading_tables(path: Path | None = None) -> dict[str, StreamTable]:
         if BIAS not in by_measure or len(by_measure) < 2:
             raise ConfigError(f"{where}: {stream} needs a row {BIAS} and measures")
         bias = by_measure.pop(BIAS)[2:]
-        numbers = np.array(list(by_measure.values()))
+        held = np.array(list(by_measure.values()))
+        centre, spread, weights = held[:, 0], held[:, 1], held[:, 2:]
         tables[stream] = StreamTable(
-            labels,
-            tuple(by_measure),
-            numbers[:, 0],
-            numbers[:, 1],
-            numbers[:, 2:],
-            np.array(bias),
+            labels, tuple(by_measure), centre, spread, weights, np.array(bias)
         )
     return tables
 

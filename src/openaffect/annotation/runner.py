@@ -359,6 +359,7 @@ def _write_record(
             "duplicates": settings.selection.duplicates,
             "most": settings.selection.most,
             "against": [path.name for path in settings.selection.against],
+            "least": dataclasses.asdict(settings.selection.thresholds),
         },
         "samples": samples,
         "rejected": rejected,
@@ -371,5 +372,3 @@ def _replace(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
-
-

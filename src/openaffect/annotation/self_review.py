@@ -20,7 +20,7 @@ from typing import Any
 
 from openaffect.annotation import signals
 from openaffect.annotation.claims import Claim, claims, named_labels
-from openaffect.annotation.readings import Reading
+from openaffect.annotation.readings import SAID, Reading, reading_tables
 from openaffect.annotation.rows import house_label
 from openaffect.annotation.sample import Reason, Sample
 from openaffect.annotation.tables import table_text
@@ -28,15 +28,11 @@ from openaffect.errors import ConfigError
 from openaffect.prompts.clues import VOICE_CUES
 
 TABLE = "self_review.csv"
-READINGS = "readings"  # the signal that `steps.readings` makes
-SELF_REVIEW = "self_review"  # the signal that a review makes
 CHECKS = ("label", "text", "judge")
 RULE = "self_review_"  # with the check's name: the rule of a reason
 TEXTS = ("reasoning", "caption")  # the first that a sample has is reviewed
 STREAMS = ("face", "voice", "words")
 MOST_AGAINST = 5.0  # most that one stream says against a label, as log odds
-TELLING_UNITS = ("AU1", "AU2", "AU4", "AU5", "AU6", "AU9", "AU10", "AU12", "AU15")
-"""Units of expressions: speech and blinks move others as well."""
 BIAS = "bias"
 SHOWN_FINDINGS = 3  # in a reason
 
@@ -91,24 +87,24 @@ def rule_weights(path: Path | None = None) -> dict[str, dict[str, float]]:
 def stream_readings(sample: Sample) -> dict[str, Reading]:
     """What each stream shows by itself: of the measured values and the built-in model together.
 
-    Where both read a stream, their probabilities are multiplied and made to sum to 1.
+    Where both read a stream, it is the geometric mean of their probabilities, made to sum to 1.
     """
-    measured = sample.signals.get(READINGS) or {}
+    measured = sample.signals.get(signals.READINGS) or {}
     perceived = sample.signals.get(signals.PERCEIVED) or {}
     found: dict[str, Reading] = {}
     for stream in STREAMS:
         both = [source[stream] for source in (measured, perceived) if source.get(stream)]
         if len(both) == 2:
-            found[stream] = _product(*both)
+            found[stream] = _mean(*both)
         elif both:
             found[stream] = both[0]
     return found
 
 
-def _product(first: Reading, second: Reading) -> dict[str, float]:
+def _mean(first: Reading, second: Reading) -> dict[str, float]:
     """Over the first one's labels; one that the second does not know gets its mean there."""
     mean = sum(second.values()) / len(second)
-    joint = {label: p * second.get(label, mean) for label, p in first.items()}
+    joint = {label: math.sqrt(p * second.get(label, mean)) for label, p in first.items()}
     total = sum(joint.values()) or 1.0
     return {label: p / total for label, p in joint.items()}
 
@@ -123,14 +119,12 @@ def against(reading: Reading, label: str) -> float:
 def all_against(readings: Mapping[str, Reading], label: str) -> float:
     """The same of all streams together, their odds multiplied."""
     labels = {name for reading in readings.values() for name in reading} | {label}
-    sums = {
-        name: sum(-against(reading, name) for reading in readings.values()) for name in labels
-    }
+    sums = {name: sum(-against(reading, name) for reading in readings.values()) for name in labels}
     return min(max(sums.values()) - sums[label], 2 * MOST_AGAINST)
 
 
 LABEL_RULES = ("face", "voice", "words", "together", "best")
-TEXT_RULES = ("units_denied", "units_unsaid", "voice_denied", "label_denied", "label_differs")
+TEXT_RULES = ("program", "voice_denied", "label_denied", "label_differs")
 
 
 def label_findings(sample: Sample) -> tuple[Finding, ...]:
@@ -160,7 +154,7 @@ def text_findings(sample: Sample) -> tuple[Finding, ...]:
     if text is None:
         return ()
     made = claims(text)
-    found = [*_unit_findings(sample, made), *_voice_findings(sample, made)]
+    found = [*_program_finding(sample, made), *_voice_findings(sample, made)]
     named, readings = named_labels(text), stream_readings(sample)
     if named and readings:
         told = f"it names {', '.join(named)}, which the streams do not show"
@@ -173,33 +167,23 @@ def text_findings(sample: Sample) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def _log_odds(share: float) -> float:
-    return math.log(max(share, 1e-3) / max(1 - share, 1e-3))
+def _program_finding(sample: Sample, made: tuple[Claim, ...]) -> list[Finding]:
+    """How badly the face that a text tells of goes with the face that was measured.
 
-
-def _unit_findings(sample: Sample, made: tuple[Claim, ...]) -> list[Finding]:
-    """Units that a text claims and the face does not show, and the reverse."""
-    apex = (sample.signals.get(signals.ACTION_UNITS) or {}).get("apex") or {}
-    of_face = [claim for claim in made if claim.stream == "face"]
-    told = {claim.name for claim in of_face if claim.side > 0}
-    tested = [claim for claim in of_face if claim.name in apex]
-    found = []
-    if tested:
-        odds = {claim: max(-claim.side * _log_odds(apex[claim.name]), 0.0) for claim in tested}
-        worst = max(tested, key=lambda claim: odds[claim])
-        denied = sum(odds.values()) / len(odds)
-        words = f"it says “{worst.words}” where {worst.name} is at {apex[worst.name]:.2f}"
-        found.append(Finding("text", "units_denied", denied, words))
-    unsaid = {
-        unit: max(_log_odds(apex[unit]), 0.0)
-        for unit in TELLING_UNITS
-        if unit in apex and unit not in told
-    }
-    if unsaid and told:
-        strongest = max(unsaid, key=lambda unit: unsaid[unit])
-        words = f"it leaves out {strongest}, which is at {apex[strongest]:.2f}"
-        found.append(Finding("text", "units_unsaid", unsaid[strongest], words))
-    return found
+    The units that it names are read as a face of their own (`readings.SAID`); the finding is the
+    negative logarithm of the chance that both faces show one label.
+    """
+    told = {claim.name: claim for claim in made if claim.stream == "face" and claim.side > 0}
+    face = stream_readings(sample).get("face")
+    if not told or face is None:
+        return []
+    table = reading_tables()[SAID]
+    said = table.read({unit: float(unit in told) for unit in table.measures})
+    chance = sum(p * face.get(label, 0.0) for label, p in said.items())
+    top = max(face, key=lambda label: face[label])
+    words = ", ".join(f"“{claim.words}”" for claim in told.values())
+    sentence = f"it says {words}, where the face is perceived as {top} ({face[top]:.2f})"
+    return [Finding("text", "program", min(-math.log(max(chance, 1e-9)), MOST_AGAINST), sentence)]
 
 
 def _voice_findings(sample: Sample, made: tuple[Claim, ...]) -> list[Finding]:
@@ -227,14 +211,13 @@ def consistency(findings: tuple[Finding, ...], weights: Mapping[str, float]) -> 
     return 1 / (1 + math.exp(min(max(-total, -30.0), 30.0)))
 
 
-def reviewed(
-    sample: Sample, rules: Path | None = None, judged: float | None = None
-) -> Sample:
+def reviewed(sample: Sample, rules: Path | None = None, judged: float | None = None) -> Sample:
     """The sample with the signal `self_review`: scores by check, and the findings behind them.
 
     `judged` is a judge's score, 0..1, where one was asked.
     """
-    weights, found = rule_weights(rules), {}
+    weights = rule_weights(rules)
+    found: dict[str, Any] = {}
     for check, findings in (("label", label_findings(sample)), ("text", text_findings(sample))):
         score = consistency(findings, weights[check])
         ranked = sorted(findings, key=lambda f: weights[check].get(f.name, 0.0) * f.value)
@@ -243,33 +226,37 @@ def reviewed(
             "findings": [{**asdict(f), "value": round(f.value, 3)} for f in ranked],
         }
     found["judge"] = {"score": None if judged is None else round(judged, 4), "findings": []}
-    return sample.with_signal(SELF_REVIEW, found)
+    return sample.with_signal(signals.SELF_REVIEW, found)
 
 
 def scores(sample: Sample) -> dict[str, float]:
     """Check -> score, of a reviewed sample; only checks that could be made."""
-    made = sample.signals.get(SELF_REVIEW) or {}
+    made = sample.signals.get(signals.SELF_REVIEW) or {}
     found = {check: made.get(check, {}).get("score") for check in CHECKS}
     return {check: float(score) for check, score in found.items() if score is not None}
+
+
+def rejections(sample: Sample, thresholds: Thresholds) -> tuple[Reason, ...]:
+    """Why a reviewed sample is rejected, one reason for each check that it fails."""
+    made = scores(sample)
+    low = [check for check in CHECKS if made.get(check, 1.0) < getattr(thresholds, check)]
+    return tuple(_reason(sample, check, made[check], thresholds) for check in low)
 
 
 def decided(sample: Sample, thresholds: Thresholds) -> Sample:
     """A reviewed sample with the status that its scores give, reasons of other rules kept.
 
-    A status from reviews by people is left as it is.
+    One that people have reviewed, and one that was not built, is left as it is.
     """
-    others = tuple(reason for reason in sample.reasons if not reason.rule.startswith(RULE))
-    made = scores(sample)
-    low = [check for check in CHECKS if made.get(check, 1.0) < getattr(thresholds, check)]
-    reasons = (*others, *(_reason(sample, check, made[check], thresholds) for check in low))
     if sample.reviews or sample.status == "pending":
         return sample
-    status = "rejected" if reasons else "built"
-    return replace(sample, status=status, reasons=reasons)
+    others = tuple(reason for reason in sample.reasons if not reason.rule.startswith(RULE))
+    reasons = (*others, *rejections(sample, thresholds))
+    return replace(sample, status="rejected" if reasons else "built", reasons=reasons)
 
 
 def _reason(sample: Sample, check: str, score: float, thresholds: Thresholds) -> Reason:
-    findings: list[dict[str, Any]] = sample.signals[SELF_REVIEW][check]["findings"]
+    findings: list[dict[str, Any]] = sample.signals[signals.SELF_REVIEW][check]["findings"]
     told = [f["told"] for f in findings if f["value"] > 0][:SHOWN_FINDINGS]
     about = f"label {sample.label}: " if check == "label" else ""
     what = f"consistency {score:.2f} is under {getattr(thresholds, check):g}"

@@ -15,7 +15,6 @@ from openaffect.cli.evaluate_run import EvaluateRun, progress
 from openaffect.errors import MediaError, UsageError
 from openaffect.evaluation.ablation import ablate_modalities, streams_of
 from openaffect.evaluation.benchmarks import Benchmark, predict, read_items, score
-from openaffect.inference.chat_endpoint import ReplyCache
 from openaffect.evaluation.closed_set import read_guesses, score_labels
 from openaffect.evaluation.confusion_picture import write_confusion_picture
 from openaffect.evaluation.endpoint_model import EndpointModel
@@ -33,6 +32,7 @@ from openaffect.evaluation.score_tables import (
 )
 from openaffect.evaluation.tables import ablation_table, scores_table
 from openaffect.inference.analyzer import Analyzer
+from openaffect.inference.chat_endpoint import ReplyCache
 from openaffect.media.digest import file_sha256
 
 ANSWERS = "answers.jsonl"

@@ -17,8 +17,8 @@ from openaffect.annotation.sample import Sample
 from openaffect.errors import UsageError
 
 if TYPE_CHECKING:
-    from openaffect.annotation.desk import Desk
     from openaffect.annotation.describers.endpoint import Budget
+    from openaffect.annotation.desk import Desk
 
 TASKS = ("scene", "tone", "reasoning", "open_labels", "judge")
 BUILT_IN, NOBODY, ALL = "builtin", "none", "all"

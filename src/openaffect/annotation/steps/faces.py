@@ -129,9 +129,7 @@ class Peak:
         if "seen" in units:
             seen = np.stack([units["seen"][unit] for unit in names], 1) > 0
         index = peak_index(strengths, seen)
-        shown = {
-            unit: float(strengths[index, k]) for k, unit in enumerate(names) if seen[index, k]
-        }
+        shown = {unit: float(strengths[index, k]) for k, unit in enumerate(names) if seen[index, k]}
         peak = {"time": units["times"][index], "index": index, "action_units": shown}
         return sample.with_signal(signals.PEAK, peak)
 
