@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from openaffect.cli.data_build import build
+from openaffect.cli.data_card import card
 from openaffect.cli.data_features import features
 from openaffect.cli.data_review import review
 from openaffect.cli.data_self_review import self_review
@@ -23,6 +24,7 @@ def register(app: typer.Typer) -> None:
     data.command("build")(build)
     data.command("self-review")(self_review)
     data.command("review")(review)
+    data.command("card")(card)
     app.add_typer(data, name="data")
 
 
