@@ -21,7 +21,6 @@ from openaffect.media.face_signals import face_signals
 from openaffect.media.face_tracks import FaceTrack, track_faces
 from openaffect.media.reader import read_clip
 from openaffect.media.sampling import Sampling
-from openaffect.media.voice_activity import voice_activity
 
 if TYPE_CHECKING:
     from openaffect.annotation.describers import Describer
@@ -86,6 +85,8 @@ class OpenClip:
         """Stretches of speech, seconds from the start of the sound; none where it is too short."""
         if self.media.audio is None:
             return ()
+        from openaffect.media.voice_activity import voice_activity
+
         found = voice_activity(self.media.audio)
         return tuple(found) if sum(e - s for s, e in found) >= LEAST_SPEECH else ()
 

@@ -26,7 +26,7 @@ from openaffect.annotation.pipelines import pipeline
 from openaffect.annotation.rows import write_corpus
 from openaffect.annotation.sample import SAMPLES_FILE, Sample
 from openaffect.annotation.selection import SelectionSettings, left_out, select
-from openaffect.annotation.steps.step import Step
+from openaffect.annotation.steps.step import Step, ordered
 from openaffect.annotation.worker import Answer, Job, Worker
 from openaffect.errors import UsageError
 from openaffect.media.digest import file_sha256
@@ -82,17 +82,21 @@ def build(
     desk: DeskSettings,
     progress: Callable[[int, int], None] = lambda done, wanted: None,
     stop: Callable[[], bool] = lambda: False,
+    steps: Sequence[Step] | None = None,
 ) -> Built:
     """Build a corpus in `out` from `source`, or go on with one that was begun there.
 
     `stop` is asked often; once it is true the clips in hand are finished and no other is begun.
+    `steps` take the place of the pipeline's; worker processes must be able to import them.
 
     Raises:
         UsageError: the source cannot be read, `out` holds a corpus of another pipeline or is being
             written by another run, or no clip may be used.
     """
     out = Path(out)
-    steps = pipeline(settings.pipeline, desk, settings.transcribe)
+    if steps is None:
+        steps = pipeline(settings.pipeline, desk, settings.transcribe)
+    steps = ordered(steps)
     planned = read_intake(source, out)
     if settings.without_consent:
         planned = tuple(
@@ -219,6 +223,9 @@ class _Run:
                 for ready in self._ready(busy):
                     worker, job, _ = busy.pop(ready)
                     answer = worker.receive()
+                    if answer is not None and answer.kind == "ready":
+                        busy[ready] = (worker, job, time.monotonic())
+                        continue
                     if answer is None:
                         told = f"the worker process died ({worker.death()})"
                         answer = Answer("failed", error=told, expected=False)

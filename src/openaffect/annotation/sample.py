@@ -236,7 +236,7 @@ def read_samples(path: Path) -> Iterator[Sample]:
     path = path / SAMPLES_FILE if path.is_dir() else path
     if not path.is_file():
         raise UsageError(f"no samples at {path}: make some with `openaffect data build`")
-    with path.open(encoding="utf-8", newline="\n") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue

@@ -6,14 +6,17 @@ A clip that crashes its reader costs only its worker, which the runner starts an
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import traceback
+import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Literal
 
+from openaffect.annotation.describers import BudgetSpent
 from openaffect.annotation.desk import Desk, DeskSettings
 from openaffect.annotation.sample import Sample
 from openaffect.annotation.steps.step import Step, run_steps
@@ -34,7 +37,7 @@ class Job:
 class Answer:
     """What became of a job."""
 
-    kind: Literal["done", "failed", "spent"]
+    kind: Literal["ready", "done", "failed", "spent"]  # ready: the worker has started
     sample: Sample | None = None  # of a job that was done
     error: str = ""  # why it was not
     expected: bool = True  # of a failure that another try would not change
@@ -42,8 +45,6 @@ class Answer:
 
 def annotate(job: Job, steps: tuple[Step, ...], desk: Desk) -> Answer:
     """Run all steps on one clip."""
-    from openaffect.annotation.describers.endpoint import BudgetSpent
-
     try:
         sample = run_steps(job.sample, steps, desk, job.previous)
     except BudgetSpent as error:
@@ -63,14 +64,11 @@ def serve(
     """Annotate clips until the parent closes the connection or is gone."""
     for ignored in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)  # the runner decides what they mean
-    import warnings
-
-    import torch
-
     warnings.simplefilter("ignore")  # they speak to developers, and workers would repeat them
-    torch.set_num_threads(threads)
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # PyTorch reads it when a step first needs it
     desk = Desk(settings)
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        connection.send(Answer("ready"))
         while True:
             job = connection.recv()
             connection.send(annotate(job, steps, desk))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openaffect.annotation.sample import Sample
-from openaffect.errors import UsageError
+from openaffect.errors import OpenAffectError, UsageError
 
 if TYPE_CHECKING:
     from openaffect.annotation.describers.endpoint import Budget
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 TASKS = ("scene", "tone", "reasoning", "open_labels", "judge")
 BUILT_IN, NOBODY, ALL = "builtin", "none", "all"
+
+
+class BudgetSpent(OpenAffectError):
+    """The run has made as many calls as it was allowed; what is done stays, the rest can wait."""
 
 
 @dataclass(frozen=True)

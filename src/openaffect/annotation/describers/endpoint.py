@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from openaffect.annotation.describers import Request
-from openaffect.errors import OpenAffectError
+from openaffect.annotation.describers import BudgetSpent, Request
 from openaffect.inference.chat_endpoint import ReplyCache, request_key, send
 from openaffect.media.mel import SAMPLE_RATE
 
@@ -27,10 +26,6 @@ KEY_VARIABLE = "OPENAFFECT_ENDPOINT_KEY"
 REPLY_TOKENS = 512  # most tokens of an answer
 PICTURE_SIDE = 768  # pixels of a sent picture's longer side
 MOST_SECONDS = 60.0  # of sent sound
-
-
-class BudgetSpent(OpenAffectError):
-    """The run has made as many calls as it was allowed; what is done stays, the rest can wait."""
 
 
 class Budget:

@@ -63,7 +63,13 @@ class Faces:
             }
             for track in clip.tracks
         ]
-        found = {"frames": len(frames), "width": width, "height": height, "tracks": tracks}
+        found = {
+            "frames": len(frames),
+            "clip_frames": round(clip.media.frame_rate * clip.media.duration),
+            "width": width,
+            "height": height,
+            "tracks": tracks,
+        }
         return sample.with_signal(signals.FACES, found)
 
 

@@ -10,7 +10,6 @@ from PIL import Image
 
 from openaffect.annotation import signals
 from openaffect.annotation.sample import Sample
-from openaffect.media.voice import voice_contours
 
 if TYPE_CHECKING:
     from openaffect.annotation.desk import Desk
@@ -32,6 +31,8 @@ def picture_bits(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 def sound_bits(audio: NDArray[np.float32]) -> NDArray[np.bool_]:
     """64 bits of a sound: whether each of 65 equal parts is louder than the one before."""
+    from openaffect.media.voice import voice_contours
+
     level = voice_contours(audio).energy
     if len(level) <= SOUND_BITS:
         return np.zeros(SOUND_BITS, bool)

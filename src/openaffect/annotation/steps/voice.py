@@ -11,8 +11,6 @@ import numpy as np
 from openaffect.annotation import signals
 from openaffect.annotation.sample import Annotation, Sample
 from openaffect.annotation.steps.faces import RULES
-from openaffect.media.mel import SAMPLE_RATE
-from openaffect.media.voice import VOICE_STATISTICS, voice_contours, voice_statistics
 from openaffect.prompts.clues import voice_clues
 
 if TYPE_CHECKING:
@@ -31,6 +29,9 @@ class Voice:
     stamp = version
 
     def run(self, sample: Sample, desk: Desk) -> Sample:
+        from openaffect.media.mel import SAMPLE_RATE
+        from openaffect.media.voice import VOICE_STATISTICS, voice_contours, voice_statistics
+
         clip = desk.clip(sample)
         audio = clip.media.audio
         if audio is None:
