@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from annotation_examples import EXAMPLE, names, samples, words
+from annotation_examples import EXAMPLE, samples, words
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -48,8 +48,8 @@ JUDGE_PROMPT = (
 class Thresholds:
     """The least consistency of samples that stay; 0 keeps all."""
 
-    label: float = 0.5
-    text: float = 0.5
+    label: float = 0.4
+    text: float = 0.4
     judge: float = 0.5
 
 
@@ -144,8 +144,9 @@ def label_findings(sample: Sample) -> tuple[Finding, ...]:
 
 
 def reviewed_text(sample: Sample) -> str | None:
-    """The text that is reviewed; None where there is none."""
-    return next((text for kind in TEXTS if (text := sample.text(kind))), None)
+    """The text that is reviewed, what it quotes of the words left out; None where there is none."""
+    text = next((text for kind in TEXTS if (text := sample.text(kind))), None)
+    return text.replace(sample.subtitle, "…") if text and sample.subtitle else text
 
 
 def text_findings(sample: Sample) -> tuple[Finding, ...]:
