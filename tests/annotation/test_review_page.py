@@ -1,6 +1,7 @@
 """The review page in a real browser, worked by keyboard alone."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -264,3 +265,19 @@ def test_letters_typed_into_fields_are_no_commands(folder, serving, browser) -> 
     press(browser, "a")
     time.sleep(0.3)
     assert judgements(folder, "ada") == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation(serving, browser, scheme) -> None:
+    package = pytest.importorskip("selenium_axe_python", reason="axe-core is not installed")
+    axe = Path(package.__file__).with_name("axe-core").joinpath("axe.min.js").read_text("utf-8")
+    sign_in(browser, serving[0].url, "ada")
+    press(browser, "r")
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    browser.execute_script(axe)
+    browser.set_script_timeout(PATIENCE)
+    found = browser.execute_async_script(
+        "const done = arguments[0]; axe.run().then((r) => done(JSON.stringify(r.violations)))"
+    )
+    assert [violation["id"] for violation in json.loads(found)] == []
