@@ -1,7 +1,12 @@
 """Self review: what texts claim, what speaks against a sample, and what follows."""
 
+import json
+import threading
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import ClassVar
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,8 +14,10 @@ from typer.testing import CliRunner
 
 from openaffect.annotation.action_units import UNCARRIED
 from openaffect.annotation.claims import claims, named_labels
+from openaffect.annotation.describers.endpoint import EndpointDescriber
+from openaffect.annotation.desk import Desk, DeskSettings
 from openaffect.annotation.funnel import CUTS, funnel, funnel_table
-from openaffect.annotation.readings import SAID, reading_tables
+from openaffect.annotation.readings import SAID, face_values, reading_tables
 from openaffect.annotation.rows import write_corpus
 from openaffect.annotation.sample import Annotation, Reason, Review, Sample, read_samples
 from openaffect.annotation.selection import SelectionSettings, select
@@ -28,9 +35,12 @@ from openaffect.annotation.self_review import (
     stream_readings,
     text_findings,
 )
+from openaffect.annotation.steps.self_review import Readings, SelfReview
 from openaffect.annotation.tables import unit_phrases
 from openaffect.cli import build_app
 from openaffect.errors import ConfigError
+from openaffect.media.face_signals import FACE_SIGNAL_SIZE
+from openaffect.media.voice import VOICE_STATISTICS
 
 HAPPY = {"happy": 0.9, "neutral": 0.06, "sad": 0.02, "angry": 0.02}
 ANGRY = {"angry": 0.85, "neutral": 0.1, "happy": 0.02, "sad": 0.03}
@@ -225,6 +235,59 @@ def test_the_judge_is_asked_with_what_was_measured_and_its_number_is_read() -> N
     assert judge_score("none at all") is None and judge_score("80") is None
     judged = reviewed(sample(), judged=0.2)
     assert [r.rule for r in rejections(judged, Thresholds())] == ["self_review_judge"]
+
+
+class _Answering(BaseHTTPRequestHandler):
+    """A chat endpoint whose model answers 3 to everything."""
+
+    asked: ClassVar[list[dict]] = []
+
+    def do_POST(self) -> None:
+        self.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        answer = {"choices": [{"message": {"content": "3 of 10"}}]}
+        data = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *values: object) -> None:
+        pass
+
+
+def test_a_judge_behind_an_endpoint_is_asked_once_for_the_same(tmp_path) -> None:
+    with HTTPServer(("127.0.0.1", 0), _Answering) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+            desk = Desk(DeskSettings(tmp_path))
+            for _ in range(2):
+                judge = EndpointDescriber(url, "a-judge", tmp_path / "replies.jsonl")
+                step = SelfReview(("caption",), perceived=False, judge=judge)
+                found = step.run(sample(), desk)
+        finally:
+            server.shutdown()
+            thread.join(30)
+    assert scores(found)["judge"] == 0.3
+    (asked,) = _Answering.asked
+    assert asked["model"] == "a-judge" and SMILE in asked["messages"][-1]["content"]
+    assert "a-judge" in step.stamp
+
+
+def test_readings_of_a_clip_are_those_of_its_table(tmp_path) -> None:
+    desk = Desk(DeskSettings(tmp_path))
+    faces = np.random.default_rng(0).normal(0, 0.2, (5, FACE_SIGNAL_SIZE)).astype(np.float32)
+    prosody = dict.fromkeys(VOICE_STATISTICS, 1.0)
+    seen = sample(faces={"tracks": []}, prosody=prosody)
+    desk.clip(seen).__dict__["main_signals"] = faces  # in the place of what a detector finds
+    found = Readings().run(seen, desk).signals["readings"]
+    expected = reading_tables()["face"].read(face_values(faces))
+    assert found["face"] == {k: pytest.approx(v, abs=1e-4) for k, v in expected.items()}
+    assert sum(found["voice"].values()) == pytest.approx(1, abs=1e-3)
+    assert list(found["face"].values()) == sorted(found["face"].values(), reverse=True)
+    hidden = sample(faces={"missing": "no face was found"})
+    assert Readings().run(hidden, desk).signals["readings"] == {}
 
 
 def test_the_funnel_counts_every_clip_once() -> None:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from openaffect.annotation import signals
 from openaffect.annotation.agreement import agreement
 from openaffect.annotation.review_export import export_reviews
-from openaffect.annotation.review_media import TYPES, served_file
+from openaffect.annotation.review_media import TYPES, allowed_path, served_file
 from openaffect.annotation.review_queue import ReviewQueue, ratings, reviews_of
 from openaffect.annotation.review_store import (
     DECISIONS,
@@ -47,8 +47,8 @@ def to_review(row: Mapping[str, Any]) -> bool:
 class ReviewDesk:
     """The reviews of one corpus folder.
 
-    Raises UsageError where the folder has no samples to review, or none whose clip may be served
-    from `folder` or one of `media`.
+    Raises UsageError where the folder has no samples to review, or whose clips lie neither in
+    `folder` nor in one of `media`.
     """
 
     def __init__(self, folder: Path, media: Sequence[Path] = (), reviews_each: int = 2) -> None:
@@ -59,7 +59,7 @@ class ReviewDesk:
         ids = self.index.ids()
         if not ids:
             raise UsageError(f"{self.folder}: no sample is built, so there is none to review")
-        served_file(self.index.sample(ids[0]), self.folder, self.roots)
+        allowed_path(self.index.sample(ids[0]), self.folder, self.roots)
         self.store = ReviewStore(self.folder / REVIEWS_FILE)
         self.queue = ReviewQueue(self.index.ids, self.store, reviews_each)
 

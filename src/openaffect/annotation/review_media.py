@@ -32,18 +32,24 @@ TYPES = {
 """Media type of what may be served, by the ending of its name."""
 
 
-def served_file(sample: Sample, folder: Path, roots: Sequence[Path]) -> Path:
-    """The file of a sample's clip, once it is known to lie where files may be served from.
+def allowed_path(sample: Sample, folder: Path, roots: Sequence[Path]) -> Path:
+    """Where a sample's clip lies, once it is known to lie where files may be served from.
 
     Links are followed first: neither `..` nor a link leads out of `roots`. Raises UsageError for
     anything else, in words that say what to do.
     """
-    path = (Path(folder) / sample.clip).resolve()
+    path = sample.clip_path(folder).resolve()
     if not any(path.is_relative_to(Path(root).resolve()) for root in roots):
         raise UsageError(
             f"{sample.id}: clip {sample.clip!r} lies outside the corpus folder; name the folder "
             "that it is in with --media"
         )
+    return path
+
+
+def served_file(sample: Sample, folder: Path, roots: Sequence[Path]) -> Path:
+    """The file of a sample's clip; UsageError where it may not be served or is not there."""
+    path = allowed_path(sample, folder, roots)
     if path.suffix.lower() not in TYPES:
         raise UsageError(f"{sample.id}: {path.suffix!r} is no ending of a media file")
     if not path.is_file():
