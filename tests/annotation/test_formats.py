@@ -14,9 +14,7 @@ from openaffect.annotation.formats.conversations import answer_of
 from openaffect.annotation.sample import Review, Sample, write_samples
 from openaffect.errors import UsageError
 
-fast = settings(
-    max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+fast = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 corpora = st.lists(samples(), max_size=4, unique_by=lambda sample: sample.id)
 lines = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "Zs")), max_size=20)
 tokens = st.from_regex(r"[A-Za-z0-9_]{1,10}", fullmatch=True)

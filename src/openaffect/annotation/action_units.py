@@ -4,8 +4,8 @@ Each unit's strength in a frame is the logistic function of a weighted sum of th
 muscle moves (FACS Manual, Ekman, Friesen & Hager 2002), so that 0.5 is where it counts as seen.
 Which measures speak for or against a unit is set by anatomy; how much each counts was fitted on
 the training clips of the synthetic corpus (benchmarks/action_units.py), whose units are known. Head
-pitch and turn only take out what they do to the measures. MediaPipe does not carry every unit:
-the table marks those that it does, and no other is ever reported.
+pitch and turn only take out what they do to the measures. MediaPipe does not carry every unit: see
+CARRIED, WEAK and DEAD, and docs/datasets.md for the figures.
 """
 
 from __future__ import annotations
@@ -58,9 +58,15 @@ UNIT_NAMES = {
 }
 """Names of the FACS manual."""
 
-UNCARRIED = ("AU14", "AU16", "AU17", "AU20", "AU22", "AU23", "AU24", "AU28")
-"""Units that MediaPipe does not carry: its dimple, funnel, stretch, press and roll channels hardly
-move, or move as much with speech (docs/datasets.md has the figures)."""
+CARRIED = ("AU1", "AU5", "AU6", "AU9", "AU10", "AU12", "AU15", "AU27", "AU43")
+"""Units that MediaPipe carries: F1 of presence from 0.65 on the clips they were fitted on."""
+
+WEAK = ("AU2", "AU4", "AU7", "AU25", "AU26")
+"""Units of which it shows something (F1 of at least 0.5); rules need them, so they are reported."""
+
+DEAD = ("AU14", "AU16", "AU17", "AU20", "AU22", "AU23", "AU24", "AU28")
+"""Units that are not reported: the dimple, funnel, stretch, press and roll channels hardly move, or
+move as much with speech. AU28 is in no clip that they could be fitted on."""
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from openaffect.annotation.action_units import APEX, SEEN, apex_strengths, unit_number
+from openaffect.annotation.action_units import APEX, apex_strengths, unit_number
 from openaffect.errors import UsageError
 
 EXTRACTOR = "openface"
 MOST_INTENSE = 5.0
+LEAST = 1.0  # intensity that counts as seen where a file does not say it itself
 COLUMN = re.compile(r"AU0*(\d+)_([rc])")
 
 
@@ -52,7 +53,10 @@ def read_openface(folder: Path, *names: str) -> dict[str, Any] | None:
         for unit in sorted({*intensity, *presence}, key=unit_number)
     }
     apex = apex_strengths(courses)
-    judged = {u: presence.get(u, courses[u] >= SEEN / MOST_INTENSE) for u in courses}
+    judged = {
+        unit: presence.get(unit, (course >= LEAST / MOST_INTENSE).astype(float))
+        for unit, course in courses.items()
+    }
     return {
         "extractor": EXTRACTOR,
         "times": times,

@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from openaffect.errors import UsageError
 from openaffect.results.analysis import Record
@@ -21,7 +21,7 @@ from openaffect.results.analysis import Record
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-SCHEMA = "openaffect.sample/1"
+SCHEMA: Final = "openaffect.sample/1"
 SAMPLES_FILE = "samples.jsonl"
 
 Consent = Literal["given", "not_needed", "refused", "unknown"]
@@ -38,8 +38,8 @@ class Annotation(Record):
     """One text about a clip, with what it was made by and from."""
 
     kind: str
-    """What it is: `transcript`, `expression`, `prosody_words`, `tone`, `scene`, `caption`, `reasoning`,
-    `open_labels`, or a kind of the user's own."""
+    """What it is: `transcript`, `expression`, `prosody_words`, `tone`, `scene`, `caption`,
+    `reasoning`, or a kind of the user's own."""
     text: str
     """The text; one line for each of several phrases."""
     made_by: str
@@ -110,7 +110,7 @@ class Sample(Record):
     licence: str = ""
     """Terms under which the clip may be used."""
     consent: Consent = "unknown"
-    """Whether the people in it agreed to this use; `not_needed` where nobody real is seen or heard."""
+    """Whether its people agreed to this use; `not_needed` where nobody real is seen or heard."""
     consent_waived: bool = False
     """Whether it was taken without a consent on record, on the word of the one who built."""
     split: Literal["train", "validation", "test"] = "train"

@@ -9,9 +9,9 @@ from __future__ import annotations
 from openaffect.annotation.sample import Sample
 
 FACES = "faces"
-"""{"frames": n, "clip_frames": of the file, "width": px, "height": px, "tracks": [{"track": 0, "main": true, "speaking": 0..1,
-"times": [s, ...], "boxes": [[x0, y0, x1, y1], ...]}, ...]}: boxes as shares of the picture, the
-main track first. Without a face {"missing": reason}."""
+"""{"frames": looked at, "clip_frames": of the file, "width": px, "height": px, "tracks": [{"track":
+0, "main": true, "speaking": 0..1, "times": [s, ...], "boxes": [[x0, y0, x1, y1], ...]}, ...]}:
+boxes as shares of the picture, the main track first. Without a face {"missing": reason}."""
 
 ACTION_UNITS = "action_units"
 """{"extractor": name, "times": [s, ...], "courses": {"AU12": [0..1, ...], ...},

@@ -157,7 +157,7 @@ def _shown() -> Callable[[int, int], None]:
 
 @contextmanager
 def _drained() -> Iterator[list[int]]:
-    """Signals that arrived: the first TERM or INT lets the clips in hand finish, INT again stops."""
+    """Signals that arrived: a first TERM or INT lets clips in hand finish, INT again stops."""
     asked: list[int] = []
 
     def note(number: int, frame: object) -> None:

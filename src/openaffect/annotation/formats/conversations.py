@@ -76,9 +76,7 @@ def _turns(record: dict[str, Any], path: Path, number: int) -> list[Turn]:
     try:
         if MESSAGES in record:
             return [{"role": t["role"], "content": t["content"]} for t in record[MESSAGES]]
-        return [
-            {"role": ROLES[t["from"]], "content": t["value"]} for t in record["conversations"]
-        ]
+        return [{"role": ROLES[t["from"]], "content": t["value"]} for t in record["conversations"]]
     except (KeyError, TypeError) as error:
         raise UsageError(f"{path}, record {number}: not a conversation ({error})") from None
 

@@ -62,7 +62,9 @@ def write_label_studio(samples: Iterable[Sample], path: Path) -> int:
             "id": number,
             "data": {"video": sample.clip, "subtitle": sample.subtitle or ""},
             "meta": {"sample": dataclasses.asdict(dataclasses.replace(sample, reviews=()))},
-            "predictions": [{"model_version": "openaffect", "result": _results(*_predicted(sample))}],
+            "predictions": [
+                {"model_version": "openaffect", "result": _results(*_predicted(sample))}
+            ],
         }
         made = [_annotation(review, sample) for review in sample.reviews]
         tasks.append({**task, "annotations": made} if made else task)

@@ -73,7 +73,9 @@ def _entry(sample: Sample, fine: bool) -> dict[str, Any]:
     for field, kind in TEXTS.items():
         text = sample.text(kind)
         reasoned = field in ("smp_reason_caption", "reason_caption")
-        if text is not None and (held is not None or (field != "visual_objective" and fine >= reasoned)):
+        if text is not None and (
+            held is not None or (field != "visual_objective" and fine >= reasoned)
+        ):
             entry[field] = text
     return entry
 

@@ -209,7 +209,7 @@ class OpenLabels(_Described):
             return sample
         request = Request("open_labels", sample, f"{reasoning} {OPEN_PROMPT}", system=EXPERT)
         answer = self.describer.describe(request, desk)
-        words = tuple(word.lower() for word in split_list(answer)[:MOST_WORDS])
+        words = tuple(split_list(answer.lower())[:MOST_WORDS])
         return dataclasses.replace(sample, open_labels=words)
 
 

@@ -146,16 +146,17 @@ def rule_scores(
     """Mean strength of the units of each label whose rule is met, the best first.
 
     A rule is met where at least half of its units that were measured at all are seen and their mean
-    strength is at least 0.16. The label with more of its units seen comes first, then the stronger.
+    strength is at least 0.16. The label with more units seen comes first, then the one with the
+    larger share of its units, then the stronger; the paper does not say how ties were broken.
     """
     found = []
     for label, units in rules.items():
         known = [unit for unit in units if unit in measured]
         seen = [peak[unit] for unit in known if unit in peak]
         if seen and len(seen) >= RULE_SHARE * len(known) and np.mean(seen) >= RULE_MEAN:
-            found.append((len(seen), round(float(np.mean(seen)), 3), label))
-    found.sort(key=lambda item: (-item[0], -item[1], item[2]))
-    return {label: mean for _, mean, label in found}
+            mean = round(float(np.mean(seen)), 3)
+            found.append((-len(seen), len(known), -mean, label))
+    return {label: -mean for _, _, mean, label in sorted(found)}
 
 
 class EmotionRules:
