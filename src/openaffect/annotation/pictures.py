@@ -19,7 +19,7 @@ def _figure(path: Path, width: float, height: float, parts: int = 1) -> tuple[An
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        raise UsageError(f"{path.name} needs matplotlib: pip install 'openaffect[eval]'") from None
+        raise UsageError(f"{path.name} needs matplotlib: pip install 'openaffect[data]'") from None
     figure = Figure(figsize=(width, height), dpi=120)
     FigureCanvasAgg(figure)
     found = figure.subplots(1, parts, squeeze=False)
