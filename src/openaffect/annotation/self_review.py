@@ -48,8 +48,8 @@ JUDGE_PROMPT = (
 class Thresholds:
     """The least consistency of samples that stay; 0 keeps all."""
 
-    label: float = 0.4
-    text: float = 0.4
+    label: float = 0.25
+    text: float = 0.25
     judge: float = 0.5
 
 

@@ -50,8 +50,8 @@ def build(
         list[Path] | None,
         typer.Option(metavar="FILE", help="Manifest or list of benchmark clips to keep out."),
     ] = None,
-    least_label: Annotated[float, typer.Option(help=LEAST_HELP.format("label"))] = 0.4,
-    least_text: Annotated[float, typer.Option(help=LEAST_HELP.format("text"))] = 0.4,
+    least_label: Annotated[float, typer.Option(help=LEAST_HELP.format("label"))] = 0.25,
+    least_text: Annotated[float, typer.Option(help=LEAST_HELP.format("text"))] = 0.25,
     least_judge: Annotated[float, typer.Option(help="Least score of the judge.")] = 0.5,
     duplicates: Annotated[
         bool, typer.Option("--keep-duplicates/--drop-duplicates", help="Whether copies stay.")

@@ -19,8 +19,8 @@ TABLE_FILE, PICTURE_FILE = "funnel.md", "funnel.png"
 
 def self_review(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help=FOLDER_HELP)],
-    least_label: Annotated[float, typer.Option(help=LEAST_HELP.format("label"))] = 0.4,
-    least_text: Annotated[float, typer.Option(help=LEAST_HELP.format("text"))] = 0.4,
+    least_label: Annotated[float, typer.Option(help=LEAST_HELP.format("label"))] = 0.25,
+    least_text: Annotated[float, typer.Option(help=LEAST_HELP.format("text"))] = 0.25,
     least_judge: Annotated[float, typer.Option(help="Least score of the judge.")] = 0.5,
     rules: Annotated[Path | None, typer.Option(metavar="CSV", help=RULES_HELP)] = None,
     apply: Annotated[bool, typer.Option(help=APPLY_HELP)] = False,
