@@ -29,7 +29,7 @@ from openaffect.annotation.action_units import (
     apex_strengths,
     unit_table,
 )
-from openaffect.annotation.steps.faces import peak_index
+from openaffect.annotation.steps.faces import display_index, peak_index
 from openaffect.corpora.manifest import Row, media_path, read_manifest
 from openaffect.corpora.synthetic.clip import rehearse
 from openaffect.corpora.synthetic.plan import plan_clip
@@ -45,6 +45,7 @@ from openaffect.models.store import part_directory
 TRUE = 0.2  # strength at the apex from which a unit is truly present (1 of OpenFace's 5)
 SPOKEN = ("AU25", "AU26", "AU27")
 FRAMES = 48  # most frames looked at in a clip
+PLAIN = 0.5  # strength of its strongest unit from which a display is plain
 NEAR = 3  # frames from the apex that count as found
 UNSHOWN = ("AU45", "AU61", "AU62", "AU63", "AU64")  # blinks and gaze
 SILENT = 150  # silent training clips added for the units that speech moves
@@ -232,9 +233,13 @@ def peaks(
     units (blinks and gaze left out) sum to at least 95 % of their highest sum: displays are held.
     """
     seed = json.loads((corpus / "corpus.json").read_text("utf-8"))["seed"]
-    by_units, by_shapes = [], []
+    names = ("log-odds of units", "the paper's rule", "blendshapes", "the middle of the clip")
+    found_by: dict[str, list[int]] = {name: [] for name in names}
+    shares: list[float] = []
+    plain: list[bool] = []
     for clip, courses in zip(found, strengths, strict=True):
-        if max(clip.row.action_units.values(), default=0.0) < TRUE:
+        shown = {u: s for u, s in clip.row.action_units.items() if u not in UNSHOWN}
+        if max(shown.values(), default=0.0) < TRUE:
             continue
         ready = rehearse(plan_clip(seed, clip.row.split, int(clip.row.id.rsplit("-", 1)[1])))
         rate, program = ready.stage.frame_rate, ready.actors[0].program
@@ -244,13 +249,28 @@ def peaks(
         )
         apex = np.flatnonzero(total >= 0.95 * total.max())
         values = np.stack(list(courses.values()), 1)
-        places = (peak_index(values, values >= SEEN), peak_of(clip.signals[:, :52]))
-        for place, distances in zip(places, (by_units, by_shapes), strict=True):
+        shares.append(len(apex) / len(total))
+        places = (
+            display_index({unit: course.tolist() for unit, course in courses.items()}),
+            peak_index(values, values >= SEEN),
+            peak_of(clip.signals[:, :52]),
+            len(clip.times) // 2,
+        )
+        plain.append(max(shown.values()) >= PLAIN)
+        for place, distances in zip(places, found_by.values(), strict=True):
             frame = round(float(clip.times[place]) * rate)
             distances.append(int(np.abs(apex - frame).min()))
-    for name, distances in (("action units", by_units), ("blendshapes", by_shapes)):
-        near = np.mean(np.array(distances) <= NEAR)
-        print(f"peak by {name}: within {NEAR} frames of the apex in {near:.0%} of {len(distances)}")
+    print(f"pictures that are an apex: {np.mean(shares):.0%} of a clip")
+    print(f"| peak by | an apex | within {NEAR} frames | of | within, plain displays | of |")
+    print("|---|---|---|---|---|---|")
+    strong = np.array(plain)
+    for name, distances in found_by.items():
+        away = np.array(distances)
+        near, hit, plainly = away <= NEAR, np.mean(away == 0), np.mean(away[strong] <= NEAR)
+        print(
+            f"| {name} | {hit:.0%} | {near.mean():.0%} | {len(away)} "
+            f"| {plainly:.0%} | {strong.sum()} |"
+        )
 
 
 def main() -> None:

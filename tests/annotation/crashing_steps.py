@@ -7,7 +7,7 @@ from pathlib import Path
 
 from openaffect.annotation.desk import Desk
 from openaffect.annotation.sample import Sample
-from openaffect.errors import MediaError
+from openaffect.errors import MediaError, WeightsError
 
 
 class Troubled:
@@ -30,6 +30,8 @@ class Troubled:
             raise ZeroDivisionError("a bug")
         if sample.id.startswith("damaged"):
             raise MediaError("it is damaged")
+        if sample.id.startswith("weightless"):
+            raise WeightsError("its model is missing")
         return sample.with_signal("troubled", len(sample.id))
 
 

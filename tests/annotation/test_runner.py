@@ -19,7 +19,7 @@ from openaffect.annotation.journal import Journal
 from openaffect.annotation.runner import FAILED_FILE, BuildSettings, Built, build
 from openaffect.annotation.sample import SAMPLES_FILE, read_samples
 from openaffect.corpora.manifest import read_manifest
-from openaffect.errors import UsageError
+from openaffect.errors import OpenAffectError, UsageError
 from openaffect.media.mel import SAMPLE_RATE
 
 CLIPS = 10
@@ -91,6 +91,14 @@ def test_a_poisoned_clip_is_put_aside_after_two_tries(troubled) -> None:
     again = troubled(names)  # what failed stays aside
     assert again.new == 0 and set(again.failed) == set(made.failed)
     assert sum(troubled.counted().values()) == 7
+
+
+def test_what_no_other_clip_would_change_ends_the_build(troubled) -> None:
+    with pytest.raises(OpenAffectError, match="model is missing"):
+        troubled(("a", "weightless", "z"))
+    assert troubled.counted() == {"a": 1, "weightless": 1}
+    (troubled.source / "weightless.wav").unlink()
+    assert troubled(("a", "z")).new == 1
 
 
 def test_failed_clips_are_tried_again_on_request(troubled) -> None:

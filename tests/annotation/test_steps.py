@@ -21,7 +21,13 @@ from openaffect.annotation.openface import read_openface
 from openaffect.annotation.pipelines import PIPELINES, pipeline
 from openaffect.annotation.sample import Annotation, Sample
 from openaffect.annotation.steps.described import Caption, OpenLabels, Reasoning, Scene
-from openaffect.annotation.steps.faces import Expression, Peak, peak_index, rule_scores
+from openaffect.annotation.steps.faces import (
+    Expression,
+    Peak,
+    display_index,
+    peak_index,
+    rule_scores,
+)
 from openaffect.annotation.steps.labels import Expressive, RuleLabel
 from openaffect.annotation.steps.step import FROM_THE_START, ordered
 from openaffect.annotation.tables import emotion_rules, unit_phrases
@@ -48,6 +54,18 @@ def test_the_peak_has_the_highest_sum_of_the_units_seen_most(rows: list[list[flo
 def test_a_plateau_has_its_peak_in_the_middle() -> None:
     strengths = np.array([[0.0], [0.9], [0.9], [0.9], [0.1]])
     assert peak_index(strengths, strengths >= 0.5) == 2
+    assert display_index({"AU12": strengths[:, 0].tolist()}) == 2
+
+
+def test_a_display_is_not_hidden_by_speech_nor_by_saturation() -> None:
+    courses = {
+        "AU12": [0.2, 0.99, 0.999, 0.99],
+        "AU4": [0.01, 0.1, 0.0, 0.05],
+        "AU26": [0.99, 0.0, 0.0, 0.9],
+        "AU43": [0.0, 0.0, 0.0, 1.0],
+    }
+    assert display_index(courses) == 2
+    assert display_index({"AU26": [0.1, 0.9]}) == 1
 
 
 @pytest.mark.parametrize(
@@ -320,7 +338,7 @@ def test_reasoning_names_contradictions_and_its_evidence(served, tmp_path: Path)
     sample = dataclasses.replace(EXAMPLE, stream_labels={"face": "happy", "voice": "sad"})
     made = run([Reasoning(who, ("tone",))], sample).annotation("reasoning")
     assert made is not None and made.made_by == "llm"
-    assert made.text.endswith("The face looks happy but the voice sounds sad.")
+    assert made.text.endswith("Taken alone, the face looks happy but the voice sounds sad.")
     assert "stream_labels" in made.evidence
     asked = server.requests[0]["messages"][1]["content"]
     assert "perceived as happy" in asked and "feels" not in asked

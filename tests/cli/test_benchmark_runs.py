@@ -17,22 +17,6 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "surprise-and-joy.mp4"
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory, small_parts) -> Path:
-    """A checkpoint folder of a tiny random model; the face detector is the small preset's."""
-    from transformers.utils import logging
-
-    from openaffect.models.omni_emotion.tiny import tiny_model, tiny_processor
-
-    logging.disable_progress_bar()
-    assert small_parts["landmarks"].is_dir()
-    folder = tmp_path_factory.mktemp("model")
-    network = tiny_model()
-    network.save_pretrained(folder)
-    tiny_processor(network.config).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def sound(tmp_path_factory) -> Path:
     """The example's voice as a .wav file."""
     path = tmp_path_factory.mktemp("sound") / "voice.wav"
@@ -103,7 +87,7 @@ def made(name: str, folder: Path, sound: Path) -> None:
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
-def test_a_model_runs_on_it(run_here, tmp_path, model, sound, name):
+def test_a_model_runs_on_it(run_here, tmp_path, own_home, model, sound, name):
     data, out = tmp_path / "data", tmp_path / "out"
     data.mkdir()
     made(name, data, sound)
@@ -126,10 +110,11 @@ def test_a_model_runs_on_it(run_here, tmp_path, model, sound, name):
     # A file that was not there is asked about again once it is.
     assert set(answers) == {item.id for item in items if item.path.is_file()}
     assert (out / f"{name}.tex").read_text().splitlines()[1].endswith(r"\\")
-    assert (out / f"{name}-confusion.png").read_bytes().startswith(b"\x89PNG")
+    for picture in ("confusion", "reliability"):
+        assert (out / f"{name}-{picture}.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_all_folds_of_mafw_with_a_clip_without_sound(run_here, tmp_path, model, silent):
+def test_all_folds_of_mafw_with_a_clip_without_sound(run_here, tmp_path, own_home, model, silent):
     mafw(tmp_path)
     for clip, media in (("00025", EXAMPLE), ("00026", silent)):
         shutil.copy(media, tmp_path / "data" / "clips" / f"{clip}.mp4")

@@ -133,7 +133,7 @@ def action_units_signal(
     return {
         "extractor": extractor,
         "times": times,
-        "courses": {unit: np.round(course, 3).tolist() for unit, course in courses.items()},
+        "courses": {unit: np.round(course, 4).tolist() for unit, course in courses.items()},
         "apex": apex,
         "present": seen_units(apex),
     }

@@ -90,6 +90,10 @@ class Journal:
         self._file.flush()
         os.fsync(self._file.fileno())
 
+    def assembling(self) -> FileLock:
+        """Held while the corpus is put together from all journals."""
+        return FileLock(self.folder / "manifest.lock")
+
     def close(self) -> None:
         """Let others write."""
         self._file.close()

@@ -28,7 +28,7 @@ from openaffect.annotation.sample import SAMPLES_FILE, Sample
 from openaffect.annotation.selection import SelectionSettings, left_out, select
 from openaffect.annotation.steps.step import Step, ordered
 from openaffect.annotation.worker import Answer, Job, Worker
-from openaffect.errors import UsageError
+from openaffect.errors import OpenAffectError, UsageError
 from openaffect.media.digest import file_sha256
 
 RECORD_FILE = "build.json"
@@ -92,6 +92,8 @@ def build(
     Raises:
         UsageError: the source cannot be read, `out` holds a corpus of another pipeline or is being
             written by another run, or no clip may be used.
+        OpenAffectError: weights or tables are missing or wrong, which no other clip would change;
+            what was done stays.
     """
     out = Path(out)
     if steps is None:
@@ -116,15 +118,16 @@ def build(
     try:
         run = _Run(out, settings, desk, steps, journal, progress, stop)
         stopped = run.work(own)
-        entries = journal.entries()
-        samples = _Finished(plan, entries)
-        reasons = select(samples, settings.selection, out)
-        count = write_corpus(left_out(samples, reasons), out)
-        rejected = _rejections(out)
+        with journal.assembling():  # of shards that end together, the last has all
+            entries = journal.entries()
+            samples = _Finished(plan, entries)
+            reasons = select(samples, settings.selection, out)
+            count = write_corpus(left_out(samples, reasons), out)
+            rejected = _rejections(out)
+            _write_failed(out, plan, entries)
+            _write_record(out, settings, desk, steps, count, rejected, len(refused))
         failed = {s.id: e.error for s in own if (e := entries.get(s.id)) and e.error is not None}
         done = sum(s.id in entries and entries[s.id].error is None for s in own)
-        _write_failed(out, plan, entries)
-        _write_record(out, settings, desk, steps, count, rejected, len(refused))
     finally:
         journal.close()
     return Built(
@@ -287,6 +290,8 @@ class _Run:
         """
         name = job.sample.id
         given, stat = self._given[name]
+        if answer.kind == "broken":
+            raise OpenAffectError(answer.error)
         if answer.kind == "spent":
             self.spent = answer.error
             return False

@@ -20,7 +20,7 @@ from openaffect.annotation.describers import BudgetSpent
 from openaffect.annotation.desk import Desk, DeskSettings
 from openaffect.annotation.sample import Sample
 from openaffect.annotation.steps.step import Step, run_steps
-from openaffect.errors import OpenAffectError
+from openaffect.errors import ConfigError, OpenAffectError, WeightsError
 
 END_SECONDS = 5.0  # how long a worker may take to leave before it is killed
 
@@ -37,7 +37,8 @@ class Job:
 class Answer:
     """What became of a job."""
 
-    kind: Literal["ready", "done", "failed", "spent"]  # ready: the worker has started
+    kind: Literal["ready", "done", "failed", "spent", "broken"]
+    # ready: the worker has started; spent and broken: no other clip would fare better
     sample: Sample | None = None  # of a job that was done
     error: str = ""  # why it was not
     expected: bool = True  # of a failure that another try would not change
@@ -49,6 +50,8 @@ def annotate(job: Job, steps: tuple[Step, ...], desk: Desk) -> Answer:
         sample = run_steps(job.sample, steps, desk, job.previous)
     except BudgetSpent as error:
         return Answer("spent", error=str(error))
+    except (WeightsError, ConfigError) as error:
+        return Answer("broken", error=str(error))
     except OpenAffectError as error:
         return Answer("failed", error=str(error))
     except Exception as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from openaffect import DEFAULT_MODEL, __version__
@@ -45,7 +45,8 @@ class BuiltIn:
         if request.task == "open_labels":
             return ", ".join(reason.emotions)
         if request.task == "reasoning":
-            return reason.text()
+            # How the streams agree is weighed by the step, from what each shows alone.
+            return replace(reason, together=None).text()
         stream = STREAM_OF_TASK[request.task]
         clues = reason.clues.get(stream, ())
         verb = f"{READS.get(stream, '')} "

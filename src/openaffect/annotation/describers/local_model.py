@@ -16,7 +16,7 @@ from openaffect.media.mel import SAMPLE_RATE
 if TYPE_CHECKING:
     from openaffect.annotation.desk import Desk
 
-REPLY_TOKENS = 256  # most tokens of an answer
+REPLY_TOKENS = 192  # most tokens of an answer
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,7 @@ class Reasoning(_Described):
     not say so, a sentence that does is added.
     """
 
-    name = "reasoning"
+    name, version = "reasoning", "2"
     makes = ("reasoning",)
 
     def __init__(self, describer: Describer, kinds: tuple[str, ...]) -> None:
@@ -193,7 +193,7 @@ class Reasoning(_Described):
         differing = len(set(sample.stream_labels.values())) > 1
         together = weigh(sample.stream_labels) if differing else None
         if together and together.casefold() not in text.casefold():
-            text = f"{text.rstrip('. ')}. {together[0].upper()}{together[1:]}."
+            text = f"{text.rstrip('. ')}. Taken alone, {together}."
         return sample.annotated(self.made("reasoning", text, self.name, tuple(evidence)))
 
 

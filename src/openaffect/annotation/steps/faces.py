@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 NO_FACE = "no face was found in the frames"
 MOST_SEEN = 5  # units, those seen in most frames, whose strengths are summed for the peak
+MOVED_BY_SPEECH = ("AU25", "AU26", "AU27", "AU43", "AU45")  # the last two by blinks
+LEAST_LOG_ODDS = -2.0  # of a unit in a frame: at 0.12 it is far from seen
 RULE_SHARE = 0.5  # of a label's units that must be seen
 RULE_MEAN = 0.16  # least mean strength of those: 0.8 of OpenFace's 5
 RULES = "rules"
@@ -118,10 +120,24 @@ def peak_index(strengths: NDArray[np.floating], seen: NDArray[np.bool_]) -> int:
     return int(highest[len(highest) // 2])
 
 
+def display_index(courses: dict[str, list[float]]) -> int:
+    """The frame of most facial action by strengths that come from a logistic function.
+
+    courses: unit -> n strengths, n at least 1. Near 1 a strength hardly grows with the action, so
+    log-odds are summed instead; a unit that is far from seen counts nothing, and units that speech
+    and blinks move are left out. benchmarks/action_units.py compares this with `peak_index`.
+    """
+    kept = [unit for unit in courses if unit not in MOVED_BY_SPEECH] or list(courses)
+    strengths = np.clip(np.stack([courses[unit] for unit in kept], 1), 1e-4, 1 - 1e-4)
+    total = np.maximum(np.log(strengths / (1 - strengths)), LEAST_LOG_ODDS).sum(1)
+    highest = np.flatnonzero(total >= total.max() - 1e-9)
+    return int(highest[len(highest) // 2])
+
+
 class Peak:
     """The moment of most facial action, and the units seen in it."""
 
-    name, version = "peak", "1"
+    name, version = "peak", "2"
     reads, makes = (signals.ACTION_UNITS,), (signals.PEAK,)
     stamp = version
 
@@ -134,7 +150,8 @@ class Peak:
         seen = strengths >= SEEN
         if "seen" in units:
             seen = np.stack([units["seen"][unit] for unit in names], 1) > 0
-        index = peak_index(strengths, seen)
+        ours = units["extractor"] == EXTRACTOR
+        index = display_index(units["courses"]) if ours else peak_index(strengths, seen)
         shown = {unit: float(strengths[index, k]) for k, unit in enumerate(names) if seen[index, k]}
         peak = {"time": units["times"][index], "index": index, "action_units": shown}
         return sample.with_signal(signals.PEAK, peak)
@@ -184,7 +201,7 @@ class EmotionRules:
 class Expression:
     """The peak's action units in words; one phrase of each unit, drawn by the sample's name."""
 
-    name, version = "expression", "1"
+    name, version = "expression", "2"
     reads, makes = (signals.PEAK,), ("expression",)
 
     def __init__(self, table: Path | None = None) -> None:
@@ -201,7 +218,8 @@ class Expression:
         phrases = unit_phrases(self.table)
         rng = random.Random(hashlib.sha256(sample.id.encode()).digest())
         units = [unit for unit in peak["action_units"] if unit in phrases]
-        text = ", ".join(rng.choice(phrases[unit]) for unit in units)
+        told_of = [rng.choice(phrases[unit]) for unit in units]
+        text = ", ".join(dict.fromkeys(told_of))  # some units share a phrase
         return sample.annotated(
             Annotation(
                 kind="expression",
