@@ -21,7 +21,8 @@ MAY_IMPORT = {
     "corpora": {"errors", "media", "models"},
     "training": {*FLOW, "results", "corpora"},
     "evaluation": {*FLOW, "results", "corpora"},
-    "cli": {*FLOW, "results", "corpora", "training", "evaluation"},
+    "serving": {*FLOW, "results"},
+    "cli": {*FLOW, "results", "corpora", "training", "evaluation", "serving"},
 }
 HEAVY = ("torch", "transformers", "av", "mediapipe", "numpy", "pydantic", "scipy", "peft", "PIL")
 

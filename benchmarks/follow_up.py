@@ -1,0 +1,60 @@
+"""Seconds of the first question on a clip and of a follow-up, whose prefix is kept.
+
+    python benchmarks/follow_up.py [--clip CLIP] [--repeats 3] [--threads 1]
+
+The first question reads the clip (decoding, faces, speech recognition, prefix) and answers; the
+follow-up answers from the kept prefix. Both write the same number of tokens at most.
+"""
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+from openaffect.inference.analyzer import AnalyzeOptions
+from openaffect.inference.worker_process import Request, WorkerSettings
+from openaffect.inference.workers import Worker
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "surprise-and-joy.mp4"
+
+
+def seconds_of(worker: Worker, request: Request) -> float:
+    """Wall seconds until a request is answered."""
+    began = time.perf_counter()
+    worker.submit(request)
+    while (event := worker.receive()).kind == "text":
+        pass
+    if event.kind != "done":
+        raise SystemExit(str(event.value))
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clip", type=Path, default=EXAMPLE)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    worker = Worker(WorkerSettings(("omni-emotion-small",), threads=options.threads))
+    try:
+        event = worker.receive()
+        if event.kind != "ready":
+            raise SystemExit(str(event.value))
+        clip, question = str(options.clip), "Does the voice fit the words?"
+        asked = AnalyzeOptions()
+        warm_up = Request(0, "ask", clip, options=asked, question=question, keep="warm-up")
+        seconds_of(worker, warm_up)
+        first, follow_up = [], []
+        for turn in range(options.repeats):
+            request = Request(1, "ask", clip, options=asked, question=question, keep=str(turn))
+            first.append(seconds_of(worker, request))
+            follow_up.append(seconds_of(worker, request))
+    finally:
+        worker.close()
+    before, after = statistics.median(first), statistics.median(follow_up)
+    print(f"first question {before:.2f} s, follow-up {after:.2f} s: {after / before:.3f} of it")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,337 @@
+"""The service through HTTP and through the official client: answers, jobs, privacy."""
+
+import base64
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx2 as httpx
+import jsonschema
+import openai
+import pydantic
+import pytest
+from running_service import EXAMPLE, Running, write_clip
+
+from openaffect.inference.analyzer import AnalyzeOptions, Analyzer
+from openaffect.results.analysis import Analysis
+
+
+@pytest.fixture(scope="module")
+def analyzer(tiny_model_folder):
+    """The same model in this process, as the command line has it; one thread like the worker."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    loaded = Analyzer.load(tiny_model_folder)
+    yield loaded
+    loaded.close()
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def official(service: Running) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{service.url}/v1", api_key="not needed here", max_retries=0)
+
+
+def data_url(path: Path) -> str:
+    return "data:video/mp4;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def video(url: str) -> dict:
+    return {"type": "video_url", "video_url": {"url": url}}
+
+
+def user(*parts: dict) -> list[dict]:
+    return [{"role": "user", "content": list(parts)}]
+
+
+def text(words: str) -> dict:
+    return {"type": "text", "text": words}
+
+
+def send(service: Running, path: Path, address: str = "/v1/analyze", **fields: object):
+    with path.open("rb") as file:
+        return service.client.post(address, files={"file": (path.name, file)}, data=fields)
+
+
+def test_an_analysis_is_the_one_of_the_command_line(service, analyzer, clip) -> None:
+    answer = send(service, clip, labels="calm,tense", question="Why?")
+    assert answer.status_code == 200, answer.text
+    found = Analysis.from_dict(answer.json())
+    here = analyzer.analyze(clip, AnalyzeOptions(labels=("calm", "tense"), question="Why?"))
+    assert found.clip.path == clip.name
+    for field in ("emotions", "open_emotions", "reasoning", "answer", "clues", "modalities"):
+        assert getattr(found, field) == getattr(here, field)
+    assert service.files() == []
+
+
+def test_the_official_client_lists_models_and_asks(service, official, analyzer, clip) -> None:
+    (served,) = official.models.list().data
+    assert official.models.retrieve(served.id).id == served.id
+    messages = user(video(data_url(clip)), text("Who is there?"))
+    whole = official.chat.completions.create(model=served.id, messages=messages)
+    content = whole.choices[0].message.content
+    here = analyzer.analyze(clip, AnalyzeOptions(question="Who is there?"))
+    assert content == here.answer
+    assert whole.choices[0].finish_reason == "stop"
+    pieces = official.chat.completions.create(model=served.id, messages=messages, stream=True)
+    streamed = [piece.choices[0].delta.content or "" for piece in pieces]
+    assert "".join(streamed) == content
+    assert sum(bool(piece) for piece in streamed) > 1
+    assert service.files() == []
+
+
+def test_an_upload_serves_many_questions_and_sound_is_heard(service, official, clip) -> None:
+    uploaded = send(service, clip, "/v1/uploads").json()
+    url = f"upload:{uploaded['id']}"
+    for question in ("One?", "Two?"):
+        answer = official.chat.completions.create(
+            model="", messages=user(video(url), text(question))
+        )
+        assert answer.choices[0].message.content is not None
+    assert service.client.delete(f"/v1/uploads/{uploaded['id']}").status_code == 204
+    with pytest.raises(openai.NotFoundError):
+        official.chat.completions.create(model="", messages=user(video(url), text("Three?")))
+    sound = EXAMPLE.parent / "voice.wav"
+    wave = make_wave()
+    part = {
+        "type": "input_audio",
+        "input_audio": {"data": base64.b64encode(wave).decode(), "format": "wav"},
+    }
+    answer = official.chat.completions.create(model="", messages=user(part, text("How?")))
+    assert isinstance(answer.choices[0].message.content, str)
+    assert not sound.exists() and service.files() == []
+
+
+def make_wave() -> bytes:
+    """Two seconds of the example's speech as a WAV file."""
+    import io
+    import wave
+
+    import numpy as np
+
+    from openaffect.media.reader import read_clip
+
+    audio = read_clip(EXAMPLE, end=2.0).audio
+    assert audio is not None
+    out = io.BytesIO()
+    with wave.open(out, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes((audio * 32767).astype(np.int16).tobytes())
+    return out.getvalue()
+
+
+class Reading(pydantic.BaseModel):
+    """What a program may ask for."""
+
+    emotion: str
+    intensity: float = pydantic.Field(ge=0, le=1)
+    sincere: bool
+    people: int = pydantic.Field(ge=0, le=5)
+
+
+def test_a_json_schema_is_always_filled(service, official, clip) -> None:
+    messages = user(video(data_url(clip)), text("Look."))
+    parsed = (
+        official.chat.completions.parse(model="", messages=messages, response_format=Reading)
+        .choices[0]
+        .message.parsed
+    )
+    assert isinstance(parsed, Reading)
+    schema = {
+        "type": "object",
+        "properties": {
+            "mood": {"enum": ["up", "down"]},
+            "tags": {"type": "array", "items": {"enum": ["a", "b", "c"]}, "maxItems": 2},
+            "score": {"type": "integer", "minimum": 1, "maximum": 5},
+            "deep": {"$ref": "#/$defs/d"},
+        },
+        "required": ["mood", "score"],
+        "$defs": {"d": {"type": "object", "properties": {"note": {"type": "string"}}}},
+    }
+    answer = official.chat.completions.create(
+        model="",
+        messages=messages,
+        response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": schema}},
+    )
+    jsonschema.validate(json.loads(answer.choices[0].message.content or ""), schema)
+    plain = official.chat.completions.create(
+        model="", messages=messages, response_format={"type": "json_object"}
+    )
+    assert set(json.loads(plain.choices[0].message.content or "")) == {"emotion", "reasoning"}
+    for bad in ({"type": "string", "pattern": "a+"}, {"$ref": "http://x/y"}, {"type": "magic"}):
+        with pytest.raises(openai.BadRequestError):
+            official.chat.completions.create(
+                model="",
+                messages=messages,
+                response_format={
+                    "type": "json_schema",
+                    "json_schema": {"name": "x", "schema": bad},
+                },
+            )
+
+
+def events_of(service: Running, job: str) -> list[dict]:
+    found = []
+    with service.client.stream("GET", f"/v1/jobs/{job}/events") as stream:
+        for line in stream.iter_lines():
+            if line.startswith("data: "):
+                found.append(json.loads(line[6:]))
+    return found
+
+
+def test_a_job_tells_its_segments_answers_follow_ups_and_gives_every_form(
+    service, tmp_path
+) -> None:
+    long = write_clip(tmp_path / "=long.mp4", 90, 25)
+    job = send(service, long, "/v1/jobs", segments="always", keep="true").json()
+    assert job["status"] in ("queued", "running")
+    told = events_of(service, job["id"])
+    kinds = [event["type"] for event in told]
+    assert kinds[0] == "queued" and kinds[-1] == "done"
+    result = Analysis.from_dict(told[-1]["result"])
+    assert kinds.count("segment") == len(result.segments) >= 2
+    assert result.clip.path == "=long.mp4"
+    assert (
+        Analysis.from_dict(service.client.get(f"/v1/jobs/{job['id']}").json()["result"]) == result
+    )
+    for form in ("json", "csv", "vtt", "srt", "eaf", "textgrid", "html"):
+        got = service.client.get(f"/v1/jobs/{job['id']}/result/{form}")
+        assert got.status_code == 200 and "attachment" in got.headers["content-disposition"]
+        if form == "csv":
+            assert "\r\n'=long.mp4," in got.text
+    asked = service.client.post(
+        f"/v1/jobs/{job['id']}/questions", json={"question": "Who?", "at": 12.0}
+    )
+    assert asked.status_code == 200 and isinstance(asked.json()["answer"], str)
+    assert service.files() != []
+    assert service.client.delete(f"/v1/jobs/{job['id']}").status_code == 200
+    assert service.files() == []
+    assert service.client.get(f"/v1/jobs/{job['id']}").status_code == 404
+
+
+def test_a_follow_up_reads_only_the_question(service, clip) -> None:
+    """The clip is gone from disk; its prefix answers, as a new reading would."""
+    job = send(service, clip, "/v1/jobs").json()
+    assert events_of(service, job["id"])[-1]["type"] == "done"
+    assert service.files() == []
+    asked = service.client.post(f"/v1/jobs/{job['id']}/questions", json={"question": "Who?"})
+    again = send(service, clip, question="Who?").json()
+    assert asked.json()["answer"] == again["answer"]
+
+
+def test_too_many_are_told_to_wait_and_leaving_frees_the_place(service, tmp_path) -> None:
+    long = write_clip(tmp_path / "long.mp4", 90, 60)
+    jobs = []
+    for _ in range(12):
+        answer = send(service, long, "/v1/jobs", segments="always")
+        if answer.status_code == 429:
+            assert int(answer.headers["retry-after"]) >= 1
+            assert answer.json()["error"]["code"] == "queue_full"
+            break
+        jobs.append(answer.json()["id"])
+    else:
+        pytest.fail("the queue has no end")
+    assert len(service.files()) <= len(jobs)
+    began = time.monotonic()
+    for job in jobs:
+        cancelled = service.client.delete(f"/v1/jobs/{job}").json()
+        assert cancelled["status"] in ("cancelled", "done")
+    assert time.monotonic() - began < 10
+    assert service.files() == []
+    with pytest.raises(httpx.ReadTimeout), long.open("rb") as file:
+        service.client.post(
+            "/v1/analyze", files={"file": file}, data={"segments": "always"}, timeout=0.5
+        )
+    deadline = time.monotonic() + 10
+    while service.files() or "jobs_running 0.0" not in service.client.get("/metrics").text:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_several_clients_at_once_get_their_own_answers(service, tmp_path) -> None:
+    clips = [write_clip(tmp_path / f"{n}.mp4", 20 + 40 * n) for n in range(3)]
+    alone = [send(service, path).json()["emotions"] for path in clips]
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(lambda path: send(service, path), clips))
+    for answer, expected in zip(together, alone, strict=True):
+        assert answer.status_code == 200 and answer.json()["emotions"] == expected
+
+
+def test_a_killed_worker_is_replaced(service, clip) -> None:
+    os.kill(service.service.scheduler._seats[0].worker.pid, signal.SIGKILL)
+    answers = [send(service, clip).status_code for _ in range(2)]
+    assert answers[0] in (200, 503) and answers[1] == 200
+
+
+def test_purge_leaves_nothing(service, clip) -> None:
+    send(service, clip, "/v1/uploads")
+    job = send(service, clip, "/v1/jobs", keep="true").json()["id"]
+    events_of(service, job)
+    assert service.files()
+    assert service.client.post("/v1/purge").json()["uploads"] >= 2
+    assert service.files() == []
+    assert service.client.get("/v1/jobs").json()["data"] == []
+    assert service.client.get(f"/v1/jobs/{job}").status_code == 404
+
+
+def test_the_log_tells_no_name_and_no_text(service, clip, caplog, tmp_path) -> None:
+    secret = tmp_path / "patient-miller.mp4"
+    secret.write_bytes(clip.read_bytes())
+    with caplog.at_level(logging.DEBUG, logger="openaffect.serving"):
+        send(service, secret, question="Is Miller lying?")
+    assert "/v1/analyze" in caplog.text
+    assert "miller" not in caplog.text.lower() and "lying" not in caplog.text
+    figures = service.client.get("/metrics").text
+    assert "openaffect_requests_total" in figures and "miller" not in figures.lower()
+
+
+def test_sigterm_lets_the_running_job_end_and_removes_the_uploads(
+    tiny_model_folder, tmp_path
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    real = Path(os.environ.get("OPENAFFECT_HOME", Path.home() / ".cache" / "openaffect"))
+    (home / "parts").symlink_to(real / "parts")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = ["serve", "--port", str(port), "--model", str(tiny_model_folder), "--threads", "1"]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "openaffect", *words],
+        env={**os.environ, "OPENAFFECT_HOME": str(home)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            for _ in range(600):
+                try:
+                    if client.get("/health").status_code == 200:
+                        break
+                except httpx.TransportError:
+                    time.sleep(0.1)
+            long = write_clip(tmp_path / "long.mp4", 90, 40)
+            with ThreadPoolExecutor(1) as pool, long.open("rb") as file:
+                waiting = pool.submit(
+                    client.post, "/v1/analyze", files={"file": file}, data={"segments": "always"}
+                )
+                time.sleep(0.7)
+                run.send_signal(signal.SIGTERM)
+                answer = waiting.result(60)
+            assert answer.status_code == 200 and answer.json()["segments"]
+        _, errors = run.communicate(timeout=30)
+        assert "Traceback" not in errors
+        assert list((home / "serve").iterdir()) == []
+    finally:
+        run.kill()
