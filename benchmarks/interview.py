@@ -2,10 +2,11 @@
 
     python benchmarks/interview.py --manifest MANIFEST [--minutes 30] [--turns 40] [--seed 0]
 
-The interview is put together from the clips of a manifest (`openaffect data synth`): each turn
-holds clips of one label, with half a second of quiet between clips, and the next turn has another
-label. A turn is found where a change of the Analysis lies within a second of its true moment.
-`--memory-only` reads all of it without the model and compares peak memory with one minute of it.
+The interview is put together from the test clips of a manifest (`openaffect data synth`), whose
+heads, voices and sentences no training saw: each turn holds clips of one label, with half a second
+of quiet between clips, and the next turn has another label. A turn is found where a change of the
+Analysis lies within a second of its true moment. `--out FILE` keeps the Analysis. `--memory-only`
+reads all of it without the model and compares peak memory with one minute of it.
 """
 
 import argparse
@@ -30,7 +31,7 @@ TOLERANCE = 1.0  # seconds
 
 
 def write_interview(
-    manifest: Path, path: Path, minutes: float, turns: int, seed: int
+    manifest: Path, path: Path, minutes: float, turns: int, seed: int, split: str = "test"
 ) -> list[float]:
     """Write the interview; returns the seconds at which turns begin, the first left out."""
     chance = random.Random(seed)
@@ -38,10 +39,10 @@ def write_interview(
     for line in manifest.read_text("utf-8").splitlines():
         row = json.loads(line)
         agree = row["label"] and row["label"] == row["face_label"] == row["voice_label"]
-        if row["media"] and agree:
+        if row["media"] and agree and row["split"] == split:
             by_label.setdefault(row["label"], []).append(manifest.parent / row["media"])
     if len(by_label) < 2:
-        raise SystemExit(f"{manifest}: two labels with clips are needed")
+        raise SystemExit(f"{manifest}: two labels with clips of split {split} are needed")
     moments, label, written = [], "", 0.0
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=RATE, options={"preset": "veryfast"})
@@ -112,14 +113,16 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--turns", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--split", default="test")
     parser.add_argument("--model", default="omni-emotion-small")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--memory-only", action="store_true")
+    parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "interview.mp4"
         moments = write_interview(
-            options.manifest, path, options.minutes, options.turns, options.seed
+            options.manifest, path, options.minutes, options.turns, options.seed, options.split
         )
         long, short = peak_of_reading(path, None), peak_of_reading(path, 60.0)
         print(f"peak memory of reading: {long:.0f} MB; of one minute {short:.0f} MB")
@@ -140,6 +143,9 @@ def main() -> None:
             told = "one minute" if end else "all of it"
             print(f"{told}: {taken:.0f} s, peak memory so far {peak:.2f} GB")
         analyzer.close()
+    if options.out is not None:
+        options.out.write_text(analysis.to_json(), "utf-8")
+        print(f"turns at {', '.join(f'{moment:.1f}' for moment in moments)}")
     found = [change.time for change in analysis.changes]
     edges = [segment.start for segment in analysis.segments[1:]]
     hits = sum(any(abs(t - m) <= TOLERANCE for t in found) for m in moments)

@@ -1,4 +1,8 @@
-"""A service in a thread of the test's process, and small clips for it."""
+"""A service in a thread of the test's process, and small clips for it.
+
+Nothing here waits without an end: the service stops every job after `JOB_SECONDS`, a client gives
+up a silent connection after `SILENT_SECONDS`, a body that a test sends has a last byte.
+"""
 
 import threading
 import time
@@ -8,6 +12,10 @@ import av
 import httpx2 as httpx
 import numpy as np
 
+JOB_SECONDS = 60.0  # of work for anything asked in these tests
+SILENT_SECONDS = 60.0  # without a byte from the service
+START_SECONDS = 120.0  # a busy machine is slow to load the model
+STOP_SECONDS = 30.0
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "surprise-and-joy.mp4"
 
 
@@ -24,39 +32,62 @@ def write_clip(path: Path, shade: int = 90, seconds: int = 1) -> Path:
 
 
 class Running:
-    """A service in a thread of this process, its worker in another process."""
+    """A service in a thread of this process, its worker in another process.
 
-    def __init__(self, **changes: object) -> None:
+    Without `worker` nothing is loaded, for what is refused before there is work.
+    """
+
+    def __init__(self, *, worker: bool = True, **changes: object) -> None:
         import uvicorn
 
         from openaffect.serving.app import build_app
         from openaffect.serving.settings import ServeSettings
 
-        settings = ServeSettings(port=0, threads=1, **changes)  # type: ignore[arg-type]
+        limits = {"answer_seconds": JOB_SECONDS, "job_seconds": JOB_SECONDS, "drain_seconds": 5.0}
+        settings = ServeSettings(port=0, threads=1, **{**limits, **changes})  # type: ignore[arg-type]
         self.settings = settings
         self.guard = build_app(settings)
         self.service = self.guard.app.state.service
         config = uvicorn.Config(
-            self.guard, host="127.0.0.1", port=0, log_config=None, access_log=False
+            self.guard,
+            host="127.0.0.1",
+            port=0,
+            log_config=None,
+            access_log=False,
+            lifespan="on" if worker else "off",
+            timeout_graceful_shutdown=5,
         )
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run, daemon=True)
         self.thread.start()
-        deadline = time.monotonic() + 500  # a busy machine is slow to load the model
+        deadline = time.monotonic() + START_SECONDS
         while not self.server.started:
-            assert self.thread.is_alive() and time.monotonic() < deadline, "it does not start"
+            if not self.thread.is_alive() or time.monotonic() > deadline:
+                self.end()
+                raise AssertionError("the service does not start")
             time.sleep(0.05)
         port = self.server.servers[0].sockets[0].getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         headers = {}
         if settings.api_key:
             headers["authorization"] = f"Bearer {settings.api_key}"
-        self.client = httpx.Client(base_url=self.url, timeout=60, headers=headers)
+        self.client = httpx.Client(base_url=self.url, timeout=SILENT_SECONDS, headers=headers)
 
     def stop(self) -> None:
         self.client.close()
         self.server.should_exit = True
-        self.thread.join(60)
+        self.thread.join(STOP_SECONDS)
+        stopped = not self.thread.is_alive()
+        self.end()
+        assert stopped, "the service does not stop"
+
+    def end(self) -> None:
+        """End what is still there of the service, so that nothing can wait for it."""
+        self.server.should_exit = self.server.force_exit = True
+        for seat in self.service.scheduler._seats:
+            if seat.worker is not None:
+                seat.worker.kill()
+        self.thread.join(STOP_SECONDS)
 
     def files(self) -> list[str]:
         """Names of what lies in the private folder."""

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2 as httpx
@@ -17,10 +18,12 @@ import jsonschema
 import openai
 import pydantic
 import pytest
-from running_service import EXAMPLE, Running, write_clip
+from running_service import EXAMPLE, START_SECONDS, Running, write_clip
 
 from openaffect.inference.analyzer import AnalyzeOptions, Analyzer
 from openaffect.results.analysis import Analysis
+
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +204,8 @@ def test_a_job_tells_its_segments_answers_follow_ups_and_gives_every_form(
     assert kinds[0] == "queued" and kinds[-1] == "done"
     result = Analysis.from_dict(told[-1]["result"])
     assert kinds.count("segment") == len(result.segments) >= 2
+    shares = [event["progress"] for event in told if event["type"] == "segment"]
+    assert shares == sorted(shares) and 0 < shares[0] < shares[-1] == pytest.approx(1, abs=0.05)
     assert result.clip.path == "=long.mp4"
     assert (
         Analysis.from_dict(service.client.get(f"/v1/jobs/{job['id']}").json()["result"]) == result
@@ -274,6 +279,96 @@ def test_a_killed_worker_is_replaced(service, clip) -> None:
     assert answers[0] in (200, 503) and answers[1] == 200
 
 
+def fails_for_its_time(service: Running, folder: Path, monkeypatch) -> None:
+    monkeypatch.setattr(service.service, "settings", replace(service.settings, job_seconds=0.2))
+    long = write_clip(folder / "long.mp4", 90, 60)
+    job = send(service, long, "/v1/jobs", segments="always").json()["id"]
+    last = events_of(service, job)[-1]
+    assert last["type"] == "failed" and "longer than 0 s" in last["error"]
+    assert service.files() == []
+    monkeypatch.undo()
+    assert send(service, write_clip(folder / "short.mp4")).status_code == 200
+
+
+def test_work_that_takes_too_long_is_stopped(service, tmp_path, monkeypatch) -> None:
+    worker = service.service.scheduler._seats[0].worker
+    fails_for_its_time(service, tmp_path, monkeypatch)
+    assert service.service.scheduler._seats[0].worker is worker
+
+
+@pytest.mark.slow
+def test_a_worker_that_does_not_listen_is_killed(service, tmp_path, monkeypatch) -> None:
+    worker = service.service.scheduler._seats[0].worker
+    monkeypatch.setattr(worker, "cancel", lambda number: None)
+    fails_for_its_time(service, tmp_path, monkeypatch)
+    assert service.service.scheduler._seats[0].worker is not worker
+
+
+@pytest.mark.slow
+def test_what_an_unreadable_answer_breaks_is_mended(service, clip, monkeypatch) -> None:
+    """An answer that cannot be unpacked costs its job; the next one finds a new worker."""
+    worker = service.service.scheduler._seats[0].worker
+
+    def garbled():
+        raise ValueError("no such record")
+
+    monkeypatch.setattr(worker, "receive", garbled)
+    answer = send(service, clip)
+    assert answer.status_code == 503 and "record" not in answer.text
+    assert send(service, clip).status_code == 200
+    assert service.service.scheduler._seats[0].worker is not worker
+
+
+def test_the_command_purges_what_a_running_service_holds(
+    service, clip, tmp_path, monkeypatch
+) -> None:
+    """The service goes on; folders of services that are gone disappear; links are not followed."""
+    from typer.testing import CliRunner
+
+    from openaffect.cli import build_app
+
+    home, kept = tmp_path / "home", tmp_path / "kept"
+    (home / "serve" / "999999999-dead").mkdir(parents=True)
+    (home / "serve" / "999999999-dead" / "old.mp4").write_bytes(b"x")
+    kept.mkdir()
+    (kept / "mine.mp4").write_bytes(b"x")
+    (home / "serve" / "1-link").symlink_to(kept)
+    own = home / "serve" / f"{os.getpid()}-here"
+    own.mkdir()
+    (home / "features").mkdir()
+    monkeypatch.setenv("OPENAFFECT_HOME", str(home))
+    monkeypatch.setattr(service.service.uploads, "folder", own)
+    uploaded = send(service, clip, "/v1/uploads").json()
+    done = CliRunner().invoke(build_app(), ["purge"])
+    assert done.exit_code == 0 and "2 uploads" in done.output
+    assert list(home.rglob("*.mp4")) == [] and (kept / "mine.mp4").exists()
+    assert [path.name for path in (home / "serve").iterdir()] == [own.name]
+    gone = service.client.post("/v1/analyze", data={"upload": uploaded["id"]})
+    assert gone.status_code == 404
+    assert send(service, clip).status_code == 200
+    service.client.post("/v1/purge")
+
+
+def test_every_example_of_the_description_fits_its_schema(service) -> None:
+    document = service.client.get("/openapi.json").json()
+    components = {"components": document["components"]}
+    checked = 0
+    for name, schema in document["components"]["schemas"].items():
+        for example in schema.get("examples", []):
+            jsonschema.validate(example, {**components, **schema})
+            checked += 1
+        for inner in schema.get("properties", {}).values():
+            for example in inner.get("examples", []):
+                jsonschema.validate(example, {**components, **inner})
+                checked += 1
+        assert "$defs" not in json.dumps(schema), name
+    analysis = document["paths"]["/v1/analyze"]["post"]["responses"]["200"]["content"]
+    told = analysis["application/json"]
+    assert told["schema"] == {"$ref": "#/components/schemas/Analysis"}
+    jsonschema.validate(told["example"], {**components, **told["schema"]})
+    assert checked >= 15
+
+
 def test_purge_leaves_nothing(service, clip) -> None:
     send(service, clip, "/v1/uploads")
     job = send(service, clip, "/v1/jobs", keep="true").json()["id"]
@@ -296,6 +391,13 @@ def test_the_log_tells_no_name_and_no_text(service, clip, caplog, tmp_path) -> N
     assert "openaffect_requests_total" in figures and "miller" not in figures.lower()
 
 
+def healthy(client: httpx.Client) -> bool:
+    try:
+        return client.get("/health").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
 def test_sigterm_lets_the_running_job_end_and_removes_the_uploads(
     tiny_model_folder, tmp_path
 ) -> None:
@@ -315,12 +417,10 @@ def test_sigterm_lets_the_running_job_end_and_removes_the_uploads(
     )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-            for _ in range(600):
-                try:
-                    if client.get("/health").status_code == 200:
-                        break
-                except httpx.TransportError:
-                    time.sleep(0.1)
+            deadline = time.monotonic() + START_SECONDS
+            while not healthy(client):
+                assert run.poll() is None and time.monotonic() < deadline
+                time.sleep(0.1)
             long = write_clip(tmp_path / "long.mp4", 90, 40)
             with ThreadPoolExecutor(1) as pool, long.open("rb") as file:
                 waiting = pool.submit(
@@ -335,3 +435,4 @@ def test_sigterm_lets_the_running_job_end_and_removes_the_uploads(
         assert list((home / "serve").iterdir()) == []
     finally:
         run.kill()
+        run.wait(30)

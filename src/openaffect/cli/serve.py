@@ -106,4 +106,4 @@ def purge() -> None:
         purge_features()
     except OSError as error:
         raise OpenAffectError(f"cannot delete all of it: {error.strerror}") from None
-    typer.echo(f"uploads of {count} services and cached features were deleted")
+    typer.echo(f"{count} uploads and all cached features were deleted")

@@ -350,9 +350,18 @@ def is_long(path: Path, options: AnalyzeOptions) -> bool:
     """Whether a clip is to be read in segments, as far as its declared length tells."""
     if options.segments != "auto":
         return options.segments == "always" and not is_still(path)
-    info = probe(path, options.limits)
-    end = info.duration if options.end is None else min(options.end, info.duration)
-    return end - (options.start or 0.0) > reporting.LONG_CLIP
+    start, end = span_of(path, options)
+    return end - start > reporting.LONG_CLIP
+
+
+def span_of(path: Path, options: AnalyzeOptions) -> tuple[float, float]:
+    """The first and the last second to read, as far as the file's declared length tells.
+
+    Raises:
+        MediaError: the file cannot be used.
+    """
+    length = probe(path, options.limits).duration
+    return options.start or 0.0, length if options.end is None else min(options.end, length)
 
 
 def without_absent(reason: Reason, given: Given) -> tuple[Reason, list[str]]:

@@ -22,6 +22,7 @@ from openaffect.serving.routes import NotFound, NotReady, router
 from openaffect.serving.service import ClientLeft, JobFailed, Service, UnknownModel
 from openaffect.serving.settings import ServeSettings
 from openaffect.serving.store import UploadMissing
+from openaffect.serving.views import describe
 
 CLIENT_LEFT = 499  # nobody reads it; it stands in the log
 ASSETS = {
@@ -56,6 +57,7 @@ def build_app(settings: ServeSettings) -> Guard:
     )
     app.state.service = service
     app.include_router(router)
+    describe(app)
     for path in ASSETS:
         app.get(path, include_in_schema=False)(_page)
     app.exception_handler(OpenAffectError)(_failed)

@@ -10,8 +10,10 @@ import http.client
 import ipaddress
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from urllib.parse import urljoin, urlsplit
 
 from openaffect.errors import MediaError, UsageError
@@ -84,15 +86,17 @@ class Fetcher:
         for _ in range(MOST_REDIRECTS + 1):
             connection = self._connection(url, deadline)
             try:
-                response = self._response(connection, url)
-                if response.status in (301, 302, 303, 307, 308):
-                    url = urljoin(url, response.headers.get("Location") or "")
-                    continue
-                if response.status != 200:
-                    raise MediaError(f"the media server answered {response.status}")
-                yield from self._pieces(response, deadline)
-                return
-            except (OSError, http.client.HTTPException):
+                with _ended_at(connection, deadline):
+                    response = self._response(connection, url)
+                    if response.status in (301, 302, 303, 307, 308):
+                        url = urljoin(url, response.headers.get("Location") or "")
+                        continue
+                    if response.status != 200:
+                        raise MediaError(f"the media server answered {response.status}")
+                    yield from self._pieces(response, deadline)
+                    return
+            except (OSError, http.client.HTTPException, ValueError):
+                self._check_time(deadline)
                 raise MediaError("the media could not be fetched") from None
             finally:
                 connection.close()
@@ -148,6 +152,30 @@ class Fetcher:
             read += len(piece)
             if read > self.most_bytes:
                 raise MediaError(f"the media is larger than {self.most_bytes} bytes")
-            if time.monotonic() > deadline:
-                raise MediaError(f"the media took longer than {self.seconds:.0f} s to arrive")
+            self._check_time(deadline)
             yield piece
+        self._check_time(deadline)
+        if declared.isdigit() and read < int(declared):
+            raise MediaError("the media server ended before the media did")
+
+    def _check_time(self, deadline: float) -> None:
+        if time.monotonic() > deadline:
+            raise MediaError(f"the media took longer than {self.seconds:.0f} s to arrive")
+
+
+@contextmanager
+def _ended_at(connection: http.client.HTTPConnection, deadline: float) -> Iterator[None]:
+    """End the connection at the deadline, even where a byte still drips in now and then."""
+    dialled = connection.sock  # a response may take it over from the connection
+
+    def end() -> None:
+        with suppress(OSError):
+            dialled.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(max(deadline - time.monotonic(), 0.01), end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

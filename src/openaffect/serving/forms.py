@@ -21,14 +21,39 @@ LONGEST_TEXT = 20_000  # characters of a question, subtitle or label set
 class AnalyzeForm(BaseModel):
     """What may be asked of an analysis; lists are separated by commas."""
 
-    model: str = Field("", max_length=500, description="One of /v1/models; empty: the first.")
-    labels: str = Field("", max_length=LONGEST_TEXT, description="Choose among these only.")
-    question: str = Field("", max_length=LONGEST_TEXT, description="A question about the clip.")
-    subtitle: str = Field(
-        "", max_length=1_000_000, description="What is said, as text, SubRip or WebVTT."
+    model: str = Field(
+        "",
+        max_length=500,
+        description="One of /v1/models; empty: the first.",
+        examples=["omni-emotion-small"],
     )
-    streams: str = Field("", max_length=100, description="Only these of face,voice,scene,words.")
-    language: str = Field("", max_length=20, description="Language spoken, such as de.")
+    labels: str = Field(
+        "",
+        max_length=LONGEST_TEXT,
+        description="Choose among these only.",
+        examples=["calm,tense,amused"],
+    )
+    question: str = Field(
+        "",
+        max_length=LONGEST_TEXT,
+        description="A question about the clip.",
+        examples=["Does the voice fit the words?"],
+    )
+    subtitle: str = Field(
+        "",
+        max_length=1_000_000,
+        description="What is said, as text, SubRip or WebVTT.",
+        examples=["You came after all!"],
+    )
+    streams: str = Field(
+        "",
+        max_length=100,
+        description="Only these of face,voice,scene,words.",
+        examples=["voice,words"],
+    )
+    language: str = Field(
+        "", max_length=20, description="Language spoken; empty: found.", examples=["de"]
+    )
     transcribe: bool = Field(True, description="Recognise speech where no subtitle is given.")
     segments: Literal["auto", "always", "never"] = Field("auto", description="Read in segments.")
     start: float | None = Field(None, ge=0, description="First second.")

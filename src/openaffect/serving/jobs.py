@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import secrets
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -19,8 +21,11 @@ from openaffect.serving.metrics import Metrics
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 FINISHED = ("done", "failed", "cancelled")
 CANCEL_GRACE = 3.0  # seconds until a worker that does not stop is killed
+LOAD_SECONDS = 3600.0  # for a worker to fetch and load its model
 RESTART_PAUSE = 2.0  # seconds between two tries to start a worker
 FIRST_GUESS = 10.0  # seconds of work for a job, before any was measured
+NOT_PROCESSED = "the clip could not be processed"
+log = logging.getLogger("openaffect.serving")
 
 
 class QueueFull(OpenAffectError):
@@ -47,6 +52,8 @@ class Job:
     seat: int | None = None  # worker that it must run on
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     state: State = "queued"
+    stopped: str | None = None  # why it is being stopped; "" where it was cancelled
+    progress: float = 0.0  # how much of a long clip is read, 0 to 1
     created: float = field(default_factory=time.time)
     finished: float | None = None
     result: Any = None
@@ -115,10 +122,18 @@ class Scheduler:
         self._wake = asyncio.Condition()
         self._tasks: list[asyncio.Task[None]] = []
         self._mean_seconds = FIRST_GUESS
+        # Each worker holds one thread while it is listened to, and another while it is ended.
+        self._threads = ThreadPoolExecutor(2 * workers, "worker")
 
     async def start(self) -> None:
         """Start the workers; raises OpenAffectError where the model does not load."""
-        await asyncio.gather(*(self._seated(seat) for seat in self._seats))
+        try:
+            await asyncio.gather(*(self._seated(seat) for seat in self._seats))
+        except BaseException:
+            for seat in self._seats:
+                if seat.worker is not None:
+                    seat.worker.kill()
+            raise
         self.ready = True
         self._tasks = [asyncio.create_task(self._work(seat)) for seat in self._seats]
 
@@ -149,6 +164,7 @@ class Scheduler:
         if seat is None or seat.worker is None or job.state in FINISHED:
             return
         worker = seat.worker
+        job.stopped = job.stopped or ""
         worker.cancel(job.request.id)
         try:
             await asyncio.wait_for(job.ended(), CANCEL_GRACE)
@@ -194,36 +210,59 @@ class Scheduler:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for seat in self._seats:
             if seat.worker is not None:
-                await asyncio.to_thread(seat.worker.close)
+                await self._apart(seat.worker.close)
+        self._threads.shutdown(wait=False)
+
+    async def _apart(self, call: Callable[..., Any], *given: Any) -> Any:
+        """What a call that blocks returns, from a thread of its own."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call, *given)
 
     async def _seated(self, seat: _Seat) -> None:
         """Start a seat's worker and wait until it has loaded."""
-        seat.worker = await asyncio.to_thread(Worker, self.settings)
+        worker: Worker = await self._apart(Worker, self.settings)
+        seat.worker = worker
+        overtime = asyncio.get_running_loop().call_later(LOAD_SECONDS, worker.kill)
         try:
-            event = await asyncio.to_thread(seat.worker.receive)
+            event = await self._apart(worker.receive)
         except WorkerDied:
             raise OpenAffectError("a worker process died while it loaded the model") from None
+        finally:
+            overtime.cancel()
         if event.kind == "unusable":
             raise unusable(event)
 
     async def _work(self, seat: _Seat) -> None:
         while True:
             job = await self._next(seat)
+            assert seat.worker is not None
             try:
-                await self._run(seat, job)
-            except WorkerDied:
-                self._end(job, "failed", error="the clip could not be processed", expected=False)
+                await self._run(seat.worker, job)
+            except Exception as error:
+                # Dead, or out of step: what this worker would say next is not to be relied on.
+                seat.worker.ready = False
+                if not isinstance(error, WorkerDied):
+                    log.error("a worker failed: %s", type(error).__name__)
+                self._end_unanswered(job)
             finally:
                 seat.job = None
                 self._measure()
-            if seat.worker is None or not seat.worker.ready:
+            if not seat.worker.ready:
                 await self._replace(seat)
+
+    def _end_unanswered(self, job: Job) -> None:
+        """End a job that its worker did not answer: it was stopped, or the worker broke."""
+        if job.stopped == "":
+            self._end(job, "cancelled")
+        elif job.stopped is not None:
+            self._end(job, "failed", error=job.stopped)
+        else:
+            self._end(job, "failed", error=NOT_PROCESSED, expected=False)
 
     async def _replace(self, seat: _Seat) -> None:
         """A new worker for one that died; tried until it works."""
         self.metrics.restarts.inc()
         if seat.worker is not None:
-            await asyncio.to_thread(seat.worker.close)
+            await self._apart(seat.worker.close)
         while True:
             try:
                 return await self._seated(seat)
@@ -241,20 +280,14 @@ class Scheduler:
                         return job
                 await self._wake.wait()
 
-    async def _run(self, seat: _Seat, job: Job) -> None:
-        assert seat.worker is not None
-        worker = seat.worker
+    async def _run(self, worker: Worker, job: Job) -> None:
         job.tell("started")
         began = time.monotonic()
         overtime = asyncio.get_running_loop().call_later(job.seconds, self._too_long, worker, job)
         try:
-            worker.submit(job.request)
+            await self._apart(worker.submit, job.request)
             while job.state not in FINISHED:
-                self._take(job, await asyncio.to_thread(worker.receive))
-        except WorkerDied:
-            worker.ready = False
-            if job.state not in FINISHED:
-                raise
+                self._take(job, await self._apart(worker.receive))
         finally:
             overtime.cancel()
             seconds = time.monotonic() - began
@@ -263,7 +296,7 @@ class Scheduler:
                 self._mean_seconds += 0.2 * (seconds - self._mean_seconds)
 
     def _too_long(self, worker: Worker, job: Job) -> None:
-        job.error = f"the work took longer than {job.seconds:.0f} s and was stopped"
+        job.stopped = f"the work took longer than {job.seconds:.0f} s and was stopped"
         worker.cancel(job.request.id)
         loop = asyncio.get_running_loop()
         loop.call_later(CANCEL_GRACE, lambda: None if job.state in FINISHED else worker.kill())
@@ -272,19 +305,19 @@ class Scheduler:
         """What an event of the worker means for its job."""
         if event.id != job.request.id:
             return
-        if event.kind in ("segment", "text"):
-            job.tell(event.kind, value=event.value)
+        if event.kind == "segment":
+            job.progress = event.progress
+            job.tell("segment", value=event.value, progress=round(event.progress, 4))
+        elif event.kind == "text":
+            job.tell("text", value=event.value)
         elif event.kind == "done":
-            job.result = event.value
+            job.result, job.progress = event.value, 1.0
             self._end(job, "done")
         elif event.kind == "failed":
-            error = str(event.value) if event.expected else "the clip could not be processed"
+            error = str(event.value) if event.expected else NOT_PROCESSED
             self._end(job, "failed", error=error, expected=event.expected)
         elif event.kind == "cancelled":
-            if job.error is not None:  # it ran out of time
-                self._end(job, "failed", error=job.error)
-            else:
-                self._end(job, "cancelled")
+            self._end_unanswered(job)
 
     def _end(
         self, job: Job, state: State, *, error: str | None = None, expected: bool = True

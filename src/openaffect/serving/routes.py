@@ -20,6 +20,21 @@ from openaffect.serving.guard import error_body
 from openaffect.serving.jobs import FINISHED, Job
 from openaffect.serving.service import JobFailed, Service, named, result_of
 from openaffect.serving.store import Upload
+from openaffect.serving.views import (
+    ANALYSIS_NAME,
+    COMPLETION_EXAMPLE,
+    AnswerView,
+    ErrorView,
+    HealthView,
+    JobList,
+    JobView,
+    ModelList,
+    ModelView,
+    PurgeView,
+    UploadView,
+    example_analysis,
+    json_answer,
+)
 
 PIECE = 1 << 20  # bytes of an upload copied at once
 MEDIA_TYPES = {
@@ -30,11 +45,6 @@ MEDIA_TYPES = {
     "eaf": "application/xml",
     "textgrid": "text/plain",
     "html": "text/html",
-}
-ERROR_SCHEMA = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {"error": {"type": "object", "required": ["message", "type"]}},
 }
 TOLD = {
     400: "The request cannot be used, or the clip cannot; the message says why.",
@@ -48,15 +58,10 @@ TOLD = {
     503: "The service cannot do it now.",
 }
 ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"description": told, "content": {"application/json": {"schema": ERROR_SCHEMA}}}
-    for status, told in TOLD.items()
+    status: {"description": told, "model": ErrorView} for status, told in TOLD.items()
 }
-ANALYSIS_RESPONSE: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "The Analysis, as docs/analysis.md describes it.",
-        "content": {"application/json": {"schema": {"type": "object"}}},
-    }
-}
+ANALYSIS_ANSWER = json_answer("The Analysis.", ANALYSIS_NAME, example_analysis())
+CHAT_ANSWER = json_answer("The answer; streamed: server-sent events.", None, COMPLETION_EXAMPLE)
 STREAMED: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Server-sent events.",
@@ -106,12 +111,12 @@ def _job(request: Request, identity: str) -> Job:
 
 
 @router.get("/health", tags=["service"])
-async def health(request: Request) -> JSONResponse:
+async def health(request: Request, response: Response) -> HealthView:
     """Whether the models are loaded and work is taken."""
     scheduler = service_of(request).scheduler
     ready = scheduler.ready and not scheduler.draining
-    body = {"status": "ok" if ready else "unavailable", "version": __version__}
-    return JSONResponse(body, 200 if ready else 503)
+    response.status_code = 200 if ready else 503
+    return HealthView(status="ok" if ready else "unavailable", version=__version__)
 
 
 @router.get("/metrics", tags=["service"], response_class=Response)
@@ -122,20 +127,16 @@ async def metrics(request: Request) -> Response:
 
 
 @router.get("/v1/models", tags=["models"])
-async def models(request: Request) -> dict[str, Any]:
+async def models(request: Request) -> ModelList:
     """The models that are served."""
     served = service_of(request).settings.models
-    return {"object": "list", "data": [_model(name) for name in served]}
+    return ModelList(data=[ModelView(id=name) for name in served])
 
 
 @router.get("/v1/models/{name:path}", tags=["models"])
-async def model(request: Request, name: str) -> dict[str, Any]:
+async def model(request: Request, name: str) -> ModelView:
     """One model."""
-    return _model(service_of(request).model(name))
-
-
-def _model(name: str) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": 0, "owned_by": "openaffect"}
+    return ModelView(id=service_of(request).model(name))
 
 
 @router.get("/v1/schema", tags=["analysis"])
@@ -145,15 +146,11 @@ async def schema() -> dict[str, Any]:
 
 
 @router.post("/v1/uploads", tags=["analysis"], status_code=201)
-async def upload(request: Request, file: Annotated[UploadFile, File()]) -> dict[str, Any]:
+async def upload(request: Request, file: Annotated[UploadFile, File()]) -> UploadView:
     """Store a clip for later requests; it is deleted by age, by DELETE or by purge."""
     stored = await _stored(request, file, "")
-    return {
-        "id": stored.id,
-        "object": "upload",
-        "bytes": stored.size,
-        "expires": int(stored.created + service_of(request).settings.keep_minutes * 60),
-    }
+    expires = stored.created + service_of(request).settings.keep_minutes * 60
+    return UploadView(id=stored.id, bytes=stored.size, expires=int(expires))
 
 
 @router.delete("/v1/uploads/{identity}", tags=["analysis"], status_code=204)
@@ -165,7 +162,7 @@ async def delete_upload(request: Request, identity: str) -> Response:
     return Response(status_code=204)
 
 
-@router.post("/v1/analyze", tags=["analysis"], responses=ANALYSIS_RESPONSE)
+@router.post("/v1/analyze", tags=["analysis"], responses=ANALYSIS_ANSWER)
 async def analyze(
     request: Request,
     fields: AnalyzeFields,
@@ -201,7 +198,7 @@ async def submit(
     file: ClipFile = None,
     upload: Annotated[str, Form(max_length=100, description="Id of an upload.")] = "",
     keep: Annotated[bool, Form(description="Keep the clip for follow-up questions.")] = False,
-) -> dict[str, Any]:
+) -> JobView:
     """Queue the analysis of a clip."""
     service = service_of(request)
     options = fields.options(service.settings.limits)
@@ -212,24 +209,24 @@ async def submit(
 
 
 @router.get("/v1/jobs", tags=["jobs"])
-async def jobs(request: Request) -> dict[str, Any]:
+async def jobs(request: Request) -> JobList:
     """All jobs whose result is still there."""
     found = service_of(request).scheduler.jobs.values()
-    return {"object": "list", "data": [_view(j) for j in found if j.request.kind == "analyze"]}
+    return JobList(data=[_view(j) for j in found if j.request.kind == "analyze"])
 
 
 @router.get("/v1/jobs/{identity}", tags=["jobs"])
 async def job(request: Request, identity: str) -> dict[str, Any]:
     """How a job stands; with its result when it is done."""
     found = _job(request, identity)
-    view = _view(found)
+    view: dict[str, Any] = _view(found).model_dump()
     if found.state == "done":
         view["result"] = named(found.result, found.name).to_dict()
     return view
 
 
 @router.delete("/v1/jobs/{identity}", tags=["jobs"])
-async def cancel(request: Request, identity: str) -> dict[str, Any]:
+async def cancel(request: Request, identity: str) -> JobView:
     """Cancel a job, or delete a finished one with its clip."""
     service, found = service_of(request), _job(request, identity)
     await service.scheduler.cancel(found)
@@ -274,7 +271,7 @@ async def result(request: Request, identity: str, form: str) -> Response:
 
 
 @router.post("/v1/jobs/{identity}/questions", tags=["jobs"])
-async def question(request: Request, identity: str, body: QuestionBody) -> dict[str, Any]:
+async def question(request: Request, identity: str, body: QuestionBody) -> AnswerView:
     """Ask a follow-up question about a finished job's clip."""
     service, found = service_of(request), _job(request, identity)
     if found.state not in FINISHED:
@@ -283,16 +280,16 @@ async def question(request: Request, identity: str, body: QuestionBody) -> dict[
     asked_for = str(encodable(body.question))
     asking = await service.ask(found, asked_for, body.at)
     answer = await service.finished(asking, request.is_disconnected)
-    return {"question": asked_for, "answer": answer}
+    return AnswerView(question=asked_for, answer=answer)
 
 
 @router.post("/v1/purge", tags=["service"])
-async def purge(request: Request) -> dict[str, Any]:
+async def purge(request: Request) -> PurgeView:
     """Cancel all work; delete every upload, result and kept prefix."""
-    return {"uploads": await service_of(request).purge()}
+    return PurgeView(uploads=await service_of(request).purge())
 
 
-@router.post("/v1/chat/completions", tags=["chat"])
+@router.post("/v1/chat/completions", tags=["chat"], responses=CHAT_ANSWER)
 async def chat(request: Request, body: ChatRequest) -> Response:
     """OpenAI's chat completions about a clip: `video_url` (data URL, upload:ID), `input_audio`."""
     service = service_of(request)
@@ -329,14 +326,14 @@ async def _streamed(service: Service, job: Job, name: str) -> AsyncIterator[byte
     yield last
 
 
-def _view(job: Job) -> dict[str, Any]:
+def _view(job: Job) -> JobView:
     """A job as clients see it."""
-    return {
-        "id": job.id,
-        "object": "job",
-        "status": job.state,
-        "model": job.request.model,
-        "created": int(job.created),
-        "segments": sum(event["type"] == "segment" for event in job.events),
-        "error": job.error,
-    }
+    return JobView(
+        id=job.id,
+        status=job.state,
+        model=job.request.model,
+        created=int(job.created),
+        segments=sum(event["type"] == "segment" for event in job.events),
+        progress=job.progress,
+        error=job.error,
+    )

@@ -20,8 +20,11 @@ def run(settings: ServeSettings) -> None:
 
     Raises OpenAffectError where the address cannot be used or a model does not load.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    # Other libraries may quote what they read; our own lines never do.
+    logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(message)s")
+    logging.getLogger("openaffect").setLevel(logging.INFO)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     config = uvicorn.Config(
         build_app(settings),
         host=settings.host,

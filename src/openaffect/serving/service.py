@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from openaffect.errors import OpenAffectError, UsageError
@@ -20,6 +21,7 @@ from openaffect.serving.settings import ServeSettings
 from openaffect.serving.store import Upload, UploadStore
 
 EXPIRY_SECONDS = 30.0  # between two looks for what is too old
+FETCHES = 4  # from other servers at once; slow ones hold up nothing else
 LOOK_SECONDS = 0.25  # between two looks whether a waiting client has left
 
 Left = Callable[[], Awaitable[bool]]
@@ -50,6 +52,7 @@ class Service:
         self.metrics = Metrics()
         self.uploads = UploadStore(settings.folder, settings.keep_minutes * 60)
         self.fetcher = Fetcher(settings.allowed_domains, settings.max_upload_bytes)
+        self._fetching = ThreadPoolExecutor(FETCHES, "fetch")
         worker = WorkerSettings(
             settings.models, settings.device, None, settings.threads, settings.kept_prefixes
         )
@@ -178,7 +181,9 @@ class Service:
                 "media is not fetched from addresses by this service; upload it to /v1/uploads or "
                 "give a data URL"
             )
-        return await self.store(self.fetcher.fetch(media.address or ""), "clip")
+        pieces = self.fetcher.fetch(media.address or "")
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._fetching, self.uploads.add, pieces, "clip")
 
     async def purge(self) -> int:
         """Cancel all work and delete uploads, results and prefixes."""

@@ -131,13 +131,24 @@ def process_folder() -> Path:
 
 
 def remove_left_over(base: Path, *, running: bool = False) -> int:
-    """Remove folders of processes that are gone, or of `running` ones too; returns how many."""
+    """Remove folders of processes that are gone, and with `running` what those of others hold.
+
+    Returns how many files there were. A running service keeps its folder, to go on with.
+    """
     count = 0
     for folder in base.iterdir() if base.is_dir() else ():
+        if folder.is_symlink() or not folder.is_dir():
+            folder.unlink(missing_ok=True)
+            continue
         number = folder.name.partition("-")[0]
-        if running or not (number.isdigit() and _alive(int(number))):
-            shutil.rmtree(folder, ignore_errors=True)
+        alive = number.isdigit() and _alive(int(number))
+        if alive and not running:
+            continue
+        for path in folder.iterdir():
+            path.unlink(missing_ok=True)
             count += 1
+        if not alive:
+            folder.rmdir()
     return count
 
 
