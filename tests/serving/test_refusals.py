@@ -92,7 +92,7 @@ def test_every_route_with_data_asks_for_the_key(guarded: Running, path: str) -> 
         assert answer.status_code == 401
         assert error_of(answer)
     assert guarded.client.get(path).status_code in (200, 404)
-    assert httpx.get(f"{guarded.url}/health", timeout=30).status_code == 200
+    assert httpx.get(f"{guarded.url}/health", timeout=30).status_code == 503  # nothing is loaded
 
 
 def test_other_sites_and_rebound_names_are_refused(service: Running) -> None:
