@@ -24,9 +24,19 @@ def tiny_model_folder(tmp_path_factory, small_parts) -> Path:
 
 
 @pytest.fixture(scope="session")
-def service(tiny_model_folder: Path, tmp_path_factory) -> Iterator[Running]:
+def other_model_folder(tiny_model_folder: Path) -> Path:
+    """The same under another name, to compare."""
+    folder = tiny_model_folder.with_name("other")
+    folder.symlink_to(tiny_model_folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def service(
+    tiny_model_folder: Path, other_model_folder: Path, tmp_path_factory
+) -> Iterator[Running]:
     running = Running(
-        models=(str(tiny_model_folder),),
+        models=(str(tiny_model_folder), str(other_model_folder)),
         folder=tmp_path_factory.mktemp("serve") / "private",
         queue=4,
         max_upload_bytes=3 << 20,

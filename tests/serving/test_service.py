@@ -77,7 +77,7 @@ def test_an_analysis_is_the_one_of_the_command_line(service, analyzer, clip) -> 
 
 
 def test_the_official_client_lists_models_and_asks(service, official, analyzer, clip) -> None:
-    (served,) = official.models.list().data
+    served, _ = official.models.list().data
     assert official.models.retrieve(served.id).id == served.id
     messages = user(video(data_url(clip)), text("Who is there?"))
     whole = official.chat.completions.create(model=served.id, messages=messages)

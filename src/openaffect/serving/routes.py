@@ -18,6 +18,7 @@ from openaffect.serving.chat import Growing, asked, chunks, completion
 from openaffect.serving.forms import AnalyzeFields, ChatRequest, QuestionBody, encodable
 from openaffect.serving.guard import error_body
 from openaffect.serving.jobs import FINISHED, Job
+from openaffect.serving.moments import clue_moments
 from openaffect.serving.service import JobFailed, Service, named, result_of
 from openaffect.serving.store import Upload
 from openaffect.serving.views import (
@@ -220,9 +221,7 @@ async def job(request: Request, identity: str) -> dict[str, Any]:
     """How a job stands; with its result when it is done."""
     found = _job(request, identity)
     view: dict[str, Any] = _view(found).model_dump()
-    if found.state == "done":
-        view["result"] = named(found.result, found.name).to_dict()
-    return view
+    return view | _told_result(found) if found.state == "done" else view
 
 
 @router.delete("/v1/jobs/{identity}", tags=["jobs"])
@@ -249,7 +248,7 @@ async def events(request: Request, identity: str) -> StreamingResponse:
             number += 1
             told = {key: plain(value) for key, value in event.items()}
             if event["type"] == "done":
-                told["result"] = named(result_of(found), found.name).to_dict()
+                told |= _told_result(found)
             data = json.dumps(told, ensure_ascii=False)
             yield f"id: {number}\nevent: {event['type']}\ndata: {data}\n\n".encode()
 
@@ -324,6 +323,12 @@ async def _streamed(service: Service, job: Job, name: str) -> AsyncIterator[byte
         )
         yield f"data: {json.dumps(body)}\n\n".encode()
     yield last
+
+
+def _told_result(job: Job) -> dict[str, Any]:
+    """A finished job's Analysis, and when its clues can be seen or heard."""
+    analysis = named(result_of(job), job.name)
+    return {"result": analysis.to_dict(), "moments": clue_moments(analysis)}
 
 
 def _view(job: Job) -> JobView:

@@ -31,6 +31,7 @@ function drawing(name, attributes) {
 
 const say = (text) => { $("status").textContent = text; };
 const complain = (text) => { $("error").textContent = text; };
+const short = (model) => model.split("/").pop();
 const percent = (share) => Math.round(100 * share) + " %";
 const clock = (s) => Math.floor(s / 60) + ":" + String((s % 60).toFixed(1)).padStart(4, "0");
 
@@ -116,12 +117,11 @@ async function analyse(model, column) {
     else if (event.type === "started") say("Reading the clip.");
     else if (event.type === "segment") {
       segments.push(event.value);
-      const length = $("player").duration;
-      if (length > 0 && Number.isFinite(length)) $("progress").value = Math.min(event.value.end / length, 1);
+      $("progress").value = event.progress;
       say(segments.length + " segments read, up to " + clock(event.value.end) + ".");
       show({segments, emotions: event.value.emotions, clues: event.value.clues, reasoning: event.value.reasoning, open_emotions: event.value.open_emotions, clip: {start: 0, end: event.value.end}}, column, model, true);
     } else if (event.type === "done") {
-      show(event.result, column, model, false);
+      show(event.result, column, model, false, event.moments);
       return {job: job.id, result: event.result};
     } else if (event.type === "failed") throw new Error(event.error);
     else if (event.type === "cancelled") throw new Error("The analysis was cancelled.");
@@ -172,13 +172,13 @@ function clear() {
 
 // Findings
 
-function show(result, column, model, partial) {
+function show(result, column, model, partial, moments = []) {
   let card = $("columns").children[column];
   if (!card) {
-    card = element("section", null, {"aria-label": "Findings of " + model});
+    card = element("section", null, {"aria-label": "Findings of " + short(model)});
     $("columns").append(card);
   }
-  const parts = [element("h2", "Emotion perceived as · " + model)];
+  const parts = [element("h2", "Emotion perceived as · " + short(model))];
   const bars = element("dl", null, {class: "bars"});
   for (const emotion of result.emotions.slice(0, 9)) {
     const meter = element("meter", null, {min: 0, max: 1, value: emotion.probability, "aria-label": emotion.label});
@@ -189,7 +189,7 @@ function show(result, column, model, partial) {
   parts.push(bars);
   if (result.open_emotions.length) parts.push(element("p", "In open words: " + result.open_emotions.join(", ")));
   parts.push(element("h3", "Why"), element("p", result.reasoning));
-  if (Object.keys(result.clues).length) parts.push(element("h3", "Clues"), cluesOf(result.clues));
+  if (Object.keys(result.clues).length) parts.push(element("h3", "Clues"), cluesOf(result.clues, moments));
   if (result.segments.length) parts.push(element("h3", "Over time"), courseOf(result.segments));
   if (!partial) {
     parts.push(element("h3", "What was used"), usesOf(result.modalities));
@@ -203,9 +203,20 @@ function show(result, column, model, partial) {
   }
 }
 
-function cluesOf(clues) {
+// A clue that has moments is a button to the first of them, and stands out while one is shown.
+function cluesOf(clues, moments) {
   const list = element("ul", null, {class: "clues"});
-  for (const [kind, found] of Object.entries(clues)) for (const clue of found) list.append(element("li", kind + ": " + clue));
+  for (const [kind, found] of Object.entries(clues)) for (const clue of found) {
+    const placed = moments.find((one) => one.kind === kind && one.clue === clue);
+    const item = element("li", kind + ": " + (placed ? "" : clue));
+    if (placed) {
+      item.dataset.spans = JSON.stringify(placed.spans);
+      const button = element("button", clue, {type: "button", class: "clue", title: "Show its moment, " + clock(placed.spans[0][0])});
+      button.addEventListener("click", () => seek(placed.spans[0][0] + 0.01));
+      item.append(button);
+    }
+    list.append(item);
+  }
   return list;
 }
 
@@ -314,6 +325,11 @@ function follow() {
   for (const row of document.querySelectorAll("tr[data-start]")) {
     row.classList.toggle("current", now >= Number(row.dataset.start) && now < Number(row.dataset.end));
   }
+  for (const item of document.querySelectorAll("li[data-spans]")) {
+    const on = JSON.parse(item.dataset.spans).some(([start, end]) => now >= start && now < end);
+    item.classList.toggle("current", on);
+    item.firstElementChild.setAttribute("aria-current", on);
+  }
   boxesAt(now);
   const segment = state.result && state.result.segments.find((one) => now >= one.start && now < one.end);
   $("now").textContent = segment && segment.emotions.length ? clock(now) + ": perceived as " + segment.emotions[0].label + ". " + segment.reasoning : "";
@@ -415,8 +431,8 @@ async function begin() {
     const {data} = await (await call("/v1/models")).json();
     $("key-form").hidden = true;
     complain("");
-    $("model").replaceChildren(...data.map(({id}) => element("option", id.split("/").pop(), {value: id})));
-    $("other").replaceChildren(element("option", "nothing", {value: ""}), ...data.map(({id}) => element("option", id.split("/").pop(), {value: id})));
+    $("model").replaceChildren(...data.map(({id}) => element("option", short(id), {value: id})));
+    $("other").replaceChildren(element("option", "nothing", {value: ""}), ...data.map(({id}) => element("option", short(id), {value: id})));
     $("other").disabled = data.length < 2;
   } catch (error) { complain(error.message); }
 }
