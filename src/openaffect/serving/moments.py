@@ -70,7 +70,7 @@ def _face_spans(analysis: Analysis, cue: FaceCue) -> list[Span]:
     """Where the main person's action reaches the cue's threshold, else where it is strongest."""
     main = next((person.track for person in analysis.people if person.main), None)
     samples = [s for s in analysis.signals.face if s.track == main]
-    values = [np.mean([s.values.get(shape, 0.0) for shape in cue.shapes]) for s in samples]
+    values = [sum(s.values.get(n, 0.0) for n in cue.shapes) / len(cue.shapes) for s in samples]
     if not samples:
         return []
     bound = min(cue.threshold, max(values))
@@ -88,7 +88,7 @@ def _voice_spans(analysis: Analysis, cue: VoiceCue, high: bool) -> list[Span]:
         return _around(times, voiced, analysis)
     course = [s.energy if cue.statistic in ENERGY else s.pitch or 0.0 for s in samples]
     heard = [value for value, sounds in zip(course, voiced, strict=True) if sounds]
-    bound = np.percentile(heard, 100 - QUARTER if high else QUARTER)
+    bound = float(np.percentile(heard, 100 - QUARTER if high else QUARTER))
     chosen = [
         sounds and (value >= bound if high else value <= bound)
         for value, sounds in zip(course, voiced, strict=True)
