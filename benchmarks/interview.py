@@ -117,6 +117,7 @@ def main() -> None:
     parser.add_argument("--model", default="omni-emotion-small")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--memory-only", action="store_true")
+    parser.add_argument("--whole-only", action="store_true", help="do not analyse one minute first")
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -135,7 +136,7 @@ def main() -> None:
 
         torch.set_num_threads(options.threads)
         analyzer = Analyzer.load(options.model)
-        for end in (60.0, None):
+        for end in (None,) if options.whole_only else (60.0, None):
             began = time.perf_counter()
             analysis = analyzer.analyze(path, AnalyzeOptions(segments="always", end=end))
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9

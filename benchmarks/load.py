@@ -1,16 +1,18 @@
 """Clients at once against a running service on loopback: answers, refusals, memory.
 
-    openaffect serve --port 8000 &
-    python benchmarks/load.py --url http://127.0.0.1:8000 [--clients 20] [--seconds 180]
+    openaffect serve --port 8000 --threads 1 &
+    openaffect analyze CLIP --jobs 1 --json > expected.json
+    python benchmarks/load.py --url http://127.0.0.1:8000 --pid $! --expected expected.json
 
 One request in five is garbage and one in ten is left early. Only loopback addresses are accepted.
-Every good answer must be the first good answer (the clip is always the same); memory is the sum
-over the service's process group at the start (after ten answers) and at the end.
+Every good answer must be the command line's, but for the path of the clip. Memory is the sum over
+the service and its processes after ten good answers and at the end.
 """
 
 import argparse
 import collections
 import ipaddress
+import json
 import random
 import threading
 import time
@@ -41,6 +43,13 @@ def memory_of(pid: int) -> int:
     return total
 
 
+def pathless(text: str) -> str:
+    """An Analysis as JSON without the path of its clip."""
+    document = json.loads(text)
+    document["clip"].pop("path")
+    return json.dumps(document, sort_keys=True)
+
+
 def client(url: str, clip: bytes, until: float, seed: int, seen: dict) -> None:
     """Ask until the time is over."""
     chance = random.Random(seed)
@@ -64,7 +73,7 @@ def client(url: str, clip: bytes, until: float, seed: int, seen: dict) -> None:
                 kind = str(answer.status_code)
                 if answer.status_code == 200:
                     with seen["lock"]:
-                        seen["answers"][answer.text] += 1
+                        seen["answers"][pathless(answer.text)] += 1
                 elif answer.status_code == 429:
                     wait = float(answer.headers.get("retry-after", 1))
                     time.sleep(min(wait, MOST_WAIT) * chance.random())
@@ -79,6 +88,7 @@ def main() -> None:
     parser.add_argument("--clip", type=Path, default=EXAMPLE)
     parser.add_argument("--clients", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=180.0)
+    parser.add_argument("--expected", type=Path, default=None, help="the command line's answer")
     parser.add_argument("--pid", type=int, default=None, help="of the service, for its memory")
     options = parser.parse_args()
     host = urllib.parse.urlsplit(options.url).hostname or ""
@@ -103,7 +113,12 @@ def main() -> None:
         if options.pid and first is None and sum(seen["answers"].values()) >= 10:
             first = memory_of(options.pid)
     print("answers by status:", dict(seen["kinds"]))
-    print(f"{len(seen['answers'])} different good answers (1 is right)")
+    print(
+        f"{sum(seen['answers'].values())} good answers, {len(seen['answers'])} different (1 is right)"
+    )
+    if options.expected is not None:
+        expected = pathless(options.expected.read_text("utf-8"))
+        print(f"{seen['answers'][expected]} of them equal the command line's")
     if options.pid and first:
         last = memory_of(options.pid)
         print(f"memory {first / 1e9:.2f} GB, then {last / 1e9:.2f} GB: {last / first - 1:+.1%}")

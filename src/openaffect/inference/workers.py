@@ -196,7 +196,8 @@ class Answerer:
     def _tried(self, request: Request, attempt: int) -> Outcome:
         if self._worker is None:
             self._worker = _loaded(Worker(self.settings))
-        self._worker.submit(request)
+        with suppress(WorkerDied):  # then there is no answer, either
+            self._worker.submit(request)
         while (outcome := _outcome(self._worker, request, attempt)) is None:
             pass
         if not self._worker.ready:
