@@ -113,9 +113,8 @@ def main() -> None:
         if options.pid and first is None and sum(seen["answers"].values()) >= 10:
             first = memory_of(options.pid)
     print("answers by status:", dict(seen["kinds"]))
-    print(
-        f"{sum(seen['answers'].values())} good answers, {len(seen['answers'])} different (1 is right)"
-    )
+    good = sum(seen["answers"].values())
+    print(f"{good} good answers, {len(seen['answers'])} different ones (1 is right)")
     if options.expected is not None:
         expected = pathless(options.expected.read_text("utf-8"))
         print(f"{seen['answers'][expected]} of them equal the command line's")

@@ -12,6 +12,7 @@ import socketserver
 import threading
 import time
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -203,6 +204,10 @@ def test_fetching_is_off_unless_domains_are_listed(service: Running) -> None:
     assert answer.status_code == 400 and "not fetched" in error_of(answer)
 
 
+CLIPS: dict[str, bytes] = {}
+"""What the little web server holds besides."""
+
+
 @pytest.fixture(scope="module")
 def web():
     """A little web server on loopback: a file, redirects, an endless body."""
@@ -234,7 +239,8 @@ def web():
             if self.path == "/drip-body":
                 self.drip(b"x")
                 return
-            self.wfile.write(b"x" * (5000 if self.path == "/big" else 10))
+            plain = b"x" * (5000 if self.path == "/big" else 10)
+            self.wfile.write(CLIPS.get(self.path, plain))
 
         def drip(self, piece: bytes) -> None:
             self.flush_headers()
@@ -304,6 +310,25 @@ def test_a_server_that_drips_is_left_in_time(web: int, path: str) -> None:
     with pytest.raises(MediaError, match="longer than 1 s"):
         list(slow.fetch(f"http://media.test{path}"))
     assert time.monotonic() - began < 4
+
+
+def test_a_listed_domain_s_clip_is_answered_through_the_service(
+    service: Running, web: int, clip: Path, monkeypatch
+) -> None:
+    inner = service.service
+    monkeypatch.setattr(inner, "settings", replace(inner.settings, allowed_domains=("media.test",)))
+    open_door = fetcher(web)
+    open_door.most_bytes = 1 << 20
+    monkeypatch.setattr(inner, "fetcher", open_door)
+    CLIPS["/clip"] = clip.read_bytes()
+    statuses = {"/clip": 200, "/a": 400, "/in": 400, "/away": 400, "/huge": 400}
+    for path, status in statuses.items():
+        part = {"type": "video_url", "video_url": {"url": f"http://media.test{path}"}}
+        content = [part, {"type": "text", "text": "Who?"}]
+        body = {"messages": [{"role": "user", "content": content}]}
+        answer = service.client.post("/v1/chat/completions", json=body)
+        assert answer.status_code == status, answer.text
+    assert service.files() == []
 
 
 def test_the_checked_address_is_the_one_dialled(web: int) -> None:

@@ -172,6 +172,11 @@ def test_a_json_schema_is_always_filled(service, official, clip) -> None:
         model="", messages=messages, response_format={"type": "json_object"}
     )
     assert set(json.loads(plain.choices[0].message.content or "")) == {"emotion", "reasoning"}
+    pieces = official.chat.completions.create(
+        model="", messages=messages, response_format={"type": "json_object"}, stream=True
+    )
+    streamed = "".join(piece.choices[0].delta.content or "" for piece in pieces)
+    assert streamed == plain.choices[0].message.content
     for bad in ({"type": "string", "pattern": "a+"}, {"$ref": "http://x/y"}, {"type": "magic"}):
         with pytest.raises(openai.BadRequestError):
             official.chat.completions.create(
