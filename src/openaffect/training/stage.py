@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
@@ -151,6 +152,12 @@ def feature_folder(name: str, corpus: Corpus, preset: str, kind: type[Features])
     return FeatureFolder(home() / FEATURES / Path(preset).name / name, kind)
 
 
+def label_shares(rows: Sequence[Row]) -> dict[str | None, float]:
+    """Factor for each label's training rows that makes all labels equally frequent."""
+    counts = Counter(row.label for row in rows if row.split == "train")
+    return {label: counts.total() / len(counts) / count for label, count in counts.items()}
+
+
 def load_entries(
     recipe: Recipe,
     model: MediaGeneration,
@@ -175,13 +182,15 @@ def load_entries(
             rows = _extract(store, rows, folder, corpus, model, processor, recipe, say, report)
         elif corpus.kind == "features":
             store.check(model)
+        shares = label_shares(rows) if corpus.balanced else {}
         for row in rows:
             count = store.variants(row) if row.media is not None else 0
             stored: Sequence[Any] = StoredVariants(store, row, min(count, corpus.variants))
             if kind is ClipFeatures:
                 stored = tuple(stored)
             if stored or row.media is None:
-                entries.append(Entry(row, stored or (kind(),), corpus.weight))
+                weight = corpus.weight * shares.get(row.label, 1.0)
+                entries.append(Entry(row, stored or (kind(),), weight))
         say(f"corpus {name}: {len(rows)} rows")
     if not any(entry.row.split == "train" for entry in entries):
         raise ConfigError("no corpus gives any training row; set a corpora.<name>.folder")
@@ -367,6 +376,8 @@ def run_stage(
     """
     model, processor = load_model(recipe, parts)
     model.to(recipe.device)  # before the features: the towers run there
+    if recipe.dropout.mixing:
+        model.config.stream_mixing = recipe.dropout.mixing
     lora = None
     streams = isinstance(model, EmotionLlamaForConditionalGeneration)
     if streams != bool(recipe.task_pool):
@@ -387,7 +398,9 @@ def run_stage(
     if recipe.start is None:
         fit_norms(model, entries)
     else:
-        load_trained_parts(model, Path(recipe.start))
+        # Fusion may begin here: the stages before it never run the fused sequence.
+        begins = ("fusion",) if "fusion" in recipe.trains else ()
+        load_trained_parts(model, Path(recipe.start), begins)
     torch.manual_seed(recipe.seed)  # new adapters are drawn at random
     freeze_all_but(model, recipe.trains, lora)
     builder = example_builder(recipe, model, processor, entries)
