@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 from test_analyze_clips import write_clip
+from typer.testing import CliRunner
 
+from openaffect.cli import build_app
 from openaffect.cli.run_record import RECORD_NAME, RunRecord
 from openaffect.errors import OpenAffectError, UsageError
 from openaffect.inference.analyzer import AnalyzeOptions
@@ -76,6 +78,20 @@ def test_two_workers_write_what_one_writes_and_list_what_failed(clips, tmp_path,
     assert len(results(tmp_path / "1")) == 6
     failed = [row for row in rows(tmp_path / "2") if row["status"] == "failed"]
     assert [Path(row["clip"]).name for row in failed] == ["broken.mp4"]
+
+
+def test_clips_in_batches_are_answered_as_one_by_one(clips, tmp_path, model) -> None:
+    for batch in ("1", "4"):
+        words = ["analyze", str(clips), "--out", str(tmp_path / batch), "--model", str(model)]
+        done = CliRunner().invoke(build_app(), [*words, "--batch", batch])
+        assert done.exit_code == 1 and "1 of 7 clips failed" in done.stderr
+    alone, together = (results(tmp_path / batch) for batch in ("1", "4"))
+    assert alone.keys() == together.keys() and len(alone) == 6
+    for name, text in alone.items():
+        one, many = Analysis.from_json(text), Analysis.from_json(together[name])
+        assert (one.reasoning, one.clues, one.clip) == (many.reasoning, many.clues, many.clip)
+        for a, b in zip(one.emotions, many.emotions, strict=True):
+            assert a.label == b.label and a.probability == pytest.approx(b.probability, abs=1e-4)
 
 
 def test_killed_runs_go_on_and_do_no_clip_twice(clips, tmp_path, model) -> None:

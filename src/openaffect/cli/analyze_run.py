@@ -87,6 +87,7 @@ class AnalyzeRun:
     threads: int = 1  # of each worker
     retries: int = 1  # more tries for a clip whose worker crashed
     engine: Engine = "local"  # where the workers run
+    batch: int = 1  # clips that go through the language model together, without workers
     _analyzer: Analyzer | None = field(default=None, init=False)
 
     def over(self, clips: list[Path]) -> int:
@@ -156,16 +157,16 @@ class AnalyzeRun:
             settings = WorkerSettings((self.model,), self.device, self.fusion, self.threads, 0)
             yield from finished_jobs(jobs, options, settings, self.jobs, self.retries, self.engine)
             return
-        for job in jobs:
-            analyzer = self._loaded()
-            try:
-                analysis = analyzer.analyze(job.clip, options=options)
-            except OpenAffectError as error:
-                yield Finished(job, None, one_line(str(error)), 1)
-            except Exception as error:  # one bad clip costs only itself, whatever it is
-                yield Finished(job, None, unexpected(error), 1)
-            else:
-                yield Finished(job, analysis, None, 1)
+        from openaffect.inference.batches import analyze_in_batches
+
+        paths = [job.clip for job in jobs]
+        for number, found in analyze_in_batches(self._loaded(), paths, options, self.batch):
+            if isinstance(found, Analysis):
+                yield Finished(jobs[number], found, None, 1)
+            elif isinstance(found, OpenAffectError):
+                yield Finished(jobs[number], None, one_line(str(found)), 1)
+            else:  # one bad clip costs only itself, whatever it is
+                yield Finished(jobs[number], None, unexpected(found), 1)
 
     def _written(self, job: Job, analysis: Analysis) -> str | None:
         """Write and show one clip's findings; returns why that was not possible."""

@@ -1,7 +1,7 @@
 """The Analyzer: a clip in, an Analysis out, from every stream that the clip has."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -193,6 +193,14 @@ class Analyzer:
         )
         return self._settled(inputs, options)
 
+    def read_short(self, path: Path, options: AnalyzeOptions) -> Reading | None:
+        """As `read`; None for a clip that is to be read in segments."""
+        if is_long(path, options):
+            return None
+        reading = self.read(path, options)
+        span = reading.inputs.clip.end - reading.inputs.clip.start
+        return reading if options.segments == "never" or span <= reporting.LONG_CLIP else None
+
     def read_segment(self, clip: Clip, options: AnalyzeOptions) -> Reading:
         """As `read`, for a segment of a long recording that was read already.
 
@@ -277,14 +285,12 @@ class Analyzer:
         """
         options = options or AnalyzeOptions()
         torch.manual_seed(options.seed)
-        if not is_long(Path(path), options):
-            reading = self.read(Path(path), options)
-            span = reading.inputs.clip.end - reading.inputs.clip.start
-            if options.segments == "never" or span <= reporting.LONG_CLIP:
-                talk = self.converse(reading)
-                if on_reading is not None:
-                    on_reading(talk)
-                return self.findings(reading, talk, options, Path(path))
+        reading = self.read_short(Path(path), options)
+        if reading is not None:
+            talk = self.converse(reading)
+            if on_reading is not None:
+                on_reading(talk)
+            return self.findings(reading, talk, options, Path(path))
         from openaffect.inference.long_video import analyze_long
 
         return analyze_long(self, Path(path), options, on_segment)

@@ -79,7 +79,8 @@ def run_on_ray(
         if row["unusable"]:
             kind = UsageError if row["exit_code"] == UsageError.exit_code else OpenAffectError
             raise kind(row["unusable"])
-        yield _outcome(row, requests[row["number"]], there[row["number"]])
+        number = row["number"]
+        yield _outcome(row, requests[number], there[number], settings.models[0])
 
 
 def _gpus(settings: WorkerSettings) -> int:
@@ -101,13 +102,13 @@ def _actors(
     return min(jobs or room, count)
 
 
-def _outcome(row: dict[str, Any], request: Request, there: Request) -> Outcome:
-    """The outcome that a row tells, with the path as it was given here."""
+def _outcome(row: dict[str, Any], request: Request, there: Request, model: str) -> Outcome:
+    """The outcome that a row tells, with clip and model called as they were here."""
     if row["error"]:
         error = row["error"].replace(there.path, request.path)
         return Outcome(request, None, error, row["expected"], row["attempts"])
     analysis = Analysis.from_json(row["analysis"])
     clip = dataclasses.replace(analysis.clip, path=request.path)
-    model = dataclasses.replace(analysis.model, preset=request.model or analysis.model.preset)
-    result = dataclasses.replace(analysis, clip=clip, model=model)
+    used = dataclasses.replace(analysis.model, preset=request.model or model)
+    result = dataclasses.replace(analysis, clip=clip, model=used)
     return Outcome(request, result, attempts=row["attempts"])
