@@ -1,7 +1,7 @@
 """The Analyzer: a clip in, an Analysis out, from every stream that the clip has."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
