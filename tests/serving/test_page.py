@@ -23,7 +23,7 @@ DRIVER = shutil.which("chromedriver")
 PATIENCE = 120  # seconds; the machine may be busy
 
 pytestmark = [
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(400),
     pytest.mark.skipif(
         CHROMIUM is None or DRIVER is None, reason="chromium and chromedriver are not installed"
     ),

@@ -29,7 +29,7 @@ from openaffect.serving.fetch import Fetcher, is_public
 from openaffect.serving.settings import ServeSettings
 from openaffect.serving.store import UploadStore, safe_name
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(400)
 
 
 def error_of(answer: httpx.Response) -> str:
