@@ -2,8 +2,9 @@
 
     python benchmarks/follow_up.py [--clip CLIP] [--repeats 3] [--threads 1]
 
-The first question reads the clip (decoding, faces, speech recognition, prefix) and answers; the
-follow-up answers from the kept prefix, in the same words. Told are seconds of the clock and, on
+The first question reads the clip (decoding, faces, speech recognition, prefix) and answers, alone
+as in a chat or with the whole analysis as on the page; asked later, it is answered from the kept
+prefix, in the same words. Told are seconds of the clock and, on
 Linux, processor seconds of the worker, which neighbours on a busy machine change less.
 """
 
@@ -11,6 +12,7 @@ import argparse
 import os
 import statistics
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from openaffect.inference.analyzer import AnalyzeOptions
@@ -33,7 +35,7 @@ def seconds_of(worker: Worker, request: Request) -> tuple[float, float]:
     """Seconds of the clock and of the processor until a request is answered."""
     used, began = processor_seconds(worker.pid), time.perf_counter()
     worker.submit(request)
-    while (event := worker.receive()).kind == "text":
+    while (event := worker.receive()).kind in ("text", "segment"):
         pass
     if event.kind != "done":
         raise SystemExit(str(event.value))
@@ -56,19 +58,25 @@ def main() -> None:
         asked = AnalyzeOptions()
         warm_up = Request(0, "ask", clip, options=asked, question=question, keep="warm-up")
         seconds_of(worker, warm_up)
-        first, follow_up = [], []
+        taken: dict[str, list[tuple[float, float]]] = {}
         for turn in range(options.repeats):
-            request = Request(1, "ask", clip, options=asked, question=question, keep=str(turn))
-            first.append(seconds_of(worker, request))
-            follow_up.append(seconds_of(worker, request))
+            alone = Request(1, "ask", clip, options=asked, question=question, keep=f"{turn}")
+            whole = replace(asked, question=question)
+            analysis = Request(1, "analyze", clip, options=whole, keep=f"{turn} analysed")
+            for name, request in (("question", alone), ("analysis", analysis), ("later", alone)):
+                taken.setdefault(name, []).append(seconds_of(worker, request))
     finally:
         worker.close()
     for place, kind in enumerate(("clock", "processor")):
-        before = statistics.median(seconds[place] for seconds in first)
-        after = statistics.median(seconds[place] for seconds in follow_up)
-        print(
-            f"{kind}: first question {before:.2f} s, follow-up {after:.2f} s: {after / before:.3f}"
+        question_alone, analysed, later = (
+            statistics.median(seconds[place] for seconds in taken[name])
+            for name in ("question", "analysis", "later")
         )
+        print(
+            f"{kind}: analysis with the question {analysed:.2f} s, the question alone "
+            f"{question_alone:.2f} s, asked later {later:.2f} s"
+        )
+        print(f"that is {later / analysed:.3f} and {later / question_alone:.3f} of them")
 
 
 if __name__ == "__main__":
