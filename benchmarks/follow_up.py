@@ -4,8 +4,8 @@
 
 The first question reads the clip (decoding, faces, speech recognition, prefix) and answers, alone
 as in a chat or with the whole analysis as on the page; asked later, it is answered from the kept
-prefix, in the same words. Told are seconds of the clock and, on
-Linux, processor seconds of the worker, which neighbours on a busy machine change less.
+prefix, in the same words. Told are seconds of the clock and, on Linux, processor seconds of the
+worker, which neighbours on a busy machine change less.
 """
 
 import argparse
