@@ -193,6 +193,14 @@ class Analyzer:
         )
         return self._settled(inputs, options)
 
+    def read_short(self, path: Path, options: AnalyzeOptions) -> Reading | None:
+        """As `read`; None for a clip that is to be read in segments."""
+        if is_long(path, options):
+            return None
+        reading = self.read(path, options)
+        span = reading.inputs.clip.end - reading.inputs.clip.start
+        return reading if options.segments == "never" or span <= reporting.LONG_CLIP else None
+
     def read_segment(self, clip: Clip, options: AnalyzeOptions) -> Reading:
         """As `read`, for a segment of a long recording that was read already.
 
@@ -265,14 +273,12 @@ class Analyzer:
         """
         options = options or AnalyzeOptions()
         torch.manual_seed(options.seed)
-        if not is_long(Path(path), options):
-            reading = self.read(Path(path), options)
-            span = reading.inputs.clip.end - reading.inputs.clip.start
-            if options.segments == "never" or span <= reporting.LONG_CLIP:
-                talk = self.converse(reading)
-                if on_reading is not None:
-                    on_reading(talk)
-                return self.findings(reading, talk, options, Path(path))
+        reading = self.read_short(Path(path), options)
+        if reading is not None:
+            talk = self.converse(reading)
+            if on_reading is not None:
+                on_reading(talk)
+            return self.findings(reading, talk, options, Path(path))
         from openaffect.inference.long_video import analyze_long
 
         return analyze_long(self, Path(path), options, on_segment)
@@ -382,9 +388,18 @@ def is_long(path: Path, options: AnalyzeOptions) -> bool:
     """Whether a clip is to be read in segments, as far as its declared length tells."""
     if options.segments != "auto":
         return options.segments == "always" and not is_still(path)
-    info = probe(path, options.limits)
-    end = info.duration if options.end is None else min(options.end, info.duration)
-    return end - (options.start or 0.0) > reporting.LONG_CLIP
+    start, end = span_of(path, options)
+    return end - start > reporting.LONG_CLIP
+
+
+def span_of(path: Path, options: AnalyzeOptions) -> tuple[float, float]:
+    """The first and the last second to read, as far as the file's declared length tells.
+
+    Raises:
+        MediaError: the file cannot be used.
+    """
+    length = probe(path, options.limits).duration
+    return options.start or 0.0, length if options.end is None else min(options.end, length)
 
 
 def without_absent(reason: Reason, given: Given) -> tuple[Reason, list[str]]:
