@@ -92,10 +92,9 @@ class EmotionLlamaDialogue(Dialogue):
     out, without any other medium its feature tag; the published layouts have one slot for all.
     """
 
-    reason_question = tagged("reason", REASON_INSTRUCTIONS[0])
-
     def __init__(self, processor: Any) -> None:
         super().__init__(processor)
+        self.reason_question = tagged(processor.reason_task, REASON_INSTRUCTIONS[0])
         self.labels = tuple(processor.labels or LABELS)
 
     def label_question(self, labels: Sequence[str]) -> str:

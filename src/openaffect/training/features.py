@@ -33,6 +33,9 @@ from openaffect.models.emotion_llama import (
     EmotionLlamaForConditionalGeneration,
     EmotionLlamaProcessor,
 )
+from openaffect.models.emotion_llama.configuration import FrameChoice
+from openaffect.models.emotion_llama.processing import frame_of
+from openaffect.models.emotion_llama.projectors import face_dynamics
 from openaffect.models.generation import MediaGeneration
 from openaffect.models.omni_emotion import (
     OmniEmotionForConditionalGeneration,
@@ -107,8 +110,11 @@ def stream_clip(
         main = inputs.tracks[0].faces
         tensors["blendshapes"] = torch.from_numpy(np.stack([f.blendshapes for f in main]))
     if voice is not None:
-        tensors["audio"] = model.model.encode_one_voice(processor.voice_inputs([voice]))
-        tensors["audio_signals"] = torch.from_numpy(voice_statistics(voice))[None]
+        laid_out = processor.voice_inputs([voice])
+        tensors["audio"] = model.model.encode_one_voice(laid_out)
+        tensors["audio_signals"] = laid_out.get(
+            "audio_signals", torch.from_numpy(voice_statistics(voice))[None]
+        )
     return StreamClip(**{name: tensor.cpu() for name, tensor in tensors.items()})
 
 
@@ -155,6 +161,73 @@ def clip_features(
     return ClipFeatures(**{name: tensor.cpu() for name, tensor in tensors.items()})
 
 
+def streams_of(clip: ClipFeatures, frame: FrameChoice) -> StreamClip:
+    """What Emotion-LLaMA takes from Omni-Emotion's features of the same towers (`fitting`).
+
+    The main person's faces become their mean and how they change, the voice its mean over time.
+    """
+    tensors: dict[str, Tensor] = {}
+    seen: list[int] = []
+    if clip.faces is not None and clip.face_mask is not None and clip.face_mask[0].any():
+        seen = clip.face_mask[0].nonzero()[:, 0].tolist()
+        faces = clip.faces[0, seen, 0].float()
+        tensors |= {"faces": faces.mean(0), "motion": face_dynamics(faces)}
+        if clip.blendshapes is not None:
+            tensors["blendshapes"] = clip.blendshapes
+    if clip.video is not None:
+        acting = tensors.get("blendshapes")
+        place = frame_of(
+            frame, len(clip.video), seen, None if acting is None else acting.float().numpy()
+        )
+        places = clip.video[place].float()
+        tensors["video"] = torch.cat([places.mean(0, keepdim=True), places])
+    if clip.audio is not None and clip.audio_lengths is not None:
+        there = clip.audio_lengths > 0
+        weights = ((clip.audio_lengths[there] + 1) // 2).float()  # encoder frames of each chunk
+        means = clip.audio[there, 0].float()
+        tensors["audio"] = torch.einsum("cld,c->ld", means, weights / weights.sum())
+        if clip.audio_signals is not None:
+            tensors["audio_signals"] = clip.audio_signals[there].mean(0, keepdim=True)
+    return StreamClip(**tensors)
+
+
+def fitting(
+    model: MediaGeneration,
+    processor: ClipProcessor,
+    other: MediaGeneration,
+    other_processor: ClipProcessor,
+) -> None:
+    """Make sure that `streams_of` may give an Emotion-LLaMA the features of `other`.
+
+    Raises:
+        ConfigError: their towers, or how they read a clip, differ.
+    """
+    if not isinstance(model, EmotionLlamaForConditionalGeneration):
+        raise ConfigError("features: only an Emotion-LLaMA reads features of another preset")
+    differing = [
+        name
+        for name in ("audio_layers", "audio_crop")
+        if getattr(model.config, name) != getattr(other.config, name, None)
+    ]
+    differing += [
+        name
+        for name in ("clip_frames", "frame_sampling", "voice_signals")
+        if getattr(processor, name) != getattr(other_processor, name)
+    ]
+    for name in model.model.towers:
+        digests = [hashlib.sha256(), hashlib.sha256()]
+        for digest, owner in zip(digests, (model, other), strict=True):
+            _take_tower(digest, getattr(owner.model, name))
+        if digests[0].digest() != digests[1].digest():
+            differing.append(name)
+    if not getattr(other.config, "audio_summary", 0):
+        differing.append("audio_summary")
+    if differing:
+        raise ConfigError(
+            f"features: the other preset differs in {', '.join(differing)}; leave `features` out"
+        )
+
+
 def _settings(config: dict[str, Any]) -> dict[str, Any]:
     """A configuration without what depends on where and by what it was loaded."""
     return {
@@ -172,13 +245,17 @@ def towers_identity(model: MediaGeneration) -> str:
         fields["audio_summary"] = fields["audio_summary"] > 0
     digest = hashlib.sha256(f"{MEASURE_VERSION} {json.dumps(fields)}".encode())
     for name in inner.towers:
-        tower = getattr(inner, name)
-        settings = _settings(tower.config.to_dict())
-        digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
-        for key, tensor in sorted(tower.state_dict().items()):
-            digest.update(key.encode())
-            digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
+        _take_tower(digest, getattr(inner, name))
     return digest.hexdigest()
+
+
+def _take_tower(digest: Any, tower: Any) -> None:
+    """Add a tower's settings and tensors to a running hash."""
+    settings = _settings(tower.config.to_dict())
+    digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
+    for key, tensor in sorted(tower.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
 
 
 class FeatureFolder:
