@@ -1,73 +1,37 @@
 """The small Emotion-LLaMA around tiny parts: the same class, other towers."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, WhisperConfig
-from transformers import WhisperForConditionalGeneration as Whisper
+from transformers import AutoTokenizer, LlamaConfig, WhisperConfig
 
+sys.path.insert(0, str(Path(__file__).parent))
+from tiny_small_parts import write_parts
+
+from openaffect.corpora.manifest import LABELS
 from openaffect.media.face_signals import FACE_SIGNAL_SIZE
 from openaffect.models.clip_processing import FaceInput
 from openaffect.models.emotion_llama import (
     EmotionLlamaConfig,
     EmotionLlamaForConditionalGeneration,
 )
-from openaffect.models.emotion_llama.tiny import llama_byte_tokenizer
-from openaffect.models.emotion_llama_small import SMALL_CHOICES, assemble_emotion_llama_small
-from openaffect.models.encoders.efficientnet_lite import (
-    EfficientNetLiteConfig,
-    EfficientNetLiteModel,
+from openaffect.models.emotion_llama_small import (
+    SMALL_CHOICES,
+    assemble_emotion_llama_small,
+    small_tokenizer,
 )
-from openaffect.models.encoders.expression_net import ExpressionNet, ExpressionNetConfig
+from openaffect.models.encoders.efficientnet_lite import EfficientNetLiteConfig
 from openaffect.models.encoders.face_signals_tower import FaceSignalsConfig
 from openaffect.models.lora import LoraSettings, add_lora
 from openaffect.models.trained_parts import new_part_tensors, save_trained_parts
 
-TEXT = LlamaConfig(
-    vocab_size=264,
-    hidden_size=32,
-    intermediate_size=48,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    num_key_value_heads=2,
-    tie_word_embeddings=True,
-    bos_token_id=1,
-    eos_token_id=2,
-)
-SPEECH = WhisperConfig(
-    vocab_size=8,
-    num_mel_bins=80,
-    d_model=16,
-    encoder_layers=6,
-    encoder_attention_heads=2,
-    encoder_ffn_dim=24,
-    decoder_layers=1,
-    decoder_attention_heads=2,
-    decoder_ffn_dim=24,
-    pad_token_id=0,
-    bos_token_id=1,
-    eos_token_id=2,
-    decoder_start_token_id=1,
-)
-FRAME = EfficientNetLiteConfig(stages=[[1, 3, 2, 8, 1]], stem_channels=8, hidden_size=12)
-
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("parts")
-    torch.manual_seed(0)
-    models = {
-        "text": LlamaForCausalLM(TEXT),
-        "speech": Whisper(SPEECH),
-        "frame": EfficientNetLiteModel(FRAME),
-        "expression": ExpressionNet(ExpressionNetConfig()),
-    }
-    for name, model in models.items():
-        model.save_pretrained(folder / name)
-    llama_byte_tokenizer().save_pretrained(folder / "text")
-    return {name: folder / name for name in models}
+    return write_parts(tmp_path_factory.mktemp("parts"))
 
 
 def sample(seed: int, faces: int, seconds: float):
@@ -158,3 +122,14 @@ def test_what_is_shipped_stays_under_20_megabytes():
     numbers = sum(tensor.numel() for _, tensor in new_part_tensors(model))
     numbers += sum(p.numel() for name, p in model.named_parameters() if ".lora_" in name)
     assert 2 * numbers < 20e6
+
+
+def test_an_answer_begins_with_the_token_of_its_word_within_a_sentence(small_parts):
+    """As LLaMA's tokenizer has it; the text part's own begins a text without a word mark."""
+    tokenizer = small_tokenizer(small_parts["text"])
+    plain = AutoTokenizer.from_pretrained(small_parts["text"])
+    for label in LABELS:
+        inside = plain(f" {label}", add_special_tokens=False)["input_ids"]
+        assert tokenizer(label, add_special_tokens=False)["input_ids"] == inside
+        assert plain(label, add_special_tokens=False)["input_ids"] != inside
+        assert tokenizer.decode(inside).strip() == label

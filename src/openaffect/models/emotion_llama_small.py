@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, WhisperFeatureExtractor
+from tokenizers import normalizers
+from transformers import AutoTokenizer, PreTrainedTokenizerFast, WhisperFeatureExtractor
 
 from openaffect.media.voice import VOICE_STATISTICS
 from openaffect.models.assembly import (
@@ -60,8 +61,7 @@ def assemble_emotion_llama_small(
     Raises:
         WeightsError: the trained parts do not fit.
     """
-    tokenizer = AutoTokenizer.from_pretrained(parts["text"], padding_side="left")
-    tokenizer.add_special_tokens({"additional_special_tokens": [MEDIA_TOKEN]})
+    tokenizer = small_tokenizer(parts["text"])
     frame_tower = load_part(parts["frame"])
     frame_tower.config.output_grid = FRAME_GRID
     towers = {
@@ -90,6 +90,19 @@ def assemble_emotion_llama_small(
     if trained is not None and load_trained_parts(model, trained) is not None:
         merge_lora(model.model.language_model)
     return model.eval(), _processor(config, tokenizer)
+
+
+def small_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """The text part's tokenizer with the media token.
+
+    As with LLaMA's own, a text that is tokenised by itself begins with a word mark, here a blank:
+    an answer's first word is then the same token as within a sentence.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+    tokenizer.add_special_tokens({"additional_special_tokens": [MEDIA_TOKEN]})
+    if tokenizer.backend_tokenizer.normalizer is None:  # LLaMA's own has its mark already
+        tokenizer.backend_tokenizer.normalizer = normalizers.Prepend(" ")
+    return tokenizer
 
 
 def _processor(config: EmotionLlamaConfig, tokenizer: Any) -> EmotionLlamaProcessor:

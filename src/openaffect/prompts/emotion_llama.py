@@ -131,6 +131,9 @@ class EmotionLlamaDialogue(Dialogue):
     def continued_ids(self, text: str) -> list[int]:
         return self.processor.piece_ids(text)
 
+    def word_ids(self, text: str) -> list[int]:
+        return self.processor.piece_ids(text)  # which begins with a word mark
+
     def answer_ids(self, answer: str) -> list[int]:
         return [*self.processor.piece_ids(answer), self.processor.tokenizer.eos_token_id]
 

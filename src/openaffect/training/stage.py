@@ -236,13 +236,11 @@ def validation_examples(
 def embedding_objective(model: MediaGeneration, processor: ClipProcessor) -> EmbeddingLoss:
     """The alignment objective over all labels of the corpora and all clues."""
     dialogue = dialogue_of(processor)
-
-    def ids(text: str) -> list[int]:
-        return processor.tokenizer(text, add_special_tokens=False)["input_ids"]
-
     answers = [dialogue.answer_ids(label) for label in LABELS]
-    words = [ids(f" {label}") for label in LABELS]
-    phrases = {stream: [ids(f" {told}") for told in says] for stream, says in CLUE_PHRASES.items()}
+    words = [dialogue.word_ids(label) for label in LABELS]
+    phrases = {
+        stream: [dialogue.word_ids(told) for told in says] for stream, says in CLUE_PHRASES.items()
+    }
     return EmbeddingLoss(model, answers, words, phrases)
 
 
