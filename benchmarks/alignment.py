@@ -48,6 +48,8 @@ STREAMS = {
 class Nearest:
     """Of one clip: its label, the nearest word's, and how the token lies to that word."""
 
+    row: Row
+    features: ClipFeatures
     truth: str  # what the stream shows
     word: str  # the nearest label
     cosine: float  # of the token and that word
@@ -112,7 +114,9 @@ def nearest(
         cosine = float(cosine_similarity(token, words.places[place], dim=0))
         length = float(token.norm() / words.places.norm(dim=-1).mean())
         true = sum(clue in tokens.marks for clue in clues)
-        answers.append(Nearest(truth, labels[place], cosine, length, len(clues), true, net))
+        answers.append(
+            Nearest(row, features, truth, labels[place], cosine, length, len(clues), true, net)
+        )
     return answers
 
 

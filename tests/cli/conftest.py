@@ -2,12 +2,24 @@
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from openaffect.cli import main
+from openaffect.models.home import HOME_VARIABLE, home
 
 Run = Callable[[list[str]], tuple[int, str, str]]
+
+
+@pytest.fixture
+def own_home(tmp_path, monkeypatch, small_parts) -> Path:
+    """An OPENAFFECT_HOME of the test's own that has the base weights of the real one."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    (folder / "parts").symlink_to(home() / "parts")
+    monkeypatch.setenv(HOME_VARIABLE, str(folder))
+    return folder
 
 
 @pytest.fixture

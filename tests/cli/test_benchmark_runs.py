@@ -103,7 +103,7 @@ def made(name: str, folder: Path, sound: Path) -> None:
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
-def test_a_model_runs_on_it(run_here, tmp_path, model, sound, name):
+def test_a_model_runs_on_it(run_here, tmp_path, own_home, model, sound, name):
     data, out = tmp_path / "data", tmp_path / "out"
     data.mkdir()
     made(name, data, sound)
@@ -126,10 +126,11 @@ def test_a_model_runs_on_it(run_here, tmp_path, model, sound, name):
     # A file that was not there is asked about again once it is.
     assert set(answers) == {item.id for item in items if item.path.is_file()}
     assert (out / f"{name}.tex").read_text().splitlines()[1].endswith(r"\\")
-    assert (out / f"{name}-confusion.png").read_bytes().startswith(b"\x89PNG")
+    for picture in ("confusion", "reliability"):
+        assert (out / f"{name}-{picture}.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_all_folds_of_mafw_with_a_clip_without_sound(run_here, tmp_path, model, silent):
+def test_all_folds_of_mafw_with_a_clip_without_sound(run_here, tmp_path, own_home, model, silent):
     mafw(tmp_path)
     for clip, media in (("00025", EXAMPLE), ("00026", silent)):
         shutil.copy(media, tmp_path / "data" / "clips" / f"{clip}.mp4")

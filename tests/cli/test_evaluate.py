@@ -49,7 +49,7 @@ def test_a_corpus_without_conflicts(run_here, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_real_run_is_resumed(run_here, tmp_path, shared, small_parts) -> None:
+def test_a_real_run_is_resumed(run_here, tmp_path, own_home, shared) -> None:
     arguments = ["eval", "emodb", "--data", str(shared / "speech" / "emodb"), "--limit", "3"]
     arguments += ["--out", str(tmp_path)]
     code, out, _ = run_here(arguments)

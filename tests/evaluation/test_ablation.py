@@ -7,7 +7,8 @@ import pytest
 
 from openaffect.errors import MediaError
 from openaffect.evaluation.ablation import MODALITY_SETS, ablate_modalities
-from openaffect.evaluation.benchmarks import Item, score
+from openaffect.evaluation.items import Item
+from openaffect.evaluation.scores import score
 from openaffect.evaluation.tables import ablation_table
 
 LABELS = ("happy", "sad")
@@ -56,7 +57,8 @@ def test_every_set_is_scored_on_what_the_clips_have(items):
     }
     assert right["F"] == [True, None, None] and right["A"] == [False, False, None]
     assert right["V+A+F"] == [True, False, None] and right["words"] == [False, None, None]
-    table = ablation_table("title", {n: score(n, made, LABELS) for n, made in found.items()})
+    scores = {name: score(name, made, LABELS) for name, made in found.items()}
+    table = ablation_table("title", "modalities", scores)
     assert "| V+A+F | 2 of 3 | 0.500 |" in table and "| F | 1 of 3 | 1.000 |" in table
 
 

@@ -8,14 +8,9 @@ import pytest
 
 from openaffect.corpora.manifest import CORE_LABELS, Row, write_manifest
 from openaffect.errors import MediaError, UsageError
-from openaffect.evaluation.benchmarks import (
-    BENCHMARKS,
-    PREDICTIONS,
-    Prediction,
-    predict,
-    read_items,
-    score,
-)
+from openaffect.evaluation.benchmarks import BENCHMARKS, read_items
+from openaffect.evaluation.predictions import PREDICTIONS, Prediction, predict
+from openaffect.evaluation.scores import score
 from openaffect.evaluation.tables import scores_table
 
 
@@ -70,6 +65,10 @@ def test_figures_of_a_run(tmp_path):
         if line
     )
     assert "0.667" in table and "| sad | 0 | 0 | 1 | 1 | 1.00 |" in table
+    # All answers are equally sure: they are given or withheld together.
+    assert [(p.coverage, p.accuracy) for p in scores.abstention] == [(1, pytest.approx(2 / 3))]
+    assert "| 0.800 | 100.0% | 0.667 |" in table
+    assert [(row.count, row.accuracy) for row in scores.reliability] == [(3, pytest.approx(2 / 3))]
 
 
 def test_a_run_goes_on_where_it_stopped(tmp_path):

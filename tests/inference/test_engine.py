@@ -92,3 +92,23 @@ def test_temperature_changes_how_sure_and_not_which(setting):
 def test_a_reason_has_clues_for_the_given_streams_only(setting):
     reason = Conversation(opened(setting), ChatDialogue(setting[1]), GIVEN).reason()
     assert list(reason.clues) == ["voice", "scene", "words"]
+
+
+def test_what_is_said_of_a_stream_does_not_depend_on_the_others(setting):
+    model, processor = setting
+
+    def talk(given: Given) -> Conversation:
+        frames, voice = media()["videos"][0], media()["audio"][0]
+        inputs = processor(
+            text=render(processor, given, REASON_QUESTION).shared,
+            videos=[frames if given.video else None],
+            audio=[voice if given.voice else None],
+        )
+        stream = Stream.open(model, dict(inputs))
+        return Conversation(
+            stream, ChatDialogue(processor), given, lambda name: talk(given.only((name,)))
+        )
+
+    whole = talk(GIVEN).reason()
+    for stream, told in whole.clues.items():
+        assert told == talk(GIVEN.only((stream,))).reason().clues[stream]

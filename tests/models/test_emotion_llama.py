@@ -17,6 +17,7 @@ from openaffect.media.face_detection import BLENDSHAPE_NAMES
 from openaffect.media.peak_frame import peak_of
 from openaffect.models.clip_processing import FaceInput
 from openaffect.models.emotion_llama import EmotionLlamaForConditionalGeneration
+from openaffect.models.emotion_llama.modeling import MEDIA_INPUTS
 from openaffect.models.emotion_llama.processing import chosen_frame
 from openaffect.models.emotion_llama.projectors import (
     face_dynamics,
@@ -86,23 +87,17 @@ def test_generation_reads_media_once_and_batches_exactly():
         assert uncached[0, inputs["input_ids"].shape[1] :].tolist() == alone.tolist()
 
 
-def test_cached_features_give_what_towers_give():
-    model, processor = setting()
-    inputs = batch_of(processor, SAMPLES[:1])
-    inner = model.model
-    face, motion = inner.encode_person(inputs["face_pixel_values"][0][inputs["face_mask"][0]])
-    there = torch.tensor([True])
-    features = {
-        "frame_features": inner.encode_frame(inputs["pixel_values"]),
-        "frame_mask": there,
-        "face_features": face[None],
-        "motion_features": motion[None],
-        "person_mask": there,
-        "audio_features": inner.encode_voice([inputs["input_values"][0, 0]])[None],
-        "audio_mask": there,
-    }
-    ids = {name: inputs[name] for name in ("input_ids", "attention_mask")}
-    torch.testing.assert_close(model(**ids, **features).logits, model(**inputs).logits)
+@pytest.mark.parametrize("changes", [{}, {"has_motion_tower": False}, {"class_token": False}])
+def test_what_towers_say_stands_in_for_pixels_and_sound(changes):
+    model, processor = setting(**changes)
+    inputs = dict(batch_of(processor, SAMPLES))
+    expected = model(**inputs).logits
+    media = {name: inputs[name] for name in MEDIA_INPUTS if name in inputs}
+    told = model.model.encode_media(media)
+    assert set(told).isdisjoint({"pixel_values", "face_pixel_values", "input_values"})
+    again = processor.lay_out([text for text, *_ in SAMPLES], told)
+    assert torch.equal(again["input_ids"], inputs["input_ids"])
+    assert torch.equal(model(**again).logits, expected)
 
 
 def test_every_stream_changes_the_answer():

@@ -14,6 +14,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from openaffect.errors import UsageError
 from openaffect.models.omni_emotion import FaceInput, OmniEmotionForConditionalGeneration
+from openaffect.models.omni_emotion.modeling import MEDIA_INPUTS
 from openaffect.models.omni_emotion.tiny import tiny_config, tiny_model, tiny_processor
 
 FUSIONS = ["video_concat", "frame_concat", "cross_attention"]
@@ -124,21 +125,20 @@ def test_saved_and_loaded_is_the_original(fusion, tmp_path):
     assert torch.equal(model(**inputs).logits, loaded(**reloaded).logits)
 
 
-def test_cached_tower_features_equal_pixels():
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_what_towers_say_stands_in_for_pixels_and_mels(fusion):
     model, processor = setting(
-        audio_layers=[1, 3], audio_summary=3, audio_signal_size=23, audio_crop=True
+        fusion, audio_layers=[1, 3], audio_summary=3, audio_signal_size=23, audio_crop=True
     )
-    inputs = batch_of(processor, SAMPLES[:1])
+    inputs = dict(batch_of(processor, SAMPLES))
     expected = model(**inputs).logits
-    inner = model.model
-    pixels, face_pixels = inputs.pop("pixel_values_videos"), inputs.pop("face_pixel_values")
-    inputs["video_features"] = inner.encode_video(pixels[0])[None]
-    found = inner.encode_faces(face_pixels[inputs["face_mask"]])
-    features = torch.zeros(*inputs["face_mask"].shape, *found.shape[1:])
-    features[inputs["face_mask"]] = found
-    inputs["face_features"] = features
-    inputs["audio_features"] = inner.encode_audio(inputs.pop("input_features")[0])[None]
-    torch.testing.assert_close(model(**inputs).logits, expected, atol=1e-5, rtol=1e-5)
+    media = {name: inputs[name] for name in MEDIA_INPUTS if name in inputs}
+    told = model.model.encode_media(media)
+    assert not set(told) & {"pixel_values_videos", "face_pixel_values", "input_features"}
+    texts = [text for text, *_ in SAMPLES]
+    again = processor.lay_out(texts, told)
+    assert torch.equal(again["input_ids"], inputs["input_ids"])
+    assert torch.equal(model(**again).logits, expected)
 
 
 def test_visual_path_equals_llava_onevision():

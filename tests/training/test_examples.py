@@ -23,7 +23,7 @@ from openaffect.training.examples import (
 from openaffect.training.face_changes import FaceScale
 from openaffect.training.features import ClipFeatures
 from openaffect.training.recipe import Dropout, Tasks, load_recipe
-from openaffect.training.stage import fit_norms
+from openaffect.training.stage import fit_norms, label_shares
 
 CHANGES = {"audio_crop": True, "audio_layers": [1, 2], "audio_summary": 1}
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))
@@ -162,6 +162,30 @@ def test_alone_keeps_one_telling_stream():
     made = builder(dropout=Dropout(alone=1, stream=0, words=0, frames=0))
     seen = {made.given(ROW, features(), Random(seed), True)[0].streams for seed in range(30)}
     assert seen == {("face",), ("voice",), ("words",)}
+
+
+def test_a_stream_described_alone_is_all_that_is_given():
+    tasks = Tasks(label=0, reason=0, stream=1, stream_alone=1)
+    made = builder(tasks, Dropout(stream=0, words=0, alone=0, frames=0))
+    asked = set()
+    for seed in range(30):
+        example = made.build(ROW, features(), Random(seed), True)
+        prompt = prompt_text(example, made.processor)
+        stream = next(s for s in STREAMS if STREAM_QUESTIONS[s] in prompt)
+        assert f"Given: {stream}." in prompt
+        there = (example.faces, example.audio, example.video)
+        assert [t is not None for t in there] == [stream == s for s in ("face", "voice", "scene")]
+        asked.add(stream)
+    assert asked == set(STREAMS)
+
+
+def test_balanced_labels_are_drawn_alike_often():
+    rows = [dataclasses.replace(ROW, id=str(n), label="sad" if n else "happy") for n in range(10)]
+    held = dataclasses.replace(ROW, id="held", split="validation", label="bored")
+    shares = label_shares([*rows, held])
+    assert shares["happy"] == pytest.approx(9 * shares["sad"])
+    assert sum(shares[row.label] for row in rows) == pytest.approx(len(rows))
+    assert "bored" not in shares
 
 
 def test_augmented_voices_are_other_recordings_of_the_same_length_scale():

@@ -13,7 +13,8 @@ from openaffect.errors import ConfigError
 from openaffect.inference.inputs import read_inputs
 from openaffect.media.voice import VOICE_STATISTICS
 from openaffect.models.omni_emotion.tiny import tiny_model, tiny_processor
-from openaffect.training.features import FeatureFolder, clip_features, towers_identity
+from openaffect.models.tower_features import towers_identity
+from openaffect.training.features import FeatureFolder, clip_features
 
 CHANGES = {
     "audio_crop": True,

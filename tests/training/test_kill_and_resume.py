@@ -15,13 +15,13 @@ from openaffect.corpora.manifest import CORE_LABELS, Row, write_manifest
 from openaffect.media.face_detection import BLENDSHAPE_NAMES
 from openaffect.media.voice import VOICE_STATISTICS
 from openaffect.models.omni_emotion.tiny import tiny_model, tiny_processor
+from openaffect.models.tower_features import towers_identity
 from openaffect.training.features import (
     MEDIA_KEY,
     ROWS_FILE,
     TOWERS_KEY,
     ClipFeatures,
     FeatureFolder,
-    towers_identity,
 )
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "omni-emotion-small"

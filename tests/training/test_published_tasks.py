@@ -14,6 +14,7 @@ from openaffect.media.face_detection import BLENDSHAPE_NAMES
 from openaffect.media.voice import VOICE_STATISTICS
 from openaffect.models.emotion_llama import EmotionLlamaForConditionalGeneration
 from openaffect.models.emotion_llama.tiny import tiny_model, tiny_processor
+from openaffect.models.tower_features import towers_identity
 from openaffect.models.trained_parts import load_trained_parts
 from openaffect.prompts.dialogues import dialogue_of
 from openaffect.training.features import (
@@ -22,7 +23,6 @@ from openaffect.training.features import (
     TOWERS_KEY,
     FeatureFolder,
     StreamClip,
-    towers_identity,
 )
 from openaffect.training.published_tasks import StreamExampleBuilder
 from openaffect.training.recipe import Dropout, Recipe, Schedule, load_recipe

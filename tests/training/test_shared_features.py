@@ -19,6 +19,7 @@ from openaffect.media.face_detection import BLENDSHAPE_NAMES, FaceDetector
 from openaffect.media.voice import VOICE_STATISTICS
 from openaffect.models.assembly import assemble_small
 from openaffect.models.emotion_llama_small import assemble_emotion_llama_small
+from openaffect.models.tower_features import towers_identity
 from openaffect.training.features import (
     MEDIA_KEY,
     ROWS_FILE,
@@ -27,12 +28,10 @@ from openaffect.training.features import (
     FeatureFolder,
     StreamClip,
     clip_features,
-    fitting,
     stream_clip,
-    streams_of,
-    towers_identity,
 )
 from openaffect.training.recipe import Recipe
+from openaffect.training.shared_features import fitting, streams_of
 from openaffect.training.stage import run_stage
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "surprise-and-joy.mp4"

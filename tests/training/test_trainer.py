@@ -173,6 +173,21 @@ def test_saved_parts_load_into_a_fresh_model(tmp_path):
     torch.testing.assert_close(fresh(**batch).logits, stage.model(**batch).logits)
 
 
+def test_fusion_may_begin_where_the_stage_before_had_none(tmp_path):
+    before, folder = tiny_model(**CHANGES), tmp_path / "parts"
+    save_trained_parts(before, None, folder, {}, torch.float32)
+    after = tiny_model(fusion="cross_attention", **CHANGES)
+    own = {k: v.clone() for k, v in after.state_dict().items() if part_of(k) == "fusion"}
+    with pytest.raises(WeightsError, match="do not fit"):
+        load_trained_parts(after, folder)
+    load_trained_parts(after, folder, ("fusion",))
+    for name, tensor in after.state_dict().items():
+        if part_of(name) == "fusion":
+            assert torch.equal(tensor, own[name])
+        elif part_of(name) in PROJECTORS:
+            assert torch.equal(tensor, before.state_dict()[name])
+
+
 def test_parts_of_another_shape_are_refused(tmp_path):
     stage = trainer(tmp_path / "run", steps=1)
     save_trained_parts(stage.model, LORA, tmp_path / "parts", {})

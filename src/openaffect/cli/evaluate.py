@@ -32,8 +32,7 @@ CLOSED = (
     "ch-sims-v2",
 )
 OPEN = ("clips", "claims", "conflicts")
-
-
+GRIDS = ("modalities", "fusion")
 BENCHMARK = "BENCHMARK"
 
 
@@ -41,7 +40,14 @@ class BenchmarkGroup(TyperGroup):
     """A group in which every name that is no command is a benchmark."""
 
     def resolve_command(self, ctx, args):  # type: ignore[no-untyped-def]
-        """The named command, or the one of benchmarks with the name as its argument."""
+        """The named command, or the one of benchmarks with the name as its argument.
+
+        `--ablate` without the name of a grid is `--ablate modalities`.
+        """
+        if "--ablate" in args:
+            place = args.index("--ablate") + 1
+            if args[place : place + 1] == [] or args[place].startswith("-"):
+                args = [*args[:place], GRIDS[0], *args[place:]]
         if args and self.get_command(ctx, args[0]) is None:
             return BENCHMARK, self.get_command(ctx, BENCHMARK), args
         return super().resolve_command(ctx, args)
@@ -94,7 +100,10 @@ def evaluate(
         str, typer.Argument(help=f"One of {', '.join((*CLOSED, *OPEN))}.", metavar="BENCHMARK")
     ],
     data: Annotated[Path, typer.Option(help="Folder of the corpus.")],
-    model: Annotated[str, typer.Option(help="Preset or checkpoint folder.")] = DEFAULT_MODEL,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="Preset or checkpoint folder; several for --ablate fusion."),
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="At most so many clips, spread over the labels.")
     ] = None,
@@ -104,8 +113,12 @@ def evaluate(
     ] = None,
     split: Annotated[str, typer.Option(help="Split of the corpus that is scored.")] = "test",
     ablate: Annotated[
-        bool, typer.Option("--ablate", help="Score every set of modalities, the others left out.")
-    ] = False,
+        str | None,
+        typer.Option(
+            metavar="[modalities|fusion]",
+            help="Score every set of modalities, or several --model that differ in fusion.",
+        ),
+    ] = None,
     fold: Annotated[
         str, typer.Option(help="Fold of the published protocol, from 1, or all.")
     ] = "1",
@@ -126,6 +139,12 @@ def evaluate(
         str | None,
         typer.Option(help="Ask --model at this OpenAI-compatible endpoint, ending in /v1."),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what asking the --endpoint would cost.")
+    ] = False,
+    cache: Annotated[
+        bool, typer.Option(help="Keep tower features of faces and voices for the next question.")
+    ] = True,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
     """Score a model, or with --predictions anybody's answers, on a benchmark.
@@ -136,14 +155,25 @@ def evaluate(
     media file of a folder, whole and with streams taken away, that nothing absent is spoken of,
     and exits with 1 where something is. `conflicts` looks in a synthetic corpus at clips whose face
     and voice contradict each other, and counts how often the reasoning names both cues.
+
+    What the frozen towers say of each scored clip is kept under OPENAFFECT_HOME/features, so that
+    another question costs the language model alone. It is biometric data: --no-cache keeps none,
+    `openaffect models purge --features` removes it.
     """
     if benchmark not in (*CLOSED, *OPEN):
         raise UsageError(
             f"no benchmark is called {benchmark!r}; there are {', '.join((*CLOSED, *OPEN))}"
         )
+    if ablate not in (None, *GRIDS):
+        raise UsageError(f"--ablate {ablate}: there are {', '.join(GRIDS)}")
+    models = model or [DEFAULT_MODEL]
+    if len(models) > 1 and ablate != "fusion":
+        raise UsageError("several --model are for --ablate fusion, and for `eval table`")
+    if dry_run and endpoint is None:
+        raise UsageError("--dry-run is for --endpoint")
     from openaffect.cli.evaluate_run import EvaluateRun
 
-    settings = EvaluateRun(model, device, data, limit, json, out)
+    settings = EvaluateRun(models[0], device, data, limit, json, out, cache)
     if benchmark in CLOSED:
         from openaffect.cli.evaluate_closed import ClosedSetRun
         from openaffect.evaluation.benchmarks import BENCHMARKS
@@ -159,9 +189,11 @@ def evaluate(
         if predictions is not None:
             run.predictions(predictions)
         elif endpoint is not None:
-            run.endpoint(endpoint)
-        elif ablate:
-            run.ablation()
+            run.endpoint(endpoint, dry_run)
+        elif ablate is not None:
+            from openaffect.cli.evaluate_grids import ablate as run_grid
+
+            run_grid(run, ablate, models)
         else:
             run.model()
         return

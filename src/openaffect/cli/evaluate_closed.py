@@ -11,27 +11,25 @@ from typing import Any
 import numpy as np
 import typer
 
-from openaffect.cli.evaluate_run import EvaluateRun, progress
+from openaffect.cli.evaluate_outputs import progress, tell_cost, write_picture, write_row
+from openaffect.cli.evaluate_run import EvaluateRun
 from openaffect.errors import MediaError, UsageError
-from openaffect.evaluation.ablation import ablate_modalities, streams_of
-from openaffect.evaluation.benchmarks import Benchmark, predict, read_items, score
+from openaffect.evaluation.ablation import streams_of
+from openaffect.evaluation.benchmarks import Benchmark, read_items
 from openaffect.evaluation.chat_endpoint import ReplyCache
 from openaffect.evaluation.closed_set import read_guesses, score_labels
-from openaffect.evaluation.confusion_picture import write_confusion_picture
 from openaffect.evaluation.endpoint_model import EndpointModel
-from openaffect.evaluation.groups import check_groups, group_scores, groups_table
+from openaffect.evaluation.groups import check_groups, group_scores, groups_dict, groups_table
 from openaffect.evaluation.items import Item
 from openaffect.evaluation.label_tables import read_benchmark_labels
 from openaffect.evaluation.leaks import Leaks, find_leaks, leaks_notice
 from openaffect.evaluation.metrics import FIGURES
+from openaffect.evaluation.pictures import write_calibration_picture, write_confusion_picture
+from openaffect.evaluation.predictions import Prediction, predict
 from openaffect.evaluation.provenance import provenance
-from openaffect.evaluation.score_tables import (
-    fold_means,
-    folds_table,
-    latex_row,
-    model_folds_table,
-)
-from openaffect.evaluation.tables import ablation_table, scores_table
+from openaffect.evaluation.score_tables import folds_table
+from openaffect.evaluation.scores import confidences, score
+from openaffect.evaluation.tables import fold_means, model_folds_table, scores_table
 from openaffect.inference.analyzer import Analyzer
 from openaffect.media.digest import file_sha256
 
@@ -73,17 +71,21 @@ class ClosedSetRun:
 
     def predictions(self, path: Path) -> None:
         """Score answers that lie in a file."""
-        test = self._read()
+        test = self.read()
         told = read_benchmark_labels(path, self.benchmark.name)
         self._score_answers(test, told, path.stem, {"predictions": {path.name: file_sha256(path)}})
 
-    def endpoint(self, url: str) -> None:
-        """Score the answers of a model behind an OpenAI-compatible endpoint."""
+    def endpoint(self, url: str, dry_run: bool) -> None:
+        """Score the answers of a model behind an OpenAI-compatible endpoint, or tell the cost."""
         if self.run.out is None:
             raise UsageError("--endpoint needs --out, the folder where every answer is kept")
-        test = self._read()
+        test = self.read()
         test.check_media()
         model = EndpointModel(url, self.run.model, ReplyCache(self.run.out / ANSWERS))
+        if dry_run:
+            paths = {item.path: None for item in test.items if item.path.is_file()}
+            tell_cost(model.cost(paths, test.labels), self.run.json)
+            return
         told = {}
         with progress(self.benchmark.name, len(test.items)) as advance:
             for item in test.items:
@@ -118,31 +120,21 @@ class ClosedSetRun:
             "folds": {number: asdict(row) for number, row in scores.items()},
             "mean": mean,
         }
-        figures |= facts
-        matrix = sum(np.array(row.confusion) for row in scores.values())
         text = folds_table(self.benchmark.title, scores)
-        self._finish(test, guesses, figures, text)
-        self._pictures(system, mean, test.labels, matrix)
+        self.finish(test, figures | facts, text, guesses)
+        self._pictures(system, mean, test.labels, [row.confusion for row in scores.values()])
 
     def model(self) -> None:
         """Score a model's label probabilities."""
-        test = self._read()
-        streams = self._streams()
+        test, streams = self.read(), self.streams()
         test.check_media()
-        analyzer = Analyzer.load(self.run.model, device=self.run.device)
+        analyzer = self.run.load()
         began = time.perf_counter()
-        scores, guesses = {}, []
-        name = self.benchmark.name
-        with progress(name, len(test.items)) as advance:
-            for number, items in test.folds.items():
-                # A clip's answer does not depend on the fold: all folds share one record.
-                made = predict(
-                    analyzer, items, test.labels, streams, self.run.out, lambda _: advance()
-                )
-                scores[number] = score(name, made, test.labels)
-                guesses += [prediction.label for prediction in made]
+        made = self.ask(analyzer, test, streams)
         analyzer.close()
-        seconds = (time.perf_counter() - began) / len(guesses)
+        seconds = (time.perf_counter() - began) / len(test.items)
+        name = self.benchmark.name
+        scores = {number: score(name, told, test.labels) for number, told in made.items()}
         mean = fold_means(scores)
         if len(scores) == 1:
             (number, row), *_ = scores.items()
@@ -153,29 +145,25 @@ class ClosedSetRun:
             figures = {"benchmark": name, "folds": rows, "mean": mean}
             text = model_folds_table(self.benchmark.title, scores)
         figures |= {"model": self.run.model, "parts": analyzer.parts, "streams": list(streams)}
-        matrix = sum(np.array(row.confusion) for row in scores.values())
-        self._finish(test, guesses, figures, text)
-        self._pictures(self.run.model, mean, test.labels, matrix)
+        everything = [prediction for told in made.values() for prediction in told]
+        self.finish(test, figures, text, [prediction.label for prediction in everything])
+        matrices = [row.confusion for row in scores.values()]
+        self._pictures(self.run.model, mean, test.labels, matrices, everything)
 
-    def ablation(self) -> None:
-        """Score label probabilities with modalities left out."""
-        test = self._read()
-        if len(test.folds) > 1 or self.modalities or self.by:
-            raise UsageError("--ablate is for one fold, without --modalities and --by")
-        items = test.items
-        test.check_media()
-        analyzer = Analyzer.load(self.run.model, device=self.run.device)
-        name = self.benchmark.name
-        with progress(name, len(items)) as advance:
-            predictions = ablate_modalities(analyzer, items, test.labels, self.run.out, advance)
-        analyzer.close()
-        scores = {key: score(name, made, test.labels) for key, made in predictions.items()}
-        figures: dict[str, Any] = {key: row.to_dict() for key, row in scores.items()}
-        figures |= {"model": self.run.model, "parts": analyzer.parts}
-        text = ablation_table(self.benchmark.title, scores)
-        self._finish(test, [], figures, text, f"{name}-modalities")
+    def ask(
+        self, analyzer: Analyzer, test: TestSet, streams: Sequence[str]
+    ) -> dict[int, list[Prediction]]:
+        """A model's predictions on every fold, kept and resumed in the run's folder."""
+        with progress(self.benchmark.name, len(test.items)) as advance:
+            # A clip's answer does not depend on the fold: all folds share one record.
+            return {
+                number: predict(
+                    analyzer, items, test.labels, streams, self.run.out, lambda _: advance()
+                )
+                for number, items in test.folds.items()
+            }
 
-    def _read(self) -> TestSet:
+    def read(self) -> TestSet:
         if self.fold != "all" and not self.fold.isdigit():
             raise UsageError(f"--fold {self.fold}: it is a number from 1, or all")
         numbers = range(1, self.benchmark.folds + 1) if self.fold == "all" else (int(self.fold),)
@@ -195,7 +183,8 @@ class ClosedSetRun:
     def _by(self) -> list[str]:
         return self.by.split(",") if self.by else []
 
-    def _streams(self) -> tuple[str, ...]:
+    def streams(self) -> tuple[str, ...]:
+        """The streams that the model is given. Raises UsageError for what the test set has not."""
         if self.modalities is None:
             return self.benchmark.streams
         streams = streams_of(self.modalities)
@@ -207,12 +196,12 @@ class ClosedSetRun:
             )
         return streams
 
-    def _finish(
+    def finish(
         self,
         test: TestSet,
-        guesses: Sequence[str | None],
         figures: dict[str, Any],
         text: str,
+        guesses: Sequence[str | None] = (),
         name: str | None = None,
     ) -> None:
         """Add leaks on top, groups below, provenance to the figures; write and print them."""
@@ -221,25 +210,27 @@ class ClosedSetRun:
             text = f"{leaks_notice(test.leaks)}\n\n{text}"
         if self._by:
             groups = group_scores(self._by, test.items, guesses, test.labels)
-            figures["by"] = {
-                key: {value: asdict(row) for value, row in rows.items()}
-                for key, rows in groups.items()
-            }
+            figures["by"] = groups_dict(groups)
             text = f"{text}\n\n{groups_table(groups)}"
         figures |= {"split": self.split, "provenance": provenance(self.split, test.folds)}
         self.run.finish(name or self.benchmark.name, figures, text)
 
     def _pictures(
-        self, system: str, mean: dict[str, float], labels: Sequence[str], matrix: Any
+        self,
+        system: str,
+        mean: dict[str, float],
+        labels: Sequence[str],
+        matrices: Sequence[Sequence[Sequence[int]]],
+        predictions: Sequence[Prediction] = (),
     ) -> None:
-        """The LaTeX row and, where matplotlib is installed, the confusion matrix, into --out."""
-        out = self.run.out
+        """The LaTeX row and, where matplotlib is installed, the pictures, into --out."""
+        out, name, title = self.run.out, self.benchmark.name, self.benchmark.title
         if out is None:
             return
-        row = latex_row(Path(system).name, mean)
-        (out / f"{self.benchmark.name}.tex").write_text(row, "utf-8")
-        picture = out / f"{self.benchmark.name}-confusion.png"
-        try:
-            write_confusion_picture(picture, self.benchmark.title, labels, matrix.tolist())
-        except UsageError as error:
-            typer.echo(f"left out {error}", err=True)
+        write_row(out, name, Path(system).name, mean)
+        matrix = np.sum(matrices, axis=0)
+        write_picture(out / f"{name}-confusion.png", write_confusion_picture, title, labels, matrix)
+        sure, right = confidences(predictions)
+        if sure:
+            path = out / f"{name}-reliability.png"
+            write_picture(path, write_calibration_picture, title, sure, right)

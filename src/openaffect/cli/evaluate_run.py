@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json as jsonlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from openaffect.cli.evaluate_outputs import finish, progress
 from openaffect.corpora.clips_table import read_clips_table
 from openaffect.corpora.manifest import media_path, read_manifest
 from openaffect.errors import MediaError, UsageError
@@ -21,6 +17,7 @@ from openaffect.evaluation.claims import absent_streams, false_claims
 from openaffect.evaluation.conflicts import conflict, conflicting, conflicts_table
 from openaffect.evaluation.tables import claims_table, clip_section
 from openaffect.inference.analyzer import AnalyzeOptions, Analyzer
+from openaffect.inference.feature_cache import FeatureCache
 from openaffect.media.folder import find_clips
 
 # What is taken away from each clip, besides analysing it whole.
@@ -43,11 +40,12 @@ class EvaluateRun:
     limit: int | None  # most clips
     json: bool  # whether stdout gets JSON
     out: Path | None  # folder for predictions and figures
+    cache: bool = True  # whether tower features of scored clips are kept
 
     def clips(self) -> None:
         """Print open words and reasoning beside what viewers perceived."""
         rows = read_clips_table(self.data, source="clips", licence="")[: self.limit]
-        analyzer = Analyzer.load(self.model, device=self.device)
+        analyzer = self.load()
         sections, figures = [], []
         with progress("clips", len(rows)) as advance:
             for row in rows:
@@ -73,7 +71,7 @@ class EvaluateRun:
                 f"conflicts: no {split} clip in {manifest} whose face and voice show different "
                 "labels; make some with `openaffect data synth`"
             )
-        analyzer = Analyzer.load(self.model, device=self.device)
+        analyzer = self.load()
         found = []
         with progress("conflicts", len(rows)) as advance:
             for row in rows:
@@ -91,7 +89,7 @@ class EvaluateRun:
     def claims(self) -> int:
         """Look for claims of absent streams; returns how many results hold one."""
         paths = find_clips([self.data])[: self.limit]
-        analyzer = Analyzer.load(self.model, device=self.device)
+        analyzer = self.load()
         rows: list[dict[str, Any]] = []
         with progress("claims", len(paths) * len(CONDITIONS)) as advance:
             for path in paths:
@@ -116,26 +114,13 @@ class EvaluateRun:
         self.finish("claims", {"results": rows}, claims_table(rows))
         return sum(bool(row["claims"]) for row in rows)
 
+    def load(self, model: str | None = None) -> Analyzer:
+        """The model, or another one; scored clips are kept where that is not declined."""
+        analyzer = Analyzer.load(model or self.model, device=self.device)
+        if self.cache:
+            analyzer.cache = FeatureCache(analyzer.model, analyzer.processor)
+        return analyzer
+
     def finish(self, name: str, figures: dict[str, Any], text: str) -> None:
         """Write the figures and their table where asked, and print one of them."""
-        if self.out is not None:
-            self.out.mkdir(parents=True, exist_ok=True)
-            written = jsonlib.dumps(figures, indent=2, ensure_ascii=False) + "\n"
-            (self.out / f"{name}.json").write_text(written, "utf-8")
-            (self.out / f"{name}.md").write_text(text + "\n", "utf-8")
-        typer.echo(jsonlib.dumps(figures, ensure_ascii=False) if self.json else text)
-
-
-@contextmanager
-def progress(name: str, total: int) -> Iterator[Callable[[], None]]:
-    """A bar on a terminal's stderr, nothing in a pipe."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(name, total=total)
-        yield lambda: bar.advance(task)
+        finish(name, figures, text, self.json, self.out)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openaffect.errors import MediaError, UsageError
-from openaffect.evaluation.benchmarks import MISSING, Item, Prediction, PredictionRecord, request
+from openaffect.evaluation.items import Item
+from openaffect.evaluation.predictions import MISSING, Prediction, PredictionRecord, request
 
 if TYPE_CHECKING:
     from openaffect.inference.analyzer import Analyzer

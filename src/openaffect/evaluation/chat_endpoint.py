@@ -19,6 +19,7 @@ from openaffect.errors import OpenAffectError, UsageError
 TRIES = 4
 PAUSE = 2.0  # seconds before the second try, doubled for each further one
 TIMEOUT = 120.0  # seconds for one reply
+BYTES_PER_TOKEN = 3  # of UTF-8; a rough estimate that serves English and Chinese alike
 RETRIED = (408, 409, 429, 500, 502, 503, 504)
 
 
@@ -61,6 +62,11 @@ class ReplyCache:
             lines.flush()
             os.fsync(lines.fileno())
         self._cut_off = False
+
+
+def question_tokens(question: str) -> int:
+    """About how many tokens a question has."""
+    return len(question.encode()) // BYTES_PER_TOKEN + 1
 
 
 def request_key(request: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from openaffect.corpora.manifest import Row
+from openaffect.evaluation.markdown import table
 from openaffect.prompts.clues import READS, SEEN_AS
 
 # "the face looks happy" in a sentence, or "face: looks happy" as a stream's own reading.
@@ -60,18 +61,18 @@ def conflict(row: Row, reasoning: str) -> Conflict:
 def conflicts_table(conflicts: Sequence[Conflict]) -> str:
     """Shares of cues named correctly, and each clip, as Markdown."""
     count = max(len(conflicts), 1)
-    lines = [
-        f"**conflicting face and voice** ({len(conflicts)} clips)",
-        "",
-        "| named correctly | share |",
-        "|---|---|",
-        f"| both cues | {sum(c.both for c in conflicts) / count:.2f} |",
+    shares = [("both cues", sum(c.both for c in conflicts) / count)]
+    shares += [(f"the {s}", sum(c.right[s] for c in conflicts) / count) for s in COMPARED]
+    cells = [
+        [c.id, *(f"{c.named.get(s, 'nothing')} ({c.truth[s]})" for s in COMPARED)]
+        for c in conflicts
     ]
-    for stream in COMPARED:
-        share = sum(c.right[stream] for c in conflicts) / count
-        lines.append(f"| the {stream} | {share:.2f} |")
-    lines += ["", "| clip | face: named (true) | voice: named (true) |", "|---|---|---|"]
-    for c in conflicts:
-        cells = [f"{c.named.get(s, 'nothing')} ({c.truth[s]})" for s in COMPARED]
-        lines.append(f"| {c.id} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    return "\n".join(
+        [
+            f"**conflicting face and voice** ({len(conflicts)} clips)",
+            "",
+            *table(["named correctly", "share"], [(n, f"{share:.2f}") for n, share in shares]),
+            "",
+            *table(["clip", "face: named (true)", "voice: named (true)"], cells),
+        ]
+    )

@@ -6,13 +6,13 @@ and no result claims to know.
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from openaffect.errors import MediaError
-from openaffect.evaluation.chat_endpoint import ReplyCache, request_key, send
+from openaffect.evaluation.chat_endpoint import ReplyCache, question_tokens, request_key, send
 from openaffect.media.digest import file_sha256
 from openaffect.prompts.conversation import label_question
 
@@ -30,7 +30,7 @@ VIDEO_TYPES = {
     ".flv": "video/x-flv",
 }
 IMAGE_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
-SOUND_FORMATS = ("wav", "mp3", "flac")
+SENT = {*VIDEO_TYPES, *IMAGE_TYPES, ".wav", ".mp3", ".flac"}
 
 
 @dataclass
@@ -48,19 +48,43 @@ class EndpointModel:
         """What the model answers. Raises MediaError for a clip that cannot be sent, EndpointError
         where there is no answer.
         """
-        size = clip.stat().st_size
-        if size > MOST_BYTES:
-            raise MediaError(f"{clip}: {size} bytes are too many to send; at most {MOST_BYTES}")
-        question = f"{label_question(labels)} {ONE_WORD}"
-        kept = self._request({"sha256": file_sha256(clip), "type": clip.suffix.lower()}, question)
+        kept = self._kept(clip, labels)
         known = self.cache.get(request_key(kept))
         if known is not None:
             self.cached += 1
             return known
-        reply = send(self.endpoint, self._request(_media_part(clip), question), KEY_VARIABLE)
+        request = self._request(_media_part(clip), asked(labels))
+        reply = send(self.endpoint, request, KEY_VARIABLE)
         self.calls += 1
         self.cache.add(request_key(kept), kept, reply)
         return reply
+
+    def cost(self, clips: Iterable[Path], labels: Sequence[str]) -> dict[str, int]:
+        """What asking about clips would send beyond what is kept; those that cannot go are none."""
+        calls = size = 0
+        for clip in clips:
+            try:
+                known = self.cache.get(request_key(self._kept(clip, labels)))
+            except MediaError:
+                continue
+            if known is None:
+                calls, size = calls + 1, size + clip.stat().st_size
+        return {
+            "calls": calls,
+            "bytes_sent": size,
+            "tokens_sent": calls * question_tokens(asked(labels)),
+            "reply_tokens_at_most": calls * REPLY_TOKENS,
+        }
+
+    def _kept(self, clip: Path, labels: Sequence[str]) -> dict[str, Any]:
+        """What an answer is kept under: the request with the clip's hash in place of its bytes."""
+        size, ending = clip.stat().st_size, clip.suffix.lower()
+        if size > MOST_BYTES:
+            raise MediaError(f"{clip}: {size} bytes are too many to send; at most {MOST_BYTES}")
+        if ending not in SENT:
+            told = ending or "nameless"
+            raise MediaError(f"{clip}: no endpoint takes a {told} file; convert it to .mp4")
+        return self._request({"sha256": file_sha256(clip), "type": ending}, asked(labels))
 
     def _request(self, media: dict[str, Any], question: str) -> dict[str, Any]:
         content = [media, {"type": "text", "text": question}]
@@ -82,7 +106,10 @@ def _media_part(clip: Path) -> dict[str, Any]:
     if ending in IMAGE_TYPES:
         url = f"data:{IMAGE_TYPES[ending]};base64,{data}"
         return {"type": "image_url", "image_url": {"url": url}}
-    if ending.removeprefix(".") in SOUND_FORMATS:
-        sound = {"data": data, "format": ending.removeprefix(".")}
-        return {"type": "input_audio", "input_audio": sound}
-    raise MediaError(f"{clip}: no endpoint takes a {ending or 'nameless'} file; convert it to .mp4")
+    sound = {"data": data, "format": ending.removeprefix(".")}
+    return {"type": "input_audio", "input_audio": sound}
+
+
+def asked(labels: Sequence[str]) -> str:
+    """The question about each clip."""
+    return f"{label_question(labels)} {ONE_WORD}"

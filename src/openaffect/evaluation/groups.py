@@ -1,14 +1,17 @@
 """Figures by group of clips: by speaker, by the sex that a corpus states, by language."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from openaffect.corpora.manifest import Row
 from openaffect.errors import UsageError
 from openaffect.evaluation.items import GROUPS, Item
+from openaffect.evaluation.markdown import table
 from openaffect.evaluation.metrics import FIGURES, confusion_matrix
 
 UNKNOWN = "unknown"
+TOLD = {"war": "WAR", "uar": "UAR", "weighted_f1": "weighted F1", "macro_f1": "macro F1"}
 FEMALE, MALE = "female", "male"
 
 # Speakers of EmoDB as its documentation lists them (Burkhardt et al. 2005).
@@ -66,6 +69,11 @@ def group_scores(
     return found
 
 
+def groups_dict(scores: Mapping[str, Mapping[str, GroupScores]]) -> dict[str, Any]:
+    """As JSON-ready values."""
+    return {by: {value: asdict(row) for value, row in rows.items()} for by, rows in scores.items()}
+
+
 def _scores(
     places: Sequence[int],
     items: Sequence[Item],
@@ -83,18 +91,13 @@ def _scores(
 
 def groups_table(scores: Mapping[str, Mapping[str, GroupScores]]) -> str:
     """One table for each grouping, as Markdown."""
-    lines = []
+    lines: list[str] = []
     for by, rows in scores.items():
-        lines += [
-            f"**by {by}** (a clip without an answer counts as wrong)",
-            "",
-            f"| {by} | clips | answered | WAR | UAR | weighted F1 | macro F1 |",
-            "|---|---|---|---|---|---|---|",
+        cells = [
+            (value, row.clips, row.answered, *(f"{row.figures[n]:.3f}" for n in TOLD))
+            for value, row in rows.items()
         ]
-        for value, row in rows.items():
-            told = " | ".join(
-                f"{row.figures[name]:.3f}" for name in ("war", "uar", "weighted_f1", "macro_f1")
-            )
-            lines.append(f"| {value} | {row.clips} | {row.answered} | {told} |")
+        lines += [f"**by {by}** (a clip without an answer counts as wrong)", ""]
+        lines += table([by, "clips", "answered", *TOLD.values()], cells)
         lines.append("")
     return "\n".join(lines).rstrip()

@@ -3,11 +3,16 @@
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from openaffect.evaluation.chat_endpoint import EndpointError, ReplyCache, request_key, send
+from openaffect.evaluation.chat_endpoint import (
+    EndpointError,
+    ReplyCache,
+    question_tokens,
+    request_key,
+    send,
+)
 
 KEY_VARIABLE = "OPENAFFECT_JUDGE_KEY"
 REPLY_TOKENS = 512  # most tokens of a reply
-BYTES_PER_TOKEN = 3  # of UTF-8; a rough estimate that serves English and Chinese alike
 
 
 class Judge(Protocol):
@@ -78,5 +83,5 @@ class Estimate:
         if question not in self._asked:
             self._asked.add(question)
             self.calls += 1
-            self.tokens += len(question.encode()) // BYTES_PER_TOKEN + 1
+            self.tokens += question_tokens(question)
         return self.stand_in

@@ -1,9 +1,9 @@
-"""Figures of anybody's predictions as Markdown."""
+"""Figures of anybody's predictions as Markdown, and the row of a LaTeX table."""
 
 from collections.abc import Mapping, Sequence
 
-from openaffect.evaluation.benchmarks import Scores
 from openaffect.evaluation.closed_set import ClassificationScores
+from openaffect.evaluation.markdown import confusion_table, span, table
 from openaffect.evaluation.open_vocabulary import SetScores
 from openaffect.evaluation.overlap import OverlapScores
 from openaffect.evaluation.resampling import Difference
@@ -15,24 +15,19 @@ TITLES = {
     "macro_f1": "macro F1",
     "macro_f1_true_classes": "macro F1 over true classes",
 }
-
-MODEL_FIGURES = ("uar", "war", "macro_f1", "weighted_f1", "uar_all")
+SET_FIGURES = ("precision", "recall", "f", "average", "hit_rate")
 
 
 def classification_table(scores: ClassificationScores) -> str:
     """Figures, answers without a label, and the confusion matrix."""
+    figures = [
+        (TITLES[name], f"{value:.4f}", span(scores.intervals[name], 4))
+        for name, value in scores.figures.items()
+    ]
+    figures += [(f"{why}, counted as wrong", str(n), "") for why, n in scores.problems.items()]
     lines = [f"**{scores.samples} samples, {len(scores.labels)} classes**", ""]
-    lines += ["| figure | value | 95 % |", "|---|---|---|"]
-    for name, value in scores.figures.items():
-        low, high = scores.intervals[name]
-        lines.append(f"| {TITLES[name]} | {value:.4f} | {low:.4f} to {high:.4f} |")
-    for problem, count in scores.problems.items():
-        lines.append(f"| {problem}, counted as wrong | {count} | |")
-    lines += ["", "| truth \\ answer | " + " | ".join(scores.labels) + " | none | recall |"]
-    lines.append("|---" * (len(scores.labels) + 3) + "|")
-    for label, row in zip(scores.labels, scores.confusion, strict=True):
-        recall = f"{scores.recalls[label]:.4f}" if label in scores.recalls else ""
-        lines.append(f"| {label} | " + " | ".join(map(str, row)) + f" | {recall} |")
+    lines += [*table(["figure", "value", "95 %"], figures), ""]
+    lines += confusion_table(scores.labels, scores.confusion, scores.recalls, 4)
     return "\n".join(lines)
 
 
@@ -40,47 +35,14 @@ def folds_table(title: str, scores: Mapping[int, ClassificationScores]) -> str:
     """A benchmark's folds, the mean over several, and the matrix of a single one."""
     if len(scores) == 1:
         return f"**{title}**\n\n" + classification_table(next(iter(scores.values())))
-    names = list(TITLES)
-    lines = [
-        f"**{title}**",
-        "",
-        "| fold | samples | " + " | ".join(TITLES.values()) + " | no label |",
-    ]
-    lines.append("|---" * (len(names) + 3) + "|")
+    rows: list[list[object]] = []
     for fold, row in scores.items():
-        told = " | ".join(f"{row.figures[name]:.4f}" for name in names)
-        lines.append(f"| {fold} | {row.samples} | {told} | {sum(row.problems.values())} |")
-    means = (sum(row.figures[name] for row in scores.values()) / len(scores) for name in names)
-    lines.append("| mean | | " + " | ".join(f"{mean:.4f}" for mean in means) + " | |")
-    return "\n".join(lines)
-
-
-def model_folds_table(title: str, scores: Mapping[int, Scores]) -> str:
-    """A model on a benchmark's folds and the mean over them; figures over answered clips."""
-    lines = [
-        f"**{title}**",
-        "",
-        "| fold | clips | answered | UAR (95 %) | WAR | macro F1 | weighted F1 | UAR, rest wrong |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for fold, row in scores.items():
-        low, high = row.uar_interval
-        lines.append(
-            f"| {fold} | {row.clips} | {row.answered} | {row.uar:.4f} ({low:.4f} to {high:.4f}) "
-            f"| {row.war:.4f} | {row.macro_f1:.4f} | {row.weighted_f1:.4f} | {row.uar_all:.4f} |"
-        )
-    mean = fold_means(scores)
-    told = " | ".join(f"{mean[name]:.4f}" for name in MODEL_FIGURES)
-    lines.append(f"| mean | | | {told} |")
-    return "\n".join(lines)
-
-
-def fold_means(scores: Mapping[int, Scores]) -> dict[str, float]:
-    """Mean over folds of each of MODEL_FIGURES."""
-    return {
-        name: sum(getattr(row, name) for row in scores.values()) / len(scores)
-        for name in MODEL_FIGURES
-    }
+        figures = (f"{row.figures[name]:.4f}" for name in TITLES)
+        rows.append([fold, row.samples, *figures, sum(row.problems.values())])
+    means = (sum(row.figures[name] for row in scores.values()) / len(scores) for name in TITLES)
+    rows.append(["mean", "", *(f"{mean:.4f}" for mean in means), ""])
+    columns = ["fold", "samples", *TITLES.values(), "no label"]
+    return "\n".join([f"**{title}**", "", *table(columns, rows)])
 
 
 def latex_row(system: str, figures: Mapping[str, float]) -> str:
@@ -95,50 +57,54 @@ def latex_row(system: str, figures: Mapping[str, float]) -> str:
 
 def difference_table(differences: Mapping[str, Difference]) -> str:
     """Two systems on the same samples."""
-    lines = ["| figure | first | second | difference (95 %) | p |", "|---|---|---|---|---|"]
-    for name, row in differences.items():
-        low, high = row.interval
-        lines.append(
-            f"| {TITLES[name]} | {row.first:.4f} | {row.second:.4f} "
-            f"| {row.value:+.4f} ({low:+.4f} to {high:+.4f}) | {row.p_value:.4f} |"
+    rows = [
+        (
+            TITLES[name],
+            f"{row.first:.4f}",
+            f"{row.second:.4f}",
+            difference_told(row),
+            f"{row.p_value:.4f}",
         )
-    return "\n".join(lines)
+        for name, row in differences.items()
+    ]
+    return "\n".join(table(["figure", "first", "second", "difference (95 %)", "p"], rows))
+
+
+def difference_told(row: Difference) -> str:
+    """Second minus first with its interval."""
+    low, high = row.interval
+    return f"{row.value:+.4f} ({low:+.4f} to {high:+.4f})"
 
 
 def word_sets_table(scores: Sequence[SetScores], means: Mapping[str, float]) -> str:
     """Open-vocabulary figures by grouping, and their means."""
-    lines = [
-        f"**{scores[0].samples} samples**",
-        "",
-        "| grouping | scored | unanswered | precision | recall | F (95 %) | average | hit rate |",
-        "|---|---|---|---|---|---|---|---|",
+    rows: list[list[object]] = [
+        [row.grouping, row.scored, row.unanswered, *set_figures(row)] for row in scores
     ]
-    for row in scores:
-        low, high = row.f_interval
-        lines.append(
-            f"| {row.grouping} | {row.scored} | {row.unanswered} | {row.precision:.4f} "
-            f"| {row.recall:.4f} | {row.f:.4f} ({low:.4f} to {high:.4f}) | {row.average:.4f} "
-            f"| {row.hit_rate:.4f} |"
-        )
     if len(scores) > 1:
-        lines.append(
-            f"| mean | | | {means['precision']:.4f} | {means['recall']:.4f} | {means['f']:.4f} "
-            f"| {means['average']:.4f} | {means['hit_rate']:.4f} |"
-        )
-    return "\n".join(lines)
+        rows.append(["mean", "", "", *(f"{means[name]:.4f}" for name in SET_FIGURES)])
+    columns = ["grouping", "scored", "unanswered", "precision", "recall", "F (95 %)"]
+    lines = table([*columns, "average", "hit rate"], rows)
+    return "\n".join([f"**{scores[0].samples} samples**", "", *lines])
+
+
+def set_figures(row: SetScores) -> list[str]:
+    """SET_FIGURES as cells, F with its interval."""
+    told = {name: f"{getattr(row, name):.4f}" for name in SET_FIGURES}
+    return list((told | {"f": f"{row.f:.4f} ({span(row.f_interval, 4)})"}).values())
 
 
 def overlap_table(scores: OverlapScores) -> str:
     """Judged overlaps of reasoning."""
-    lines = ["| overlap, 1 to 10 | mean | 95 % |", "|---|---|---|"]
-    for name, value, (low, high) in (
-        ("clue", scores.clue, scores.clue_interval),
-        ("label", scores.label, scores.label_interval),
-    ):
-        lines.append(f"| {name} | {value:.2f} | {low:.2f} to {high:.2f} |")
-    lines += [
-        "",
-        f"{scores.samples} samples, {scores.unanswered} unanswered (left out), "
-        f"{scores.unrated} replies without a rating (left out)",
+    rows = [
+        ("clue", f"{scores.clue:.2f}", span(scores.clue_interval, 2)),
+        ("label", f"{scores.label:.2f}", span(scores.label_interval, 2)),
     ]
-    return "\n".join(lines)
+    return "\n".join(
+        [
+            *table(["overlap, 1 to 10", "mean", "95 %"], rows),
+            "",
+            f"{scores.samples} samples, {scores.unanswered} unanswered (left out), "
+            f"{scores.unrated} replies without a rating (left out)",
+        ]
+    )

@@ -1,74 +1,134 @@
-"""Figures as Markdown: the same text on the terminal, in a file, and in the documentation."""
+"""Figures of models as Markdown: the same text on the terminal, in a file, and in the documents."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from openaffect.corpora.manifest import Row
-from openaffect.evaluation.benchmarks import Benchmark, Scores
+from openaffect.evaluation.benchmarks import Benchmark
+from openaffect.evaluation.calibration import Abstention
+from openaffect.evaluation.markdown import confusion_table, span, table
+from openaffect.evaluation.resampling import Difference
+from openaffect.evaluation.score_tables import difference_told
+from openaffect.evaluation.scores import Scores
 from openaffect.evaluation.sources import SOURCES, TEXT_SETS, UNSTATED
 from openaffect.results.analysis import Analysis
+
+DIFFERENCE = "its difference to the first (95 %, paired test)"
+FOLD_FIGURES = ("uar", "war", "macro_f1", "weighted_f1", "uar_all", "calibration_error")
 
 
 def benchmarks_table(benchmarks: Sequence[Benchmark]) -> str:
     """Every test set with its protocol, terms and origin, as Markdown."""
-    lines = [
-        "| name | test set | classes | folds | streams | terms | from |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    rows: list[tuple[object, ...]] = []
     for row in benchmarks:
-        source = SOURCES[row.name]
-        lines.append(
-            f"| {row.name} | {row.title} | {len(row.labels)} | {row.folds} "
-            f"| {', '.join(row.streams)} | {source.terms or UNSTATED} | {source.origin} |"
-        )
+        terms, streams = SOURCES[row.name].terms or UNSTATED, ", ".join(row.streams)
+        origin = SOURCES[row.name].origin
+        rows.append((row.name, row.title, len(row.labels), row.folds, streams, terms, origin))
     for title, (command, source) in TEXT_SETS.items():
-        lines.append(f"| `{command}` | {title} | | 1 | | {source.terms} | {source.origin} |")
-    return "\n".join(lines)
+        rows.append((f"`{command}`", title, "", 1, "", source.terms, source.origin))
+    columns = ("name", "test set", "classes", "folds", "streams", "terms", "from")
+    return "\n".join(table(columns, rows))
 
 
 def scores_table(title: str, scores: Scores, seconds: float) -> str:
-    """One closed-set run: its figures and its confusion matrix, as Markdown."""
-    low, high = scores.uar_interval
+    """One closed-set run: its figures, its confusion matrix and abstention, as Markdown."""
     share = scores.answered / scores.clips if scores.clips else 0.0
     told_war = "none" if scores.clear_war is None else f"{scores.clear_war:.3f}"
-    lines = [
-        f"**{title}** ({scores.clips} clips, {len(scores.labels)} labels, {seconds:.2f} s a clip)",
-        "",
-        "| figure | value |",
-        "|---|---|",
-        f"| UAR (chance {scores.chance:.2f}) | {scores.uar:.3f} (95 %: {low:.3f} to {high:.3f}) |",
-        f"| WAR | {scores.war:.3f} |",
-        f"| macro F1, weighted F1 | {scores.macro_f1:.3f}, {scores.weighted_f1:.3f} |",
-        f"| clips that gave something to judge | {scores.answered} ({share:.1%}) |",
-        f"| UAR with the others counted as wrong | {scores.uar_all:.3f} |",
-        f"| expected calibration error | {scores.calibration_error:.3f} |",
-        f"| readings not called unclear; WAR of these | {scores.clear:.1%}; {told_war} |",
-        "",
-        "| truth \\ answer | " + " | ".join(scores.labels) + " | none | recall |",
-        "|---" * (len(scores.labels) + 3) + "|",
+    figures = [
+        (
+            f"UAR (chance {scores.chance:.2f})",
+            f"{scores.uar:.3f} (95 %: {span(scores.uar_interval, 3)})",
+        ),
+        ("WAR", f"{scores.war:.3f}"),
+        ("macro F1, weighted F1", f"{scores.macro_f1:.3f}, {scores.weighted_f1:.3f}"),
+        ("clips that gave something to judge", f"{scores.answered} ({share:.1%})"),
+        ("UAR with the others counted as wrong", f"{scores.uar_all:.3f}"),
+        ("expected calibration error", f"{scores.calibration_error:.3f}"),
+        ("readings not called unclear; WAR of these", f"{scores.clear:.1%}; {told_war}"),
     ]
-    for label, row in zip(scores.labels, scores.confusion, strict=True):
-        recall = scores.recalls.get(label)
-        told = "" if recall is None else f"{recall:.2f}"
-        lines.append(f"| {label} | " + " | ".join(map(str, row)) + f" | {told} |")
-    return "\n".join(lines)
+    about = f"{scores.clips} clips, {len(scores.labels)} labels, {seconds:.2f} s a clip"
+    return "\n".join(
+        [
+            f"**{title}** ({about})",
+            "",
+            *table(["figure", "value"], figures),
+            "",
+            *confusion_table(scores.labels, scores.confusion, scores.recalls, 2),
+            "",
+            *abstention_table(scores.abstention),
+        ]
+    )
 
 
-def ablation_table(title: str, scores: Mapping[str, Scores]) -> str:
-    """What each set of modalities reaches, as Markdown."""
-    lines = [
-        f"**{title}**: modalities left out at test time (V frames, A voice, F faces)",
-        "",
-        "| modalities | clips with any | UAR over these | 95 % | WAR | UAR, others wrong | ECE |",
-        "|---|---|---|---|---|---|---|",
+def abstention_table(points: Sequence[Abstention]) -> list[str]:
+    """Accuracy over coverage, as lines."""
+    rows = [(f"{p.threshold:.3f}", f"{p.coverage:.1%}", f"{p.accuracy:.3f}") for p in points]
+    return table(["probability at least", "clips answered", "accuracy of these"], rows)
+
+
+def model_folds_table(title: str, scores: Mapping[int, Scores]) -> str:
+    """A model on a benchmark's folds and the mean over them; figures over answered clips."""
+    rows: list[list[object]] = []
+    for fold, row in scores.items():
+        uar, *others = (f"{getattr(row, name):.4f}" for name in FOLD_FIGURES)
+        interval = span(row.uar_interval, 4)
+        rows.append([fold, row.clips, row.answered, f"{uar} ({interval})", *others])
+    means = fold_means(scores)
+    rows.append(["mean", "", "", *(f"{means[name]:.4f}" for name in FOLD_FIGURES)])
+    columns = ["fold", "clips", "answered", "UAR (95 %)", "WAR", "macro F1", "weighted F1"]
+    lines = table([*columns, "UAR, rest wrong", "ECE"], rows)
+    return "\n".join([f"**{title}**", "", *lines])
+
+
+def fold_means(scores: Mapping[int, Scores]) -> dict[str, float]:
+    """Mean over folds of each of FOLD_FIGURES."""
+    return {
+        name: sum(getattr(row, name) for row in scores.values()) / len(scores)
+        for name in FOLD_FIGURES
+    }
+
+
+def ablation_table(
+    title: str,
+    grid: str,
+    scores: Mapping[str, Scores],
+    differences: Mapping[str, Difference] | None = None,
+) -> str:
+    """What each row of a grid reaches, as Markdown; `grid` names what differs.
+
+    `differences` are of the UAR that counts the others as wrong, to that of the first row.
+    """
+    rows = [
+        [
+            name,
+            f"{row.answered} of {row.clips}",
+            f"{row.uar:.3f}",
+            span(row.uar_interval, 3),
+            f"{row.war:.3f}",
+            f"{row.uar_all:.3f}",
+            f"{row.calibration_error:.3f}",
+        ]
+        for name, row in scores.items()
     ]
-    for name, row in scores.items():
-        low, high = row.uar_interval
-        lines.append(
-            f"| {name} | {row.answered} of {row.clips} | {row.uar:.3f} | {low:.3f} to {high:.3f} "
-            f"| {row.war:.3f} | {row.uar_all:.3f} | {row.calibration_error:.3f} |"
-        )
-    return "\n".join(lines)
+    columns = [grid, "clips with any", "UAR over these", "95 %", "WAR", "UAR, others wrong", "ECE"]
+    if differences is not None:
+        columns.append(DIFFERENCE)
+        for cells in rows:
+            cells.append(difference_cell(differences.get(cells[0])))
+    return "\n".join([title, "", *table(columns, rows)])
+
+
+def difference_cell(difference: Difference | None) -> str:
+    """A paired difference with its interval and p-value; empty for the first system's own row."""
+    if difference is None:
+        return ""
+    return f"{difference_told(difference)}, p {difference.p_value:.4f}"
+
+
+def differences_dict(difference: Difference | None) -> dict[str, Any]:
+    """The same as JSON-ready values."""
+    return {} if difference is None else {"against_first": asdict(difference)}
 
 
 def clip_section(row: Row, analysis: Analysis) -> str:
@@ -98,17 +158,15 @@ def clip_section(row: Row, analysis: Analysis) -> str:
 
 def claims_table(rows: Sequence[dict[str, Any]]) -> str:
     """Share of results without a claim of an absent stream, by condition, as Markdown."""
-    conditions = dict.fromkeys(row["condition"] for row in rows)
-    lines = [
-        "| what was given | results | something absent | claiming none of it |",
-        "|---|---|---|---|",
-    ]
-    for condition in conditions:
+    found = []
+    for condition in dict.fromkeys(row["condition"] for row in rows):
         chosen = [row for row in rows if row["condition"] == condition]
         absent = [row for row in chosen if row["absent"]]
         honest = sum(not row["claims"] for row in absent)
         share = f"{honest / len(absent):.1%}" if absent else ""
-        lines.append(f"| {condition} | {len(chosen)} | {len(absent)} | {share} |")
+        found.append((condition, len(chosen), len(absent), share))
+    columns = ("what was given", "results", "something absent", "claiming none of it")
+    lines = table(columns, found)
     for row in rows:
         for stream, place, text in row["claims"]:
             lines.append(f"- {row['clip']} ({row['condition']}): {place} claims {stream}: {text}")

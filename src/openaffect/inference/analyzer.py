@@ -12,10 +12,13 @@ from openaffect import DEFAULT_MODEL
 from openaffect.errors import ConfigError, UsageError
 from openaffect.inference import reporting
 from openaffect.inference.answers import Conversation, Reason, conversation
+from openaffect.inference.encoded_clip import EncodedClip, encode_clip
 from openaffect.inference.engine import Stream
+from openaffect.inference.feature_cache import FeatureCache
 from openaffect.inference.inputs import ClipInputs, clip_inputs, read_inputs
 from openaffect.inference.transcription import Transcriber, Transcript
 from openaffect.media.clip import Clip
+from openaffect.media.digest import file_sha256
 from openaffect.media.face_detection import FaceDetector
 from openaffect.media.limits import Limits
 from openaffect.media.probe import probe
@@ -117,6 +120,7 @@ class Analyzer:
         self.name = name
         self.parts = parts
         self.temperature = temperature
+        self.cache: FeatureCache | None = None  # of the clips that are scored
         self._make_transcriber = transcriber
         self._transcriber: Transcriber | None = None
 
@@ -248,6 +252,10 @@ class Analyzer:
 
     def converse(self, reading: Reading) -> Conversation:
         """Read the clip's shared prefix once; questions about it are then cheap."""
+
+        def alone(stream: str) -> Conversation:
+            return self.converse(replace(reading, given=reading.given.only((stream,))))
+
         prompt = self.dialogue.prompt(reading.given, self.dialogue.reason_question)
         inputs: BatchFeature = self.processor(
             text=prompt.shared,
@@ -257,7 +265,7 @@ class Analyzer:
             add_special_tokens=False,
         )
         stream = Stream.open(self.model, dict(inputs.to(self.model.device)))
-        return conversation(stream, self.dialogue, reading.given)
+        return conversation(stream, self.dialogue, reading.given, alone)
 
     def analyze(
         self,
@@ -308,6 +316,36 @@ class Analyzer:
             self, reading, options, probabilities, reason, answer, dropped, path
         )
 
+    def encoded(self, path: Path, options: AnalyzeOptions) -> EncodedClip:
+        """What the model is given of a clip, after its towers.
+
+        Raises:
+            MediaError: the file cannot be used, or gives none of the streams asked for.
+        """
+        reading = self.read(path, options)
+        return encode_clip(self.model, self.processor, reading.inputs, reading.given)
+
+    def kept(self, path: Path, streams: Sequence[str]) -> EncodedClip:
+        """As `encoded`, from the cache where there is one and the very same file was read before.
+
+        Raises as `encoded` does.
+        """
+        if self.cache is None or not path.is_file():
+            return self.encoded(path, AnalyzeOptions(streams=streams))
+        media = file_sha256(path)
+        clip = self.cache.load(media, streams)
+        if clip is None or not clip.given.streams:  # reading it anew tells why there is nothing
+            clip = self.encoded(path, AnalyzeOptions(streams=streams))
+            self.cache.save(media, streams, clip)
+        return clip
+
+    def converse_about(self, clip: EncodedClip) -> Conversation:
+        """As `converse`, about a clip whose towers have run."""
+        prompt = self.dialogue.prompt(clip.given, self.dialogue.reason_question)
+        inputs = self.processor.lay_out([prompt.shared], clip.media, add_special_tokens=False)
+        stream = Stream.open(self.model, dict(inputs.to(self.model.device)))
+        return conversation(stream, self.dialogue, clip.given)
+
     def score(
         self,
         path: str | Path,
@@ -318,12 +356,13 @@ class Analyzer:
     ) -> dict[str, float]:
         """Probability of each label, without any generated text.
 
+        `options` take the place of `streams`; what is read with them is not kept.
+
         Raises:
             MediaError: the file cannot be used, or gives none of `streams`.
         """
-        options = options or AnalyzeOptions(streams=streams)
-        reading = self.read(Path(path), options)
-        return self.converse(reading).label_probabilities(labels, self.temperature)
+        clip = self.encoded(Path(path), options) if options else self.kept(Path(path), streams)
+        return self.converse_about(clip).label_probabilities(labels, self.temperature)
 
     def score_each(
         self,
@@ -339,11 +378,11 @@ class Analyzer:
             MediaError: the file cannot be used, or gives no stream of any set.
         """
         union = tuple(s for s in STREAMS if any(s in streams for streams in stream_sets))
-        reading = self.read(Path(path), AnalyzeOptions(streams=union))
+        whole = self.kept(Path(path), union)
         answers: list[dict[str, float] | None] = []
         for streams in stream_sets:
-            given = reading.given.only(streams)
-            talk = self.converse(replace(reading, given=given)) if given.streams else None
+            clip = whole.only(streams)
+            talk = self.converse_about(clip) if clip.given.streams else None
             answers.append(talk.label_probabilities(labels, self.temperature) if talk else None)
         return answers
 

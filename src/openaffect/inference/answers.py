@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from openaffect.inference.engine import Stream
 from openaffect.prompts.clues import readings, weigh
 from openaffect.prompts.conversation import (
-    PERCEIVED,
     SLOT_NAMES,
-    TOGETHER,
+    STREAM_QUESTIONS,
     Dialogue,
     Given,
+    reason_opening,
     split_list,
 )
 from openaffect.prompts.emotion_llama import EmotionLlamaDialogue
@@ -54,12 +54,21 @@ class Conversation:
 
     Args:
         stream: opened on the prompt up to where questions differ.
+        alone: gives the conversation about one stream of the same clip; None where what is said
+            of a stream is asked of the whole.
     """
 
-    def __init__(self, stream: Stream, dialogue: Dialogue, given: Given) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        dialogue: Dialogue,
+        given: Given,
+        alone: "Callable[[str], Conversation] | None" = None,
+    ) -> None:
         self.stream = stream
         self.dialogue = dialogue
         self.given = given
+        self.alone = alone if len(given.streams) > 1 else None
 
     def _text(self, ids: Sequence[int]) -> str:
         return self.dialogue.processor.tokenizer.decode(ids, skip_special_tokens=True)
@@ -85,32 +94,32 @@ class Conversation:
         return {label: w / sum(weights) for label, w in zip(labels, weights, strict=True)}
 
     def reason(self) -> Reason:
-        """The clues of each given stream, told stream by stream, then open words.
+        """The clues of each given stream, each read by itself, then open words for the whole.
 
-        The openings of the sentences are given to the model, one for each stream in use, so that
-        no other stream is asked for. Whether the streams agree follows from what it said of each.
+        What one stream shows cannot colour what is said of another. Whether they agree follows from
+        what was said of each, and the open words from all of that and the whole clip.
         """
-        stream = self._asked(self.dialogue.reason_question)
-        clues: dict[str, tuple[str, ...]] = {}
-        for name in self.given.streams:
-            opening = f"{' ' if clues else ''}{SLOT_NAMES[name]}:"
-            clues[name] = tuple(split_list(self._sentence(stream, opening, MAX_CLUE_TOKENS)))
+        clues = {
+            name: (self.alone(name) if self.alone else self).told(name)
+            for name in self.given.streams
+        }
         together = weigh(readings(clues))
-        if together:
-            stream.feed(self.dialogue.continued_ids(f" {TOGETHER}: {together}."))
-        words = self._sentence(stream, f" {PERCEIVED}", MAX_WORDS_TOKENS)
+        stream = self._asked(self.dialogue.reason_question)
+        stream.feed(self.dialogue.continued_ids(reason_opening(clues, together)))
+        words = self._sentence(stream, MAX_WORDS_TOKENS)
         return Reason(tuple(split_list(words)[:MAX_OPEN_WORDS]), clues, together)
 
-    def _sentence(self, stream: Stream, opening: str, limit: int) -> str:
-        """What the model says after `opening`, up to the full stop, which stays in the stream."""
-        stream.feed(self.dialogue.continued_ids(opening))
+    def told(self, name: str) -> tuple[str, ...]:
+        """What a given stream shows: its own reading first, then its clues."""
+        sentence = self._sentence(self._asked(STREAM_QUESTIONS[name]), MAX_CLUE_TOKENS)
+        return tuple(split_list(sentence[:1].lower() + sentence[1:]))
+
+    def _sentence(self, stream: Stream, limit: int) -> str:
+        """What the model says next, up to the full stop."""
         made = stream.generate(
             limit, lambda ids: "." in self._text(ids[-1:]), self.dialogue.end_ids
         )
-        text = self._text(made)
-        if "." not in text:
-            stream.feed(self.dialogue.continued_ids("."))
-        return text.split(".")[0].strip()
+        return self._text(made).split(".")[0].strip()
 
     def answer(
         self,
@@ -142,7 +151,12 @@ class FreeConversation(Conversation):
         return Reason(emotions, clues, None)
 
 
-def conversation(stream: Stream, dialogue: Dialogue, given: Given) -> Conversation:
+def conversation(
+    stream: Stream,
+    dialogue: Dialogue,
+    given: Given,
+    alone: Callable[[str], Conversation] | None = None,
+) -> Conversation:
     """The conversation that a dialogue's model can have."""
     free = isinstance(dialogue, EmotionLlamaDialogue)
-    return (FreeConversation if free else Conversation)(stream, dialogue, given)
+    return (FreeConversation if free else Conversation)(stream, dialogue, given, alone)

@@ -3,7 +3,7 @@
 A modality that is absent has no entry: nothing is filled with zeros to pretend.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import ProcessorMixin
+from transformers import BatchFeature, ProcessorMixin
 from transformers.image_processing_utils import BaseImageProcessor
 
 from openaffect.errors import UsageError
@@ -89,10 +89,26 @@ class ClipProcessor(ProcessorMixin):
     clip_frames: int = 8  # frames that a clip is read with
     frame_sampling: Literal["midpoints", "uniform"] = "midpoints"  # see media.sampling
     people_seen: int = 3  # tracked people whose faces the model sees, the main one first
+    frame_follows_face: bool = False  # whether a face decides which frame is looked at
 
     def frames_seen(self, frames: int) -> int:
         """How many of the frames that were read the model looks at as pictures."""
         return frames
+
+    def media_inputs(
+        self,
+        clips: Sequence[Picture | None],
+        people: Sequence[Sequence[Sequence[FaceInput]]],
+        voices: Sequence[NDArray[np.float32] | None],
+    ) -> dict[str, Tensor]:
+        """Frames (T, H, W, 3), people and voice (S,) of each sample as the model takes them."""
+        raise NotImplementedError
+
+    def lay_out(
+        self, texts: Sequence[str], media: Mapping[str, Tensor], **kwargs: Any
+    ) -> BatchFeature:
+        """Texts with their placeholders expanded for `media_inputs`, or for what towers say."""
+        raise NotImplementedError
 
     @property
     def settings(self) -> dict[str, Any]:

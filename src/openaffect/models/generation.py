@@ -23,6 +23,13 @@ def fill_placeholders(embeds: Tensor, input_ids: Tensor, token_id: int, values: 
     return embeds.masked_scatter(places[..., None], values.to(embeds.device, embeds.dtype))
 
 
+def spread(features: Tensor, mask: Tensor) -> Tensor:
+    """Features (n, ...) at the n places where `mask` is true, else zeros: (*mask.shape, ...)."""
+    whole = features.new_zeros(*mask.shape, *features.shape[1:])
+    whole[mask] = features
+    return whole
+
+
 class MediaModel:
     """A decoder whose input embeddings are text with media; `embed` is the family's own."""
 
@@ -31,6 +38,7 @@ class MediaModel:
     feature_fields: tuple[str, ...]  # configuration that their features depend on besides
     language_model: Any
     embed: Any  # (input_ids, **media) -> (B, L, D), every placeholder filled
+    encode_media: Any  # the media inputs with what the towers say in place of pixels and sound
 
     def get_input_embeddings(self) -> nn.Module:
         return self.language_model.get_input_embeddings()

@@ -140,8 +140,12 @@ def read_settings(folder: Path) -> dict:
         raise WeightsError(f"{folder}: holds no trained parts ({error})") from error
 
 
-def load_trained_tensors(model: MediaGeneration, folder: Path) -> None:
+def load_trained_tensors(
+    model: MediaGeneration, folder: Path, may_begin: Sequence[str] = ()
+) -> None:
     """Fill projectors and fusion, and the adapters that the language model already has.
+
+    A part named in `may_begin` keeps its own tensors where the folder has none of that part.
 
     Raises:
         WeightsError: tensors are missing, left over, or of another shape.
@@ -150,6 +154,8 @@ def load_trained_tensors(model: MediaGeneration, folder: Path) -> None:
     if not path.is_file():
         raise WeightsError(f"{folder}: holds no trained parts ({TENSORS_FILE} is missing)")
     stored, own = load_file(path), dict(new_part_tensors(model))
+    begins = set(may_begin) - {part_of(name) for name in stored}
+    own = {name: tensor for name, tensor in own.items() if part_of(name) not in begins}
     differing = sorted(
         name
         for name in stored.keys() | own.keys()
@@ -167,13 +173,17 @@ def load_trained_tensors(model: MediaGeneration, folder: Path) -> None:
         load_lora_state(model.model.language_model, load_file(adapter), str(adapter))
 
 
-def load_trained_parts(model: MediaGeneration, folder: Path) -> LoraSettings | None:
+def load_trained_parts(
+    model: MediaGeneration, folder: Path, may_begin: Sequence[str] = ()
+) -> LoraSettings | None:
     """Fill projectors and fusion, and adapt a plain language model as the folder says.
+
+    A part named in `may_begin` keeps its own tensors where the folder has none of that part.
 
     Raises:
         WeightsError: tensors are missing, left over, or of another shape.
     """
-    load_trained_tensors(model, folder)
+    load_trained_tensors(model, folder, may_begin)
     adapter = folder / ADAPTER_FOLDER
     if not adapter.is_dir():
         return None

@@ -138,6 +138,11 @@ def reason_answer(
 
     Each stream is read before the whole is named, so that the emotions can follow from the clues.
     """
+    return f"{reason_opening(clues, together)} {', '.join(emotions)}."
+
+
+def reason_opening(clues: Mapping[str, Sequence[str]], together: str | None) -> str:
+    """`reason_answer` up to where the emotions are named."""
     sentences = [
         f"{SLOT_NAMES[stream]}: {', '.join(clues[stream])}."
         for stream in STREAMS
@@ -145,7 +150,7 @@ def reason_answer(
     ]
     if together:
         sentences.append(f"{TOGETHER}: {together}.")
-    return " ".join([*sentences, f"{PERCEIVED} {', '.join(emotions)}."])
+    return " ".join([*sentences, PERCEIVED])
 
 
 def split_list(text: str) -> list[str]:

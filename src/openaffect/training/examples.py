@@ -101,12 +101,19 @@ class ExampleBuilder:
             ("label", "reason", "stream"),
             (self.tasks.label, self.tasks.reason, self.tasks.stream),
         )[0]
+        stream = self._asked_stream(row, given, rng) if task == "stream" else None
+        if stream in given.streams and rng.random() < self.tasks.stream_alone:
+            given = given.only((stream,))
+            features = _left(features, given)
         if training and features.faces is not None and self.face_scale is not None:
             faces = change_faces(
                 features.faces, row.face_label, self.face_scale, self.dropout, rng, task == "label"
             )
             features = dataclasses.replace(features, faces=faces)
-        question, answer = self._task(task, row, given, features, rng)
+        if stream is not None:
+            question, answer = self._stream_task(stream, row, given, features, rng)
+        else:
+            question, answer = self._task(task, row, given, features, rng)
         return self.example(given, features, question, answer)
 
     def given(self, row: Row, features: Any, rng: Random, training: bool) -> tuple[Given, Any]:
@@ -138,26 +145,27 @@ class ExampleBuilder:
             voice="voice" in kept,
             words=row.words if "words" in kept else None,
         )
-        gone: set[str] = set() if given.video else {"video"}
-        gone |= set() if given.face else {"faces", "face_mask", "motion", "blendshapes"}
-        gone |= set() if given.voice else {"audio", "audio_lengths", "audio_signals"}
-        there_are = {field.name for field in dataclasses.fields(features)}
-        return given, dataclasses.replace(features, **dict.fromkeys(gone & there_are))
+        return given, _left(features, given)
+
+    def _asked_stream(self, row: Row, given: Given, rng: Random) -> str | None:
+        """A stream to ask about; nobody can tell what an undescribed scene shows."""
+        streams = [s for s in self.tasks.streams if s != "scene" or row.scene or not given.video]
+        return rng.choice(streams) if streams else None
+
+    def _stream_task(
+        self, stream: str, row: Row, given: Given, features: ClipFeatures, rng: Random
+    ) -> tuple[str, str]:
+        if stream not in given.streams:
+            return STREAM_QUESTIONS[stream], ABSENT_ANSWERS[stream]
+        told = ", ".join(self._stream_told(stream, row, given, features, rng))
+        return STREAM_QUESTIONS[stream], f"{told[0].upper()}{told[1:]}."
 
     def _task(
         self, task: str, row: Row, given: Given, features: ClipFeatures, rng: Random
     ) -> tuple[str, str]:
         label = self.label_of(row, given)
-        # Nobody can tell what an undescribed scene shows.
-        streams = [s for s in self.tasks.streams if s != "scene" or row.scene or not given.video]
-        if task == "label" or (task == "stream" and not streams):
+        if task != "reason":
             return label_question(self._label_set(label, rng)), label
-        if task == "stream":
-            stream = rng.choice(streams)
-            if stream not in given.streams:
-                return STREAM_QUESTIONS[stream], ABSENT_ANSWERS[stream]
-            told = ", ".join(self._stream_told(stream, row, given, features, rng))
-            return STREAM_QUESTIONS[stream], f"{told[0].upper()}{told[1:]}."
         words: Sequence[str] = row.open_labels if label == row.label else ()
         words = words or open_words(label, MEDIUM, str(rng.random()))
         clues = {
@@ -229,6 +237,15 @@ class ExampleBuilder:
             audio_lengths=features.audio_lengths,
             audio_signals=features.audio_signals,
         )
+
+
+def _left(features: Any, given: Given) -> Any:
+    """The features of what is given alone."""
+    gone: set[str] = set() if given.video else {"video"}
+    gone |= set() if given.face else {"faces", "face_mask", "motion", "blendshapes"}
+    gone |= set() if given.voice else {"audio", "audio_lengths", "audio_signals"}
+    there_are = {field.name for field in dataclasses.fields(features)}
+    return dataclasses.replace(features, **dict.fromkeys(gone & there_are))
 
 
 def _one_frame(features: ClipFeatures, rng: Random) -> ClipFeatures:

@@ -8,9 +8,6 @@ default, and is removed by `openaffect models purge --features`.
 """
 
 import dataclasses
-import hashlib
-import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from openaffect.corpora.manifest import Row, read_manifest, write_manifest
@@ -33,20 +29,25 @@ from openaffect.models.emotion_llama import (
     EmotionLlamaForConditionalGeneration,
     EmotionLlamaProcessor,
 )
-from openaffect.models.emotion_llama.configuration import FrameChoice
-from openaffect.models.emotion_llama.processing import frame_of
-from openaffect.models.emotion_llama.projectors import face_dynamics
 from openaffect.models.generation import MediaGeneration
 from openaffect.models.omni_emotion import (
     OmniEmotionForConditionalGeneration,
     OmniEmotionProcessor,
 )
+from openaffect.models.tower_features import read_origin, towers_identity, write_features
 from openaffect.training.augment import augment_voice
 
 ROWS_FILE = "rows.jsonl"
 MEDIA_KEY, TOWERS_KEY = "media", "towers"  # of the metadata in a feature file
-MEASURE_VERSION = 1  # counted up when frames, crops, signals or voice figures change
-NO_SETTINGS = ("_name_or_path", "transformers_version", "architectures", "dtype")
+FIELDS = {
+    "video_features": "video",
+    "face_features": "faces",
+    "face_mask": "face_mask",
+    "audio_features": "audio",
+    "audio_lengths": "audio_lengths",
+    "audio_signals": "audio_signals",
+}
+"""Where Omni-Emotion's media inputs are kept."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ def stream_clip(
     return StreamClip(**{name: tensor.cpu() for name, tensor in tensors.items()})
 
 
+@torch.inference_mode()
 def clip_features(
     model: OmniEmotionForConditionalGeneration,
     processor: OmniEmotionProcessor,
@@ -125,137 +127,14 @@ def clip_features(
     voice: np.ndarray | None,
 ) -> ClipFeatures:
     """Run the frozen towers over one clip; `voice` takes the place of the clip's own."""
-    tensors: dict[str, Tensor] = {}
-    inner, device = model.model, model.device
-    with torch.inference_mode():
-        if inputs.frames is not None:
-            pixels = processor.image_processor.frames(inputs.frames)
-            tensors["video"] = inner.encode_video(pixels.to(device))
-        people = inputs.faces()
-        if any(people):
-            batch = processor.face_inputs([people])
-            mask = batch["face_mask"][0]
-            signals = batch.get("face_signals")
-            found = inner.encode_faces(
-                batch["face_pixel_values"][0][mask].to(device),
-                None if signals is None else signals[0][mask].to(device),
-            )
-            features = found.new_zeros(*mask.shape, *found.shape[1:])
-            features[mask] = found
-            tensors |= {"faces": features, "face_mask": mask}
-            main = inputs.tracks[0].faces
-            tensors["blendshapes"] = torch.from_numpy(np.stack([f.blendshapes for f in main]))
-        if voice is not None:
-            batch = processor.audio_inputs([voice])
-            lengths = batch["audio_lengths"][0]
-            rows = [
-                inner.encode_audio(mel[None, :, :length].to(device))[0]
-                for mel, length in zip(batch["input_features"][0], lengths, strict=True)
-            ]
-            audio = rows[0].new_zeros(len(rows), max(len(r) for r in rows), *rows[0].shape[1:])
-            for chunk, row in zip(audio, rows, strict=True):
-                chunk[: len(row)] = row
-            tensors |= {"audio": audio, "audio_lengths": lengths}
-            if "audio_signals" in batch:
-                tensors["audio_signals"] = batch["audio_signals"][0]
+    people = inputs.faces()
+    media = processor.media_inputs([inputs.frames], [people], [voice])
+    told = model.model.encode_media({n: tensor.to(model.device) for n, tensor in media.items()})
+    tensors = {field: told[name][0] for name, field in FIELDS.items() if name in told}
+    if any(people):
+        main = inputs.tracks[0].faces
+        tensors["blendshapes"] = torch.from_numpy(np.stack([f.blendshapes for f in main]))
     return ClipFeatures(**{name: tensor.cpu() for name, tensor in tensors.items()})
-
-
-def streams_of(clip: ClipFeatures, frame: FrameChoice) -> StreamClip:
-    """What Emotion-LLaMA takes from Omni-Emotion's features of the same towers (`fitting`).
-
-    The main person's faces become their mean and how they change, the voice its mean over time.
-    """
-    tensors: dict[str, Tensor] = {}
-    seen: list[int] = []
-    if clip.faces is not None and clip.face_mask is not None and clip.face_mask[0].any():
-        seen = clip.face_mask[0].nonzero()[:, 0].tolist()
-        faces = clip.faces[0, seen, 0].float()
-        tensors |= {"faces": faces.mean(0), "motion": face_dynamics(faces)}
-        if clip.blendshapes is not None:
-            tensors["blendshapes"] = clip.blendshapes
-    if clip.video is not None:
-        acting = tensors.get("blendshapes")
-        place = frame_of(
-            frame, len(clip.video), seen, None if acting is None else acting.float().numpy()
-        )
-        places = clip.video[place].float()
-        tensors["video"] = torch.cat([places.mean(0, keepdim=True), places])
-    if clip.audio is not None and clip.audio_lengths is not None:
-        there = clip.audio_lengths > 0
-        weights = ((clip.audio_lengths[there] + 1) // 2).float()  # encoder frames of each chunk
-        means = clip.audio[there, 0].float()
-        tensors["audio"] = torch.einsum("cld,c->ld", means, weights / weights.sum())
-        if clip.audio_signals is not None:
-            tensors["audio_signals"] = clip.audio_signals[there].mean(0, keepdim=True)
-    return StreamClip(**tensors)
-
-
-def fitting(
-    model: MediaGeneration,
-    processor: ClipProcessor,
-    other: MediaGeneration,
-    other_processor: ClipProcessor,
-) -> None:
-    """Make sure that `streams_of` may give an Emotion-LLaMA the features of `other`.
-
-    Raises:
-        ConfigError: their towers, or how they read a clip, differ.
-    """
-    if not isinstance(model, EmotionLlamaForConditionalGeneration):
-        raise ConfigError("features: only an Emotion-LLaMA reads features of another preset")
-    differing = [
-        name
-        for name in ("audio_layers", "audio_crop")
-        if getattr(model.config, name) != getattr(other.config, name, None)
-    ]
-    differing += [
-        name
-        for name in ("clip_frames", "frame_sampling", "voice_signals")
-        if getattr(processor, name) != getattr(other_processor, name)
-    ]
-    for name in model.model.towers:
-        digests = [hashlib.sha256(), hashlib.sha256()]
-        for digest, owner in zip(digests, (model, other), strict=True):
-            _take_tower(digest, getattr(owner.model, name))
-        if digests[0].digest() != digests[1].digest():
-            differing.append(name)
-    if not getattr(other.config, "audio_summary", 0):
-        differing.append("audio_summary")
-    if differing:
-        raise ConfigError(
-            f"features: the other preset differs in {', '.join(differing)}; leave `features` out"
-        )
-
-
-def _settings(config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration without what depends on where and by what it was loaded."""
-    return {
-        name: _settings(value) if isinstance(value, dict) else value
-        for name, value in config.items()
-        if name not in NO_SETTINGS
-    }
-
-
-def towers_identity(model: MediaGeneration) -> str:
-    """Hex sha256 of what features depend on besides the media: towers, and how they are read."""
-    inner = model.model
-    fields: dict[str, Any] = {name: getattr(model.config, name) for name in inner.feature_fields}
-    if "audio_summary" in fields:
-        fields["audio_summary"] = fields["audio_summary"] > 0
-    digest = hashlib.sha256(f"{MEASURE_VERSION} {json.dumps(fields)}".encode())
-    for name in inner.towers:
-        _take_tower(digest, getattr(inner, name))
-    return digest.hexdigest()
-
-
-def _take_tower(digest: Any, tower: Any) -> None:
-    """Add a tower's settings and tensors to a running hash."""
-    settings = _settings(tower.config.to_dict())
-    digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
-    for key, tensor in sorted(tower.state_dict().items()):
-        digest.update(key.encode())
-        digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
 
 
 class FeatureFolder:
@@ -280,28 +159,20 @@ class FeatureFolder:
 
     def origin(self, row: Row, variant: int = 0) -> dict[str, str]:
         """What a row's features come from, empty where there are none or nothing is known."""
-        try:
-            with safe_open(self.path(row, variant), "pt") as file:
-                return file.metadata() or {}
-        except (OSError, SafetensorError):
-            return {}
+        return read_origin(self.path(row, variant))
 
     def save(self, row: Row, variant: int, features: Features, origin: dict[str, str]) -> None:
         """Write one row's features whole or not at all, in half precision."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         tensors = {
-            field.name: (value.half() if value.is_floating_point() else value).contiguous()
+            field.name: value.half() if value.is_floating_point() else value
             for field in dataclasses.fields(features)
             if (value := getattr(features, field.name)) is not None
         }
         # Measured figures such as -100 dB and pitches keep their precision.
         for name in ("audio_signals", "blendshapes"):
             if name in tensors:
-                tensors[name] = getattr(features, name).float().contiguous()
-        final = self.path(row, variant)
-        temporary = final.with_suffix(f".{os.getpid()}")
-        save_file(tensors, temporary, metadata=origin)
-        temporary.replace(final)
+                tensors[name] = getattr(features, name).float()
+        write_features(self.path(row, variant), tensors, origin)
 
     def rows(self) -> tuple[Row, ...]:
         """The rows whose features lie here."""

@@ -11,7 +11,8 @@ from openaffect.models.generation import MediaGeneration
 from openaffect.models.omni_emotion.projectors import FeatureNorm
 from openaffect.training.entries import Entry
 from openaffect.training.face_changes import FaceScale
-from openaffect.training.features import ClipFeatures, streams_of
+from openaffect.training.features import ClipFeatures
+from openaffect.training.shared_features import streams_of
 
 NORM_SAMPLES = 4000  # feature vectors that standardisation figures are taken from
 

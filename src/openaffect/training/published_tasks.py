@@ -24,8 +24,9 @@ from openaffect.prompts.emotion_llama import (
 from openaffect.training.batches import StreamExample
 from openaffect.training.examples import ExampleBuilder, stream_labels
 from openaffect.training.face_changes import FaceScale, change_faces
-from openaffect.training.features import ClipFeatures, Features, StreamClip, streams_of
+from openaffect.training.features import ClipFeatures, Features, StreamClip
 from openaffect.training.recipe import Dropout, PublishedTask
+from openaffect.training.shared_features import streams_of
 
 SHOWS = {"face": "shows", "voice": "has", "scene": "shows"}
 """How a sentence about a stream goes on to its clues."""

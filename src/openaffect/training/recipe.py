@@ -48,6 +48,7 @@ class Corpus(Strict):
     folder: str | None = None  # the user's copy; null leaves the corpus out
     get: str = ""  # where a user gets it, and its licence
     weight: float = Field(1.0, gt=0)  # how often a row is drawn, against rows of weight 1
+    balanced: bool = False  # rare labels are drawn as often as common ones
     speakers: tuple[str, ...] | None = None  # training speakers; null takes the reader's own
     variants: int = Field(1, ge=1)  # the clip itself and variants - 1 augmented voices
 
@@ -58,6 +59,7 @@ class Tasks(Strict):
     label: float = Field(1.0, ge=0)  # name one label out of a closed set
     reason: float = Field(1.0, ge=0)  # open words and the clues of every stream
     stream: float = Field(0.0, ge=0)  # describe one stream, or say that it is absent
+    stream_alone: Share = 0.0  # streams to be described of which nothing else is given
     streams: tuple[Stream, ...] = ("face", "voice", "scene", "words")  # streams asked about
     other_sets: Share = 0.4  # label sets of any few labels, in place of a corpus's own
     shuffled: Share = 0.5  # label sets in random order, in place of the alphabet's
@@ -74,6 +76,7 @@ class Dropout(Strict):
     face_scores: Share = 0.15  # the expression scores, leaving the geometry
     face_noise: float = Field(0.5, ge=0)  # deviation of noise on standardised face geometry
     real_faces: Share = 0.0  # faces given a real one's appearance and trustworthy scores
+    mixing: Share = 0.0  # most that a face's or voice's tokens are drawn to another example's
 
 
 class Schedule(Strict):

@@ -1,6 +1,7 @@
 """One stage of training from its recipe: parts, corpora, features, loop, result."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
@@ -52,11 +53,11 @@ from openaffect.training.features import (
     FeatureFolder,
     Features,
     features_type,
-    fitting,
 )
 from openaffect.training.norms import face_scale, fit_norms
 from openaffect.training.published_tasks import StreamExampleBuilder
 from openaffect.training.recipe import Corpus, Recipe
+from openaffect.training.shared_features import fitting
 from openaffect.training.trainer import Progress, Trainer
 
 SMALL_PARTS = ("text", "speech", "frame", "expression")
@@ -128,6 +129,12 @@ def feature_folder(name: str, corpus: Corpus, preset: str, kind: type[Features])
     return FeatureFolder(home() / FEATURES / Path(preset).name / name, kind)
 
 
+def label_shares(rows: Sequence[Row]) -> dict[str | None, float]:
+    """Factor for each label's training rows that makes all labels equally frequent."""
+    counts = Counter(row.label for row in rows if row.split == "train")
+    return {label: counts.total() / len(counts) / count for label, count in counts.items()}
+
+
 def load_entries(
     recipe: Recipe,
     model: MediaGeneration,
@@ -162,13 +169,15 @@ def load_entries(
             rows = _extract(store, rows, folder, corpus, model, processor, recipe, say, report)
         elif corpus.kind == "features":
             store.check(model)
+        shares = label_shares(rows) if corpus.balanced else {}
         for row in rows:
             count = store.variants(row) if row.media is not None else 0
             stored: Sequence[Any] = StoredVariants(store, row, min(count, corpus.variants))
             if kind is ClipFeatures:
                 stored = tuple(stored)
             if stored or row.media is None:
-                entries.append(Entry(row, stored or (kind(),), corpus.weight))
+                weight = corpus.weight * shares.get(row.label, 1.0)
+                entries.append(Entry(row, stored or (kind(),), weight))
         say(f"corpus {name}: {len(rows)} rows")
     if not any(entry.row.split == "train" for entry in entries):
         raise ConfigError("no corpus gives any training row; set a corpora.<name>.folder")
@@ -289,6 +298,8 @@ def run_stage(
     """
     model, processor = load_model(recipe, parts)
     model.to(recipe.device)  # before the features: the towers run there
+    if recipe.dropout.mixing:
+        model.config.stream_mixing = recipe.dropout.mixing
     lora = None
     streams = isinstance(model, EmotionLlamaForConditionalGeneration)
     if streams != bool(recipe.task_pool):
@@ -310,7 +321,9 @@ def run_stage(
     if recipe.start is None:
         fit_norms(model, entries)
     else:
-        load_trained_parts(model, Path(recipe.start))
+        # Fusion may begin here: the stages before it never run the fused sequence.
+        begins = ("fusion",) if "fusion" in recipe.trains else ()
+        load_trained_parts(model, Path(recipe.start), begins)
     torch.manual_seed(recipe.seed)  # new adapters are drawn at random
     freeze_all_but(model, recipe.trains, lora)
     builder = example_builder(recipe, model, processor, entries)

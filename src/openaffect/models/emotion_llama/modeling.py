@@ -42,7 +42,12 @@ from openaffect.models.emotion_llama.projectors import (
 )
 from openaffect.models.encoders.eva_vit import EvaVitConfig
 from openaffect.models.encoders.whisper_cropped import encode_cropped
-from openaffect.models.generation import MediaGeneration, MediaModel, fill_placeholders
+from openaffect.models.generation import (
+    MediaGeneration,
+    MediaModel,
+    fill_placeholders,
+    spread,
+)
 from openaffect.models.lora import LoraLinear, LoraSettings, add_lora
 from openaffect.models.omni_emotion.projectors import FeatureNorm
 
@@ -263,56 +268,94 @@ class EmotionLlamaModel(MediaModel, EmotionLlamaPreTrainedModel):
             rows += [part.to(embeds.dtype) for part in parts if part is not None]
         return fill_placeholders(embeds, input_ids, token_id, torch.cat(rows)) if rows else embeds
 
-    def _frames(self, given: dict[str, Tensor]) -> dict[int, tuple[Tensor, Tensor]]:
-        """Patch tokens (N, D) and class tokens (0 or 1, D) of each sample that has a frame."""
+    def encode_media(self, media: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The media inputs with features in place of pixels, signals, samples and mels.
+
+        `embed` makes the same tokens of both.
+        """
+        told: dict[str, Tensor] = {}
+        if frames := self._frame_features(media):
+            mask, features = frames
+            told |= {"frame_features": spread(features, mask), "frame_mask": mask}
+        if people := self._person_features(media):
+            mask, faces, motions = people
+            told |= {"face_features": spread(faces, mask), "motion_features": spread(motions, mask)}
+            told["person_mask"] = mask
+        if voices := self._voice_features(media):
+            mask, features = voices
+            told |= {"audio_features": spread(features, mask), "audio_mask": mask}
+            if "audio_signals" in media:
+                told["audio_signals"] = media["audio_signals"]
+        return told
+
+    def _frame_features(self, given: dict[str, Tensor]) -> tuple[Tensor, Tensor] | None:
+        """Which samples have a frame (B,), and what the tower says of these (n, 1 + N, D)."""
         mask = given.get("frame_mask")
         if mask is None or not mask.any():
-            return {}
+            return None
         if "frame_features" in given:
-            features = given["frame_features"][mask]
-        else:
-            features = self.encode_frame(given["pixel_values"][mask])
-        tokens = zip(*self.frame_tokens(features), strict=True)
-        return dict(zip(_places(mask), tokens, strict=True))
+            return mask, given["frame_features"][mask]
+        return mask, self.encode_frame(given["pixel_values"][mask])
+
+    def _person_features(self, given: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Which samples show a face (B,), and face features (n, D) and motion (n, M) of these."""
+        mask = given.get("person_mask")
+        if mask is not None and mask.any():
+            return mask, given["face_features"][mask], given["motion_features"][mask]
+        found = given.get("face_mask")
+        if found is None or not found.any():
+            return None
+        mask = found.any(1)
+        pixels, signals = given["face_pixel_values"], given.get("face_signals")
+        people = [
+            self.encode_person(
+                pixels[sample][found[sample]],
+                None if signals is None else signals[sample][found[sample]],
+            )
+            for sample in _places(mask)
+        ]
+        faces, motions = (torch.stack(parts) for parts in zip(*people, strict=True))
+        return mask, faces, motions
+
+    def _voice_features(self, given: dict[str, Tensor]) -> tuple[Tensor, Tensor] | None:
+        """Which samples have a voice (B,), and what the tower says of these (n, layers, D)."""
+        mask = given.get("audio_mask")
+        if mask is not None and mask.any():
+            return mask, given["audio_features"][mask]
+        lengths = given.get("audio_lengths")
+        if lengths is None or not lengths.any():
+            return None
+        mask = lengths.any(1)
+        chunks = given["input_values"] if "input_values" in given else given["input_features"]
+        cut = [
+            [chunk[..., : int(n)] for chunk, n in zip(chunks[s], lengths[s], strict=True) if n]
+            for s in _places(mask)
+        ]
+        return mask, torch.stack([self.encode_voice(pieces) for pieces in cut])
+
+    def _frames(self, given: dict[str, Tensor]) -> dict[int, tuple[Tensor, Tensor]]:
+        """Patch tokens (N, D) and class tokens (0 or 1, D) of each sample that has a frame."""
+        found = self._frame_features(given)
+        if found is None:
+            return {}
+        mask, features = found
+        return dict(zip(_places(mask), zip(*self.frame_tokens(features), strict=True), strict=True))
 
     def person_tokens(self, given: dict[str, Tensor]) -> dict[int, Tensor]:
         """Face token and motion token (2, D) of each sample that shows a face."""
-        mask = given.get("person_mask")
-        found = given.get("face_mask")
-        if mask is not None and mask.any():
-            faces, motions = given["face_features"][mask], given["motion_features"][mask]
-        elif found is not None and found.any():
-            mask = found.any(1)
-            pixels, signals = given["face_pixel_values"], given.get("face_signals")
-            people = [
-                self.encode_person(
-                    pixels[sample][found[sample]],
-                    None if signals is None else signals[sample][found[sample]],
-                )
-                for sample in _places(mask)
-            ]
-            faces, motions = (torch.stack(parts) for parts in zip(*people, strict=True))
-        else:
+        found = self._person_features(given)
+        if found is None:
             return {}
+        mask, faces, motions = found
         tokens = torch.stack([self.face_projector(faces), self.motion_projector(motions)], 1)
         return dict(zip(_places(mask), tokens, strict=True))
 
     def voice_tokens(self, given: dict[str, Tensor]) -> dict[int, Tensor]:
         """Voice token (1, D) of each sample that has a voice."""
-        mask = given.get("audio_mask")
-        lengths = given.get("audio_lengths")
-        if mask is not None and mask.any():
-            features = given["audio_features"][mask]
-        elif lengths is not None and lengths.any():
-            mask = lengths.any(1)
-            chunks = given["input_values"] if "input_values" in given else given["input_features"]
-            cut = [
-                [chunk[..., : int(n)] for chunk, n in zip(chunks[s], lengths[s], strict=True) if n]
-                for s in _places(mask)
-            ]
-            features = torch.stack([self.encode_voice(pieces) for pieces in cut])
-        else:
+        found = self._voice_features(given)
+        if found is None:
             return {}
+        mask, features = found
         signals = given.get("audio_signals")
         tokens = self.audio_projector(features, None if signals is None else signals[mask])
         return dict(zip(_places(mask), tokens[:, None], strict=True))

@@ -7,7 +7,7 @@ for media that are not there.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -32,6 +32,8 @@ from openaffect.models.emotion_llama.configuration import FrameChoice
 VIDEO_SLOT = "<VideoHere>"
 FEATURE_SLOT = "<FeatureHere>"
 BEGIN = "<s>"  # in a text: a beginning-of-sequence token, besides the one before every text
+MASKS = (("frame_mask",), ("face_mask", "person_mask"), ("audio_lengths", "audio_mask"))
+"""Which inputs say that a sample has a frame, a person, a voice."""
 PERSON_TOKENS = 2  # face and motion
 VOICE_TOKENS = 1
 
@@ -166,6 +168,10 @@ class EmotionLlamaProcessor(ClipProcessor):
         return min(frames, 1)
 
     @property
+    def frame_follows_face(self) -> bool:  # type: ignore[override]
+        return self.frame == "peak"
+
+    @property
     def settings(self) -> dict[str, Any]:
         return {"layout": self.layout, "frame": self.frame}
 
@@ -232,25 +238,49 @@ class EmotionLlamaProcessor(ClipProcessor):
             UsageError: slots and media do not agree, or images are given as such.
         """
         texts = [text] if isinstance(text, str) else list(text)
-        clips, people, voices = media_of(len(texts), videos, faces, audio, images)
-        people = [tracks[:1] for tracks in people]
-        data: dict[str, Any] = {}
-        if any(clip is not None for clip in clips):
-            data |= self.frame_inputs(clips, people)
-        if any(track for tracks in people for track in tracks):
-            data |= {name: t[:, 0] for name, t in self.face_inputs(people).items()}
-        if any(voice is not None for voice in voices):
-            data |= self.voice_inputs(voices)
+        media = self.media_inputs(*media_of(len(texts), videos, faces, audio, images))
+        return self.lay_out(texts, media, return_tensors, padding_side)
+
+    def lay_out(
+        self,
+        texts: Sequence[str],
+        media: Mapping[str, Tensor],
+        return_tensors: str | None = "pt",
+        padding_side: str = "left",
+        **kwargs: Any,
+    ) -> BatchFeature:
+        """As `__call__`, for media that are tensors already, or what the towers said of them.
+
+        Raises:
+            UsageError: slots and media do not agree.
+        """
+        there = [
+            [any(bool(media[n][index].any()) for n in names if n in media) for names in MASKS]
+            for index in range(len(texts))
+        ]
         rows = [
-            self.token_ids(
-                prompt,
-                self.slot_lengths(clip is not None, any(map(len, tracks)), voice is not None),
-            )
-            for prompt, clip, tracks, voice in zip(texts, clips, people, voices, strict=True)
+            self.token_ids(prompt, self.slot_lengths(*streams))
+            for prompt, streams in zip(texts, there, strict=True)
         ]
         padded = self.tokenizer.pad({"input_ids": rows}, padding=True, padding_side=padding_side)
-        data |= {name: padded[name] for name in ("input_ids", "attention_mask")}
+        data = {**media, **{name: padded[name] for name in ("input_ids", "attention_mask")}}
         return BatchFeature(data, tensor_type=return_tensors)
+
+    def media_inputs(
+        self,
+        clips: Sequence[Picture | None],
+        people: Sequence[Sequence[Sequence[FaceInput]]],
+        voices: Sequence[NDArray[np.float32] | None],
+    ) -> dict[str, Tensor]:
+        people = [tracks[:1] for tracks in people]
+        inputs: dict[str, Tensor] = {}
+        if any(clip is not None for clip in clips):
+            inputs |= self.frame_inputs(clips, people)
+        if any(track for tracks in people for track in tracks):
+            inputs |= {name: t[:, 0] for name, t in self.face_inputs(people).items()}
+        if any(voice is not None for voice in voices):
+            inputs |= self.voice_inputs(voices)
+        return inputs
 
     def frame_inputs(
         self, clips: Sequence[Picture | None], people: Sequence[Sequence[Sequence[FaceInput]]]

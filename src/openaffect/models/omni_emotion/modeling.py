@@ -24,7 +24,12 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from openaffect.models.encoders.whisper_cropped import encode_cropped
 from openaffect.models.fusion import CrossAttention, PersonTokens, frame_concat, video_concat
-from openaffect.models.generation import MediaGeneration, MediaModel, fill_placeholders
+from openaffect.models.generation import (
+    MediaGeneration,
+    MediaModel,
+    fill_placeholders,
+    spread,
+)
 from openaffect.models.omni_emotion.configuration import OmniEmotionConfig
 from openaffect.models.omni_emotion.projectors import (
     AudioProjector,
@@ -32,6 +37,7 @@ from openaffect.models.omni_emotion.projectors import (
     FeatureNorm,
     Projector,
     audio_tokens,
+    mix_streams,
     pool_audio,
     pool_faces,
     pool_video,
@@ -145,6 +151,44 @@ class OmniEmotionModel(MediaModel, OmniEmotionPreTrainedModel):
         pool = (self.config.audio_pool_stride, self.config.audio_summary > 0)
         return torch.stack([pool_audio(chunk, *pool) for chunk in stacked])
 
+    def encode_media(self, media: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The media inputs with features in place of pixels, signals and mels.
+
+        `embed` makes the same tokens of both.
+        """
+        told = dict(media)
+        if "pixel_values_videos" in told:
+            pixels, mask = told.pop("pixel_values_videos"), told["video_mask"]
+            told["video_features"] = spread(self.encode_video(pixels[mask]), mask)
+        if "face_pixel_values" in told:
+            pixels, mask = told.pop("face_pixel_values"), told["face_mask"]
+            signals = told.pop("face_signals", None)
+            found = self.encode_faces(pixels[mask], None if signals is None else signals[mask])
+            told["face_features"] = spread(found, mask)
+        if "input_features" in told:
+            lengths = told["audio_lengths"]
+            rows = self._encode_chunks(told.pop("input_features"), lengths)
+            longest = max(rows.values(), key=len)
+            audio = longest.new_zeros(*lengths.shape, *longest.shape)
+            for chunk, states in rows.items():
+                audio[chunk][: len(states)] = states
+            told["audio_features"] = audio
+        return told
+
+    def _encode_chunks(
+        self, input_features: Tensor, lengths: Tensor
+    ) -> dict[tuple[int, ...], Tensor]:
+        """(sample, chunk) -> (rows, layers, D_a); chunks of one length are encoded together.
+
+        A chunk's result does not depend on the others.
+        """
+        rows: dict[tuple[int, ...], Tensor] = {}
+        for length in lengths[lengths > 0].unique().tolist():
+            alike = [tuple(chunk) for chunk in (lengths == length).nonzero().tolist()]
+            mel = torch.stack([input_features[chunk][:, :length] for chunk in alike])
+            rows |= dict(zip(alike, self.encode_audio(mel.to(self.audio_tower.dtype)), strict=True))
+        return rows
+
     def video_tokens(
         self, pixel_values_videos: Tensor | None, video_features: Tensor | None, mask: Tensor
     ) -> list[Tensor | None]:
@@ -185,14 +229,22 @@ class OmniEmotionModel(MediaModel, OmniEmotionPreTrainedModel):
             PersonTokens(*both)
             for both in zip(frame.split(faces), tokens.split(faces), strict=True)
         ]
-        for place, sample in enumerate(counts.nonzero()[:, 0].tolist()):
-            person = people[place]
+        for place, person in enumerate(people):
             if told:
                 first = person.frames[:1].expand(len(told[place]))
                 person = PersonTokens(
                     torch.cat([first, person.frames]),
                     torch.cat([told[place][:, None], person.tokens]),
                 )
+            people[place] = person
+        if self.training and self.config.stream_mixing:
+            mixed = mix_streams(
+                [p.tokens for p in people], len(told[0]) if told else 0, self.config.stream_mixing
+            )
+            people = [
+                PersonTokens(p.frames, tokens) for p, tokens in zip(people, mixed, strict=True)
+            ]
+        for person, sample in zip(people, counts.nonzero()[:, 0].tolist(), strict=True):
             samples[sample].append(person)
         return samples
 
@@ -203,27 +255,22 @@ class OmniEmotionModel(MediaModel, OmniEmotionPreTrainedModel):
         lengths: Tensor,
         signals: Tensor | None,
     ) -> list[Tensor]:
-        """Projected voice of each chunk of all samples, in order: (tokens, D).
-
-        Chunks of one length are encoded together; a chunk's result does not depend on the others.
-        """
-        chunks = [(int(b), int(c)) for b, c in lengths.nonzero().tolist()]
-        rows: dict[tuple[int, int], Tensor] = {}
+        """Projected voice of each chunk of all samples, in order: (tokens, D)."""
+        chunks = [tuple(chunk) for chunk in lengths.nonzero().tolist()]
+        rows: dict[tuple[int, ...], Tensor] = {}
         if audio_features is None:
             assert input_features is not None
-            dtype = self.audio_tower.dtype
-            for length in lengths.unique().tolist():
-                alike = [chunk for chunk in chunks if int(lengths[chunk]) == length]
-                if alike:
-                    mel = torch.stack([input_features[chunk][:, :length] for chunk in alike])
-                    rows |= dict(zip(alike, self.encode_audio(mel.to(dtype)), strict=True))
+            rows = self._encode_chunks(input_features, lengths)
         else:
             first = 2 if self.config.audio_summary else 0  # rows of mean and deviation
             for chunk in chunks:
                 windows = audio_tokens(int(lengths[chunk]), self.config.audio_pool_stride, 0)
                 rows[chunk] = audio_features[chunk][: first + windows]
         measured = None if signals is None else torch.stack([signals[chunk] for chunk in chunks])
-        return self.audio_projector([rows[chunk] for chunk in chunks], measured)
+        voices = self.audio_projector([rows[chunk] for chunk in chunks], measured)
+        if self.training and self.config.stream_mixing:
+            return mix_streams(voices, self.config.audio_summary, self.config.stream_mixing)
+        return voices
 
     def fuse(self, video: Tensor | None, people: list[PersonTokens]) -> Tensor:
         """One sample's frames and faces as one sequence (L, D), by the configured fusion."""

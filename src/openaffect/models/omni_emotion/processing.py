@@ -4,7 +4,7 @@ Every placeholder in the text is expanded to the exact number of media tokens th
 put there. A modality that is absent has no placeholder: nothing is filled with zeros to pretend.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -177,25 +177,40 @@ class OmniEmotionProcessor(ClipProcessor):
             UsageError: placeholders and media do not agree, or images are given as such.
         """
         texts = [text] if isinstance(text, str) else list(text)
-        clips, people, voices = media_of(len(texts), videos, faces, audio, images)
-        data: dict[str, Any] = {}
-        if any(clip is not None for clip in clips):
-            data |= self._video_inputs(clips)
-        if any(track for tracks in people for track in tracks):
-            data |= self.face_inputs(people)
-        lengths: list[list[int]] = [[] for _ in texts]
-        if any(voice is not None for voice in voices):
-            voice_inputs = self.audio_inputs(voices)
-            lengths = [row[row > 0].tolist() for row in voice_inputs.get("audio_lengths", [])]
-            data |= voice_inputs
+        media = self.media_inputs(*media_of(len(texts), videos, faces, audio, images))
+        return self.lay_out(
+            texts,
+            media,
+            return_tensors,
+            padding_side,
+            return_text_replacement_offsets,
+            **kwargs,
+        )
+
+    def lay_out(
+        self,
+        texts: Sequence[str],
+        media: Mapping[str, Tensor],
+        return_tensors: str | None = "pt",
+        padding_side: str = "left",
+        return_text_replacement_offsets: bool = False,
+        **kwargs: Any,
+    ) -> BatchFeature:
+        """As `__call__`, for media that are tensors already, or what the towers said of them.
+
+        Raises:
+            UsageError: placeholders and media do not agree.
+        """
+        data: dict[str, Any] = dict(media)
         expanded, offsets = [], []
         for index, prompt in enumerate(texts):
-            clip = clips[index]
-            faces_found = [len(track) for track in people[index]]
+            frames = int(media["video_mask"][index].sum()) if "video_mask" in media else 0
+            faces = media["face_mask"][index].sum(1).tolist() if "face_mask" in media else []
+            chunks = media["audio_lengths"][index] if "audio_lengths" in media else torch.zeros(0)
             new, replaced = self._expand_with_offsets(
                 prompt,
-                self.video_length(0 if clip is None else len(clip), faces_found),
-                self.audio_length(lengths[index]),
+                self.video_length(frames, faces),
+                self.audio_length(chunks[chunks > 0].tolist()),
             )
             expanded.append(new)
             offsets.append(replaced)
@@ -207,6 +222,21 @@ class OmniEmotionProcessor(ClipProcessor):
             data["text_replacement_offsets"] = offsets
             return BatchFeature(data)
         return BatchFeature(data, tensor_type=return_tensors)
+
+    def media_inputs(
+        self,
+        clips: Sequence[NDArray[np.uint8] | None],
+        people: Sequence[Sequence[Sequence[FaceInput]]],
+        voices: Sequence[NDArray[np.float32] | None],
+    ) -> dict[str, Tensor]:
+        inputs: dict[str, Tensor] = {}
+        if any(clip is not None for clip in clips):
+            inputs |= self._video_inputs(clips)
+        if any(track for tracks in people for track in tracks):
+            inputs |= self.face_inputs(people)
+        if any(voice is not None for voice in voices):
+            inputs |= self.audio_inputs(voices)
+        return inputs
 
     def _video_inputs(self, clips: Sequence[NDArray[np.uint8] | None]) -> dict[str, Tensor]:
         longest = max(len(clip) for clip in clips if clip is not None)

@@ -58,6 +58,21 @@ def pool_audio(states: Tensor, stride: int, summary: bool) -> Tensor:
     return torch.cat([states.mean(0)[None], states.std(0, correction=0)[None], windows])
 
 
+def mix_streams(streams: Sequence[Tensor], summary: int, most: float) -> list[Tensor]:
+    """Draw each stream's tokens (n, ..., D) a random part of the way to another one's first token.
+
+    The part is at most `most`, one for the whole stream; summary tokens after the first stay, for
+    they tell what was measured. A projector in doubt gives a mixture of what is in question, but it
+    hardly doubts the clips it was trained on: what reads its tokens has to be shown mixtures.
+    """
+    order = torch.randperm(len(streams)).tolist()
+    mixed = []
+    for tokens, other in zip(streams, order, strict=True):
+        moved = torch.lerp(tokens, streams[other][:1], most * torch.rand(()).item())
+        mixed.append(torch.cat([moved[:1], tokens[1:summary], moved[max(summary, 1) :]]))
+    return mixed
+
+
 class FeatureNorm(nn.Module):
     """Fixed standardisation, (x - shift) * scale, by figures taken from training features."""
 

@@ -1,0 +1,103 @@
+"""What a model answers for each clip of a benchmark, kept so that a run cut off goes on."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from openaffect.errors import MediaError
+from openaffect.evaluation.items import Item
+from openaffect.evaluation.run_lines import RunLines
+
+if TYPE_CHECKING:
+    from openaffect.inference.analyzer import Analyzer
+
+PREDICTIONS = "predictions.jsonl"
+MISSING = "there is no media file"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model answered for one clip."""
+
+    id: str  # of the item
+    truth: str  # its label
+    probabilities: dict[str, float] | None  # over the label set; None where nothing was seen
+    reason: str | None  # why there are none
+
+    @property
+    def label(self) -> str | None:
+        """The likeliest label, None where there is none."""
+        if self.probabilities is None:
+            return None
+        return max(self.probabilities, key=self.probabilities.__getitem__)
+
+
+def predict(
+    analyzer: "Analyzer",
+    items: Iterable[Item],
+    labels: Sequence[str],
+    streams: Sequence[str],
+    out: Path | None = None,
+    advance: Callable[[Prediction], None] = lambda prediction: None,
+) -> list[Prediction]:
+    """The model's probabilities for every item, in order.
+
+    With `out`, each prediction is appended to out/predictions.jsonl, and a run over the same
+    items, labels, streams and weights takes finished ones from there. A media file that is not
+    there costs its own clip, which the next run asks about again.
+    """
+    record = PredictionRecord(out, request(analyzer, labels, streams)) if out else None
+    predictions = []
+    for item in items:
+        known = record.get(item) if record else None
+        prediction = known or _predict_one(analyzer, item, labels, streams)
+        if record and known is None and prediction.reason != MISSING:
+            record.add(prediction)
+        predictions.append(prediction)
+        advance(prediction)
+    return predictions
+
+
+def _predict_one(
+    analyzer: "Analyzer", item: Item, labels: Sequence[str], streams: Sequence[str]
+) -> Prediction:
+    if not item.path.is_file():
+        return Prediction(item.id, item.truth, None, MISSING)
+    try:
+        probabilities = analyzer.score(item.path, labels, streams=streams)
+    except MediaError as error:
+        return Prediction(item.id, item.truth, None, str(error))
+    return Prediction(item.id, item.truth, probabilities, None)
+
+
+def request(analyzer: "Analyzer", labels: Sequence[str], streams: Sequence[str]) -> dict[str, Any]:
+    """What makes two predictions of one clip the same: labels, streams and every weight."""
+    return {
+        "labels": list(labels),
+        "streams": list(streams),
+        "temperature": analyzer.temperature,
+        "parts": dict(analyzer.parts),
+    }
+
+
+class PredictionRecord:
+    """Finished predictions of a run in folder/predictions.jsonl.
+
+    Raises UsageError where the folder holds predictions of another request.
+    """
+
+    def __init__(self, folder: Path, wanted: dict[str, Any]) -> None:
+        self._lines = RunLines(folder / PREDICTIONS, wanted)
+
+    def get(self, item: Item) -> Prediction | None:
+        """The finished prediction of an item, None where there is none."""
+        try:
+            done = Prediction(**self._lines.get(item.id, {}))
+        except TypeError:
+            return None
+        return done if done.truth == item.truth else None
+
+    def add(self, prediction: Prediction) -> None:
+        """Note a finished prediction on disk."""
+        self._lines.add(asdict(prediction))
