@@ -20,9 +20,9 @@ from random import Random
 
 import torch
 from alignment import PRESET, STREAMS, Nearest, clips, nearest
-from openaffect.evaluation.confusion_picture import write_confusion_picture
 
 from openaffect.evaluation.benchmarks import BENCHMARKS
+from openaffect.evaluation.pictures import write_confusion_picture
 from openaffect.media.face_detection import BLENDSHAPE_NAMES
 from openaffect.media.voice import VOICE_STATISTICS
 from openaffect.models.assembly import assemble_small

@@ -12,6 +12,26 @@ from openaffect.models.home import HOME_VARIABLE, home
 Run = Callable[[list[str]], tuple[int, str, str]]
 
 
+def save_tiny(folder: Path, **changes: object) -> Path:
+    """A checkpoint folder of a tiny random Omni-Emotion."""
+    from transformers.utils import logging
+
+    from openaffect.models.omni_emotion.tiny import tiny_model, tiny_processor
+
+    logging.disable_progress_bar()
+    network = tiny_model(**changes)
+    network.save_pretrained(folder)
+    tiny_processor(network.config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory, small_parts) -> Path:
+    """A tiny random model; the face detector is the small preset's."""
+    assert small_parts["landmarks"].is_dir()
+    return save_tiny(tmp_path_factory.mktemp("model"))
+
+
 @pytest.fixture
 def own_home(tmp_path, monkeypatch, small_parts) -> Path:
     """An OPENAFFECT_HOME of the test's own that has the base weights of the real one."""

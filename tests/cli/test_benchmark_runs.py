@@ -17,22 +17,6 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "surprise-and-joy.mp4"
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory, small_parts) -> Path:
-    """A checkpoint folder of a tiny random model; the face detector is the small preset's."""
-    from transformers.utils import logging
-
-    from openaffect.models.omni_emotion.tiny import tiny_model, tiny_processor
-
-    logging.disable_progress_bar()
-    assert small_parts["landmarks"].is_dir()
-    folder = tmp_path_factory.mktemp("model")
-    network = tiny_model()
-    network.save_pretrained(folder)
-    tiny_processor(network.config).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def sound(tmp_path_factory) -> Path:
     """The example's voice as a .wav file."""
     path = tmp_path_factory.mktemp("sound") / "voice.wav"

@@ -98,6 +98,25 @@ def test_a_clip_is_sent_once_and_scored(run_here, server, dfew_clips, monkeypatc
     assert json.loads(printed)["mean"]["war"] == 1 and len(server.requests) == 3
 
 
+def test_a_dry_run_tells_the_cost_and_sends_nothing(run_here, server, dfew_clips):
+    out = dfew_clips / "out"
+    arguments = ["eval", "dfew", "--data", str(dfew_clips / "data"), "--endpoint", server.url]
+    arguments += ["--model", "m", "--out", str(out)]
+    code, printed, told = run_here([*arguments, "--dry-run", "--json"])
+    assert code == 0, told
+    cost = json.loads(printed)
+    clips = (dfew_clips / "data" / "Clip").rglob("*.mp4")
+    size = sum(clip.stat().st_size for clip in clips if clip.stem in ("1", "11"))
+    assert (cost["calls"], cost["bytes_sent"]) == (2, size)
+    assert cost["tokens_sent"] > 60 and cost["reply_tokens_at_most"] == 1024
+    assert server.requests == [] and not out.exists()
+    run_here(arguments)
+    code, printed, _ = run_here([*arguments, "--dry-run"])
+    assert code == 0 and printed.startswith("at most 0 calls") and len(server.requests) == 2
+    code, _, told = run_here([*arguments[:4], "--dry-run"])
+    assert code == 2 and "--dry-run is for --endpoint" in told
+
+
 def test_sound_and_clips_that_cannot_be_sent(run_here, server, tmp_path, monkeypatch):
     MADE["iemocap"][0](tmp_path)
     wav = next((tmp_path / "Session1").rglob("*.wav"))

@@ -58,6 +58,45 @@ def test_what_is_no_label_is_counted_apart(run_here, tmp_path):
     assert found["war"] == pytest.approx(2 / 5)
 
 
+def test_groups_probabilities_and_files_of_anybody(run_here, tmp_path):
+    reference = table(
+        tmp_path / "r.csv",
+        "name,label,speaker",
+        *("a,happy,1", "b,sad,1", "c,sad,2", "d,happy,"),
+    )
+    predicted = table(
+        tmp_path / "p.csv",
+        "name,label,probability",
+        *("a,happy,0.9", "b,sad,0.7", "c,happy,0.7", "d,,"),
+    )
+    out = tmp_path / "out"
+    arguments = ["eval", "classification", "--reference", reference, "--predictions", predicted]
+    code, printed, told = run_here([*arguments, "--by", "speaker", "--out", str(out), "--json"])
+    assert code == 0, told
+    found = json.loads(printed)
+    assert {key: row["figures"]["war"] for key, row in found["by"]["speaker"].items()} == {
+        "1": 1,
+        "2": 0,
+        "unknown": 0,
+    }
+    # The unanswered sample has no probability; 0.7 is right once and wrong once.
+    error = (abs(0.9 - 1) + 2 * abs(0.7 - 0.5)) / 3
+    assert found["calibration"]["error"] == pytest.approx(error)
+    points = [(p["coverage"], p["accuracy"]) for p in found["calibration"]["abstention"]]
+    assert points == [(1, pytest.approx(2 / 3))]
+    assert json.loads((out / "classification.json").read_text()) == found
+    assert "**by speaker**" in (out / "classification.md").read_text()
+    assert (out / "classification.tex").read_text().startswith("% system")
+    for picture in ("confusion", "reliability"):
+        written = (out / f"classification-{picture}.png").read_bytes()
+        assert written.startswith(b"\x89PNG")
+    code, _, told = run_here([*arguments, "--by", "sex"])
+    assert code == 2 and "columns name, label, speaker" in told
+    table(tmp_path / "p.csv", "name,label,probability", "a,happy,90%")
+    code, _, told = run_here(arguments)
+    assert code == 2 and "'90%', not a number from 0 to 1" in told
+
+
 def test_open_vocabulary_on_the_published_files(run_here, shared):
     arguments = ["eval", "open-vocabulary", "--json", "--level", "1", "--grouping", "wheel"]
     arguments += ["--reference", str(shared / "emer" / "mer2024-check-openset.csv")]

@@ -94,6 +94,6 @@ def test_table_counts_only_results_that_lack_something():
         },
     ]
     table = claims_table(rows)
-    assert "| whole | 1 | 0 |  |" in table
+    assert "| whole | 1 | 0 | |" in table
     assert "| voice only | 2 | 2 | 50.0% |" in table
     assert "b (voice only): reasoning claims face: smile" in table

@@ -21,7 +21,7 @@ QUICK = AnalyzeOptions(transcribe=False, frames=12)
 
 
 class Watched:
-    """Counts the calls of each tower and keeps the newest media tensors."""
+    """Counts the calls of each tower and keeps the media tensors that they are given."""
 
     def __init__(self, analyzer: Analyzer) -> None:
         self.calls: dict[str, int] = {}
@@ -30,14 +30,13 @@ class Watched:
         for name in ("vision_tower", "face_tower", "motion_tower", "audio_tower"):
             self.calls[name] = 0
             getattr(inner, name).register_forward_hook(lambda *_, name=name: self._count(name))
-        embed = inner.embed
+        encode = inner.encode_media
 
-        def watching(input_ids, **media):
-            there = {key: value for key, value in media.items() if value is not None}
-            self.media = there or self.media
-            return embed(input_ids, **media)
+        def watching(media):
+            self.media |= media
+            return encode(media)
 
-        inner.embed = watching
+        inner.encode_media = watching
 
     def _count(self, name: str) -> None:
         self.calls[name] += 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from openaffect.errors import MediaError
+from openaffect.errors import MediaError, UsageError
 from openaffect.inference.analyzer import Analyzer
 from openaffect.inference.encoded_clip import SCENE_BY_FACE
 from openaffect.inference.feature_cache import FeatureCache, settings_identity
@@ -128,6 +128,13 @@ def test_a_damaged_file_is_read_again(keeping):
     (face,) = analyzer.cache.folder.glob("*.face.safetensors")
     face.write_bytes(face.read_bytes()[:40])
     assert analyzer.score(EXAMPLE, LABELS, streams=SEEN) == first and reads.count == 2
+
+
+def test_a_folder_that_cannot_be_written_costs_one_line(keeping):
+    analyzer, _ = keeping
+    analyzer.cache.folder.parent.write_text("a file in its place")
+    with pytest.raises(UsageError, match=r"cannot be kept there .* --no-cache"):
+        analyzer.score(EXAMPLE, LABELS, streams=("voice",))
 
 
 def test_words_are_kept_and_that_a_stream_is_not_there(keeping, plain, tmp_path, monkeypatch):

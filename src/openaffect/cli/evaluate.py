@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from openaffect import DEFAULT_MODEL
 from openaffect.cli.evaluate_scores import classification, open_vocabulary, overlap
+from openaffect.cli.evaluate_table import table
 from openaffect.cli.evaluate_tasks import lmms_tasks
 from openaffect.errors import UsageError
 
@@ -65,6 +66,7 @@ def register(app: typer.Typer) -> None:
     scores.command("classification")(classification)
     scores.command("open-vocabulary")(open_vocabulary)
     scores.command("overlap")(overlap)
+    scores.command("table")(table)
     scores.command("lmms-tasks")(lmms_tasks)
     app.add_typer(scores, name="eval")
 

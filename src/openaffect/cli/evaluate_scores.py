@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json as jsonlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 GROUPINGS = ("exact", "wheel", "builtin", "embedding", "cached", "endpoint")
 JUDGE_CACHE = Path("judge-replies.jsonl")
+Row = TypeVar("Row")
 
 Reference = Annotated[Path, typer.Option(help="CSV or JSON Lines with the truth.")]
 Predictions = Annotated[Path, typer.Option(help="CSV or JSON Lines with the predictions.")]
@@ -42,26 +43,74 @@ def classification(
         Path | None,
         typer.Option(help="Predictions of another system: adds paired tests against it."),
     ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(help="Figures by group too: columns of the reference, with commas."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for JSON, Markdown, a LaTeX row and pictures.")
+    ] = None,
     json: AsJson = False,
 ) -> None:
-    """WAR, UAR, weighted and macro F1 of labels: columns name and label (or discrete, emotion)."""
+    """WAR, UAR, weighted and macro F1 of labels: columns name and label (or discrete, emotion).
+
+    Where the predictions have a column probability (or confidence), from 0 to 1, calibration too.
+    """
     from dataclasses import asdict
 
-    from openaffect.evaluation.closed_set import compare_labels, score_labels
-    from openaffect.evaluation.label_tables import read_labels
-    from openaffect.evaluation.score_tables import classification_table, difference_table
+    from openaffect.cli.evaluate_outputs import write_picture, write_row
+    from openaffect.evaluation.calibration import calibrate
+    from openaffect.evaluation.closed_set import compare_labels, read_guesses, score_labels
+    from openaffect.evaluation.groups import group_scores, groups_dict, groups_table
+    from openaffect.evaluation.items import Item
+    from openaffect.evaluation.label_tables import read_confidences, read_groups, read_labels
+    from openaffect.evaluation.pictures import write_calibration_picture, write_confusion_picture
+    from openaffect.evaluation.score_tables import (
+        calibration_table,
+        classification_table,
+        difference_table,
+    )
 
     truth, told = read_labels(reference), read_labels(predictions)
     chosen = [label for label in labels.split(",") if label.strip()] if labels else None
     scores = score_labels(truth, told, chosen)
+    true_labels, guesses, _, classes = read_guesses(truth, told, chosen)
     found: dict[str, Any] = asdict(scores)
     found |= found.pop("figures")
     text = classification_table(scores)
+    known = read_confidences(predictions)
+    sure = [
+        (known[name], guess == label)
+        for name, label, guess in zip(truth, true_labels, guesses, strict=True)
+        if guess is not None and name in known
+    ]
+    if sure:
+        calibration = calibrate(*zip(*sure, strict=True))
+        found["calibration"] = asdict(calibration)
+        text += "\n\n" + calibration_table(calibration)
     if against is not None:
         differences = compare_labels(truth, read_labels(against), told, chosen)
         found["against"] = {name: asdict(row) for name, row in differences.items()}
         text += "\n\n" + difference_table(differences)
-    _show(found, text, json, [reference, predictions, *([against] if against else [])])
+    if by:
+        groups_of = read_groups(reference, by.split(","))
+        items = [
+            Item(name, Path(name), label, groups_of[name])
+            for name, label in zip(truth, true_labels, strict=True)
+        ]
+        groups = group_scores(by.split(","), items, guesses, classes)
+        found["by"] = groups_dict(groups)
+        text += "\n\n" + groups_table(groups)
+    files = [reference, predictions, *([against] if against else [])]
+    _show("classification", found, text, json, files, out)
+    if out is not None:
+        title = predictions.stem
+        write_row(out, "classification", title, scores.figures)
+        path = out / "classification-confusion.png"
+        write_picture(path, write_confusion_picture, title, classes, scores.confusion)
+        if sure:
+            path = out / "classification-reliability.png"
+            write_picture(path, write_calibration_picture, title, *zip(*sure, strict=True))
 
 
 def open_vocabulary(
@@ -98,9 +147,7 @@ def open_vocabulary(
     from openaffect.evaluation.open_vocabulary import mean_scores, score_sets
     from openaffect.evaluation.score_tables import word_sets_table
 
-    truth, told = read_word_sets(reference), read_word_sets(predictions)
-    if not set(truth) & set(told):
-        raise UsageError(f"no name of {reference} is in {predictions}")
+    truth, told = _both(read_word_sets, reference, predictions)
     asked = None
     if grouping == "endpoint" or (grouping == "cached" and replies is None):
         from openaffect.evaluation.judge import Estimate
@@ -127,7 +174,7 @@ def open_vocabulary(
         found["level"] = level
     if asked is not None:
         found["judge"] = _judge_record(asked)
-    _show(found, word_sets_table(scores, means), json, [reference, predictions])
+    _show("open-vocabulary", found, word_sets_table(scores, means), json, [reference, predictions])
 
 
 def overlap(
@@ -151,9 +198,7 @@ def overlap(
     from openaffect.evaluation.overlap import score_overlap
     from openaffect.evaluation.score_tables import overlap_table
 
-    truth, told = read_texts(reference), read_texts(predictions)
-    if not set(truth) & set(told):
-        raise UsageError(f"no name of {reference} is in {predictions}")
+    truth, told = _both(read_texts, reference, predictions)
     asked = _judge(endpoint, judge, cache, seed, dry_run)
     if dry_run:
         estimate = Estimate(asked)
@@ -164,7 +209,7 @@ def overlap(
         return
     scores = score_overlap(asked, truth, told)
     found = asdict(scores) | {"judge": _judge_record(asked)}
-    _show(found, overlap_table(scores), json, [reference, predictions])
+    _show("overlap", found, overlap_table(scores), json, [reference, predictions])
 
 
 def _judge(endpoint: str | None, model: str, cache: Path, seed: int, dry_run: bool) -> CachedJudge:
@@ -188,16 +233,11 @@ def _judge_record(judge: CachedJudge) -> dict[str, Any]:
 
 
 def _tell_cost(calls: int, tokens: int, json: bool) -> None:
+    from openaffect.cli.evaluate_outputs import tell_cost
     from openaffect.evaluation.judge import REPLY_TOKENS
 
-    if json:
-        most = {"calls": calls, "tokens_sent": tokens, "reply_tokens_at_most": calls * REPLY_TOKENS}
-        typer.echo(jsonlib.dumps(most))
-        return
-    typer.echo(
-        f"at most {calls} calls, about {tokens} tokens sent, "
-        f"at most {calls * REPLY_TOKENS} tokens of replies"
-    )
+    most = calls * REPLY_TOKENS
+    tell_cost({"calls": calls, "tokens_sent": tokens, "reply_tokens_at_most": most}, json)
 
 
 def _groupings(
@@ -221,11 +261,29 @@ def _groupings(
     raise UsageError(f"--grouping {name}: there are {', '.join(GROUPINGS)}")
 
 
-def _show(found: dict[str, Any], text: str, json: bool, paths: list[Path]) -> None:
+def _both(
+    read: Callable[[Path], dict[str, Row]], reference: Path, predictions: Path
+) -> tuple[dict[str, Row], dict[str, Row]]:
+    """Truth and predictions by name. Raises UsageError where they have no name in common."""
+    truth, told = read(reference), read(predictions)
+    if not set(truth) & set(told):
+        raise UsageError(f"no name of {reference} is in {predictions}")
+    return truth, told
+
+
+def _show(
+    name: str,
+    found: dict[str, Any],
+    text: str,
+    json: bool,
+    paths: list[Path],
+    out: Path | None = None,
+) -> None:
     """Print figures with where they come from: versions, seed and the hash of every file."""
+    from openaffect.cli.evaluate_outputs import finish
     from openaffect.evaluation.provenance import software
     from openaffect.media.digest import file_sha256
 
     files = {path.name: file_sha256(path) for path in paths}
     found["provenance"] = software() | {"files": files}
-    typer.echo(jsonlib.dumps(found, ensure_ascii=False) if json else text)
+    finish(name, found, text, json, out)

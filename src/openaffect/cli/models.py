@@ -29,7 +29,7 @@ From = Annotated[
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 All = Annotated[bool, typer.Option("--all", help="Every model, and data fetched for training.")]
 Features = Annotated[
-    bool, typer.Option("--features", help="Only the cached face and voice features of training.")
+    bool, typer.Option("--features", help="Only the cached features of faces and voices.")
 ]
 
 

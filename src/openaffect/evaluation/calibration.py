@@ -97,6 +97,25 @@ def accuracy_at_coverage(
     return found
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """How far the probabilities of a run's answers can be believed."""
+
+    error: float  # expected calibration error
+    reliability: tuple[ReliabilityBin, ...]  # what it is made of
+    abstention: tuple[Abstention, ...]  # when the least sure are withheld, at COVERAGES
+
+
+def calibrate(confidence: Sequence[float], right: Sequence[bool]) -> Calibration:
+    """All of it at once. Raises as `reliability` does."""
+    points = accuracy_at_coverage(abstention_curve(confidence, right)).values()
+    return Calibration(
+        expected_calibration_error(confidence, right),
+        reliability(confidence, right),
+        tuple(dict.fromkeys(points)),
+    )
+
+
 def _checked(confidence: Sequence[float], right: Sequence[bool]) -> tuple[np.ndarray, np.ndarray]:
     sure = np.asarray(confidence, np.float64)
     hits = np.asarray(right, np.float64)

@@ -16,6 +16,7 @@ NAME_COLUMNS = ("name", "names", "id", "sample_id", "video_name", "video", "clip
 """Columns that may hold the name of a sample; the first that a table has is taken."""
 
 LABEL_COLUMNS = ("label", "discrete", "emotion", "prediction", "pred", "answer", "response", "emo")
+CONFIDENCE_COLUMNS = ("probability", "confidence")
 TEXT_COLUMNS = (
     "reason",
     "reasons",
@@ -137,6 +138,45 @@ def read_benchmark_labels(path: Path, benchmark: str) -> dict[str, str]:
     stems = [{**row, name: Path(str(row.get(name, "")).strip()).stem} for row in rows]
     found = by_name(stems, name, text, path)
     return {key: "" if value is None else str(value).strip() for key, value in found.items()}
+
+
+def read_confidences(path: Path) -> dict[str, float]:
+    """name -> probability of its answer; empty for a table without such a column.
+
+    A row without one is left out. Raises UsageError for what is no number from 0 to 1.
+    """
+    rows = read_rows(path)
+    column = next((name for name in CONFIDENCE_COLUMNS if name in rows[0]), None)
+    if column is None:
+        return {}
+    found = {}
+    for name, value in by_name(rows, column_of(rows, NAME_COLUMNS, path), column, path).items():
+        if value is None or str(value).strip() == "":
+            continue
+        try:
+            found[name] = float(value)
+        except (TypeError, ValueError):
+            found[name] = float("nan")
+        if not 0 <= found[name] <= 1:
+            raise UsageError(f"{path}: {column} of {name!r} is {value!r}, not a number from 0 to 1")
+    return found
+
+
+def read_groups(path: Path, columns: Sequence[str]) -> dict[str, dict[str, str]]:
+    """name -> column -> value, of a table's own columns; an empty cell is left out.
+
+    Raises UsageError for a column that the table has not.
+    """
+    rows = read_rows(path)
+    name = column_of(rows, NAME_COLUMNS, path)
+    found: dict[str, dict[str, str]] = {}
+    for column in columns:
+        if column not in rows[0]:
+            raise UsageError(f"--by {column}: {path} has the columns {', '.join(rows[0])}")
+        for key, value in by_name(rows, name, column, path).items():
+            told = "" if value is None else str(value).strip()
+            found.setdefault(key, {}).update({column: told} if told else {})
+    return found
 
 
 def read_texts(path: Path) -> dict[str, str]:

@@ -19,7 +19,12 @@ def provenance(split: str, folds: Mapping[int, Sequence[Item]]) -> dict[str, Any
 
     Two runs whose `sha256` agree were scored against the same truth.
     """
-    return software() | {
+    return software() | folds_provenance(split, folds)
+
+
+def folds_provenance(split: str, folds: Mapping[int, Sequence[Item]]) -> dict[str, Any]:
+    """The split and folds alone."""
+    return {
         "split": split,
         "folds": {
             fold: {"clips": len(items), "sha256": truth_sha256(items)}

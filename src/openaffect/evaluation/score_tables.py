@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from openaffect.evaluation.calibration import Abstention, Calibration
 from openaffect.evaluation.closed_set import ClassificationScores
 from openaffect.evaluation.markdown import confusion_table, span, table
 from openaffect.evaluation.open_vocabulary import SetScores
@@ -29,6 +30,18 @@ def classification_table(scores: ClassificationScores) -> str:
     lines += [*table(["figure", "value", "95 %"], figures), ""]
     lines += confusion_table(scores.labels, scores.confusion, scores.recalls, 4)
     return "\n".join(lines)
+
+
+def calibration_table(found: Calibration) -> str:
+    """Calibration error and abstention."""
+    told = f"expected calibration error {found.error:.4f}"
+    return "\n".join([told, "", *abstention_table(found.abstention)])
+
+
+def abstention_table(points: Sequence[Abstention]) -> list[str]:
+    """Accuracy over coverage, as lines."""
+    rows = [(f"{p.threshold:.3f}", f"{p.coverage:.1%}", f"{p.accuracy:.3f}") for p in points]
+    return table(["probability at least", "clips answered", "accuracy of these"], rows)
 
 
 def folds_table(title: str, scores: Mapping[int, ClassificationScores]) -> str:

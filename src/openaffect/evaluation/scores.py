@@ -4,14 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from openaffect.evaluation.calibration import (
-    Abstention,
-    ReliabilityBin,
-    abstention_curve,
-    accuracy_at_coverage,
-    expected_calibration_error,
-    reliability,
-)
+from openaffect.evaluation.calibration import Abstention, ReliabilityBin, calibrate
 from openaffect.evaluation.metrics import (
     class_recalls,
     confusion_matrix,
@@ -66,6 +59,7 @@ def score(name: str, predictions: Sequence[Prediction], labels: Sequence[str]) -
     answered = [p for p in predictions if p.probabilities is not None]
     truth, guesses = [p.truth for p in answered], [p.label for p in answered]
     sure, right = confidences(predictions)
+    believed = calibrate(sure, right)
     clear = [hit for hit, share in zip(right, sure, strict=True) if share >= UNCLEAR]
     everything = [p.truth for p in predictions], [p.label for p in predictions]
     return Scores(
@@ -80,11 +74,9 @@ def score(name: str, predictions: Sequence[Prediction], labels: Sequence[str]) -
         macro_f1=macro_f1(truth, guesses),
         weighted_f1=weighted_f1(truth, guesses),
         uar_all=unweighted_average_recall(*everything),
-        calibration_error=expected_calibration_error(sure, right),
-        reliability=reliability(sure, right),
-        abstention=tuple(
-            dict.fromkeys(accuracy_at_coverage(abstention_curve(sure, right)).values())
-        ),
+        calibration_error=believed.error,
+        reliability=believed.reliability,
+        abstention=believed.abstention,
         clear=len(clear) / len(right) if right else 0.0,
         clear_war=sum(clear) / len(clear) if clear else None,
         recalls=class_recalls(truth, guesses),

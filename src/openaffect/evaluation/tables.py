@@ -6,10 +6,9 @@ from typing import Any
 
 from openaffect.corpora.manifest import Row
 from openaffect.evaluation.benchmarks import Benchmark
-from openaffect.evaluation.calibration import Abstention
 from openaffect.evaluation.markdown import confusion_table, span, table
 from openaffect.evaluation.resampling import Difference
-from openaffect.evaluation.score_tables import difference_told
+from openaffect.evaluation.score_tables import abstention_table, difference_told
 from openaffect.evaluation.scores import Scores
 from openaffect.evaluation.sources import SOURCES, TEXT_SETS, UNSTATED
 from openaffect.results.analysis import Analysis
@@ -59,12 +58,6 @@ def scores_table(title: str, scores: Scores, seconds: float) -> str:
             *abstention_table(scores.abstention),
         ]
     )
-
-
-def abstention_table(points: Sequence[Abstention]) -> list[str]:
-    """Accuracy over coverage, as lines."""
-    rows = [(f"{p.threshold:.3f}", f"{p.coverage:.1%}", f"{p.accuracy:.3f}") for p in points]
-    return table(["probability at least", "clips answered", "accuracy of these"], rows)
 
 
 def model_folds_table(title: str, scores: Mapping[int, Scores]) -> str:

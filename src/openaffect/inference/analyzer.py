@@ -1,7 +1,7 @@
 """The Analyzer: a clip in, an Analysis out, from every stream that the clip has."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -252,20 +252,8 @@ class Analyzer:
 
     def converse(self, reading: Reading) -> Conversation:
         """Read the clip's shared prefix once; questions about it are then cheap."""
-
-        def alone(stream: str) -> Conversation:
-            return self.converse(replace(reading, given=reading.given.only((stream,))))
-
-        prompt = self.dialogue.prompt(reading.given, self.dialogue.reason_question)
-        inputs: BatchFeature = self.processor(
-            text=prompt.shared,
-            videos=[reading.inputs.frames if reading.given.video else None],
-            faces=[reading.inputs.faces() if reading.given.face else []],
-            audio=[reading.inputs.voice if reading.given.voice else None],
-            add_special_tokens=False,
-        )
-        stream = Stream.open(self.model, dict(inputs.to(self.model.device)))
-        return conversation(stream, self.dialogue, reading.given, alone)
+        clip = encode_clip(self.model, self.processor, reading.inputs, reading.given)
+        return self.converse_about(clip)
 
     def analyze(
         self,
@@ -344,7 +332,12 @@ class Analyzer:
         prompt = self.dialogue.prompt(clip.given, self.dialogue.reason_question)
         inputs = self.processor.lay_out([prompt.shared], clip.media, add_special_tokens=False)
         stream = Stream.open(self.model, dict(inputs.to(self.model.device)))
-        return conversation(stream, self.dialogue, clip.given)
+        return conversation(
+            stream,
+            self.dialogue,
+            clip.given,
+            lambda name: self.converse_about(clip.only((name,))),
+        )
 
     def score(
         self,

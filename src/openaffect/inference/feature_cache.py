@@ -12,13 +12,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from openaffect import DEFAULT_MODEL, __version__
+from openaffect.errors import UsageError
 from openaffect.inference.encoded_clip import SCENE_BY_FACE, EncodedClip
 from openaffect.models.clip_processing import ClipProcessor
 from openaffect.models.generation import MediaGeneration
-from openaffect.models.home import home
+from openaffect.models.home import HOME_VARIABLE, home
 from openaffect.models.preset import load_preset
 from openaffect.models.store import FEATURES
 from openaffect.models.tower_features import read_origin, towers_identity, write_features
@@ -93,7 +95,10 @@ class FeatureCache:
         )
 
     def save(self, media: str, streams: Sequence[str], clip: EncodedClip) -> None:
-        """Keep what was found of `streams`, which are those that were looked for."""
+        """Keep what was found of `streams`, which are those that were looked for.
+
+        Raises UsageError where the folder cannot be written.
+        """
         for stream in (*streams, SCENE_BY_FACE):
             tensors = clip.streams.get(stream, {})
             if stream == SCENE_BY_FACE and not tensors:
@@ -107,7 +112,13 @@ class FeatureCache:
             if stream == "words":
                 origin[WORDS_KEY] = clip.given.words or ""
             kept = {name: tensor.cpu() for name, tensor in tensors.items()}
-            write_features(self._path(media, stream), kept, origin)
+            try:
+                write_features(self._path(media, stream), kept, origin)
+            except (OSError, SafetensorError) as error:
+                raise UsageError(
+                    f"{self.folder}: features cannot be kept there ({error}); keep none with "
+                    f"--no-cache, or set {HOME_VARIABLE} to a folder with room"
+                ) from None
 
     def _path(self, media: str, stream: str) -> Path:
         return self.folder / f"{media}.{stream}.safetensors"

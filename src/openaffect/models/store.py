@@ -140,7 +140,7 @@ def verify(preset: str | Preset = DEFAULT_MODEL, *, deep: bool = True) -> tuple[
 
 
 def purge_features() -> int:
-    """Delete the cached face and voice features of training; bytes freed."""
+    """Delete the cached face and voice features of training and evaluation; bytes freed."""
     with locked():
         freed = folder_bytes(home() / FEATURES)
         shutil.rmtree(home() / FEATURES, ignore_errors=True)

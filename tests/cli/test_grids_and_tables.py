@@ -1,0 +1,151 @@
+"""Ablations, the one table and kept features of `openaffect eval`, with tiny random models."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import save_tiny
+
+from openaffect.corpora.manifest import CORE_LABELS, Row, write_manifest
+from openaffect.evaluation.ablation import MODALITY_SETS
+from openaffect.inference.analyzer import Analyzer
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "surprise-and-joy.mp4"
+
+
+@pytest.fixture
+def corpus(tmp_path) -> Path:
+    """One clip as a synthetic corpus."""
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    shutil.copy(EXAMPLE, folder / "a.mp4")
+    row = Row("a", "synthetic", "test", "a.mp4", "s1", "en", None, "happy", ("happy",))
+    write_manifest([row], folder / "manifest.jsonl")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def given_words(monkeypatch):
+    """Words without the recogniser, which is real and slow."""
+
+    def words(self, inputs, options, voice_reason):
+        return None, "Wow!" if "words" in options.streams else None, None
+
+    monkeypatch.setattr(Analyzer, "_words", words)
+
+
+@pytest.fixture
+def readings(monkeypatch) -> list[Path]:
+    """The clips whose media were opened."""
+    opened: list[Path] = []
+    read = Analyzer.read
+
+    def counted(self, path, options):
+        opened.append(path)
+        return read(self, path, options)
+
+    monkeypatch.setattr(Analyzer, "read", counted)
+    return opened
+
+
+def test_a_second_question_reads_no_media_until_features_are_purged(
+    run_here, own_home, corpus, model, readings
+):
+    arguments = ["eval", "synthetic", "--data", str(corpus), "--model", str(model), "--json"]
+    kept = own_home / "features" / "evaluation"
+    answers = []
+    for more in (["--no-cache"], [], []):
+        code, printed, told = run_here([*arguments, *more])
+        assert code == 0, told
+        found = json.loads(printed)
+        answers.append((found["recalls"], found["reliability"], found["parts"]))
+        assert kept.exists() == (more == [])
+    assert answers[0] == answers[1] == answers[2] and len(readings) == 2
+    # Another label set, and streams left out, are other questions about the same features.
+    code, printed, _ = run_here([*arguments, "--modalities", "V+A"])
+    assert code == 0 and len(readings) == 2
+    code, out, _ = run_here(["models", "purge", "--features", "--yes"])
+    assert code == 0 and "deleted" in out and not kept.exists()
+    code, _, _ = run_here(arguments)
+    assert code == 0 and len(readings) == 3
+
+
+@pytest.mark.parametrize("ablate", [["--ablate"], ["--ablate", "modalities"]])
+def test_modalities_left_out(run_here, own_home, corpus, model, readings, ablate):
+    out = corpus.parent / "out"
+    arguments = ["eval", "synthetic", *ablate, "--data", str(corpus), "--model", str(model)]
+    code, printed, told = run_here([*arguments, "--out", str(out)])
+    assert code == 0, told
+    rows = [line.split(" | ")[0].removeprefix("| ") for line in printed.splitlines()[4:]]
+    assert rows == list(MODALITY_SETS) and len(readings) == 1
+    figures = json.loads((out / "synthetic-modalities.json").read_text())
+    assert set(MODALITY_SETS) < set(figures) and figures["provenance"]["split"] == "test"
+
+
+def test_fusions_share_what_the_towers_say(run_here, own_home, corpus, model, readings, tmp_path):
+    """`model` is a video_concat; the towers of both have the same random weights."""
+    other = save_tiny(tmp_path / "other", fusion="frame_concat")
+    arguments = ["eval", "synthetic", "--data", str(corpus), "--ablate", "fusion"]
+    models = ["--model", str(model), "--model", str(other), "--out", str(tmp_path / "out")]
+    code, printed, told = run_here([*arguments, *models])
+    assert code == 0, told
+    lines = printed.splitlines()
+    assert lines[4].startswith("| video_concat | 1 of 1 |") and lines[4].endswith("| |")
+    assert lines[5].startswith("| frame_concat | 1 of 1 |") and ", p " in lines[5]
+    assert len(readings) == 1
+    figures = json.loads((tmp_path / "out" / "synthetic-fusion.json").read_text())
+    assert figures["frame_concat"]["model"] == str(other)
+    assert figures["frame_concat"]["against_first"]["p_value"] == pytest.approx(1)
+    for wrong, expected in (
+        (models[:2], "second --model"),
+        ([*models[:2], *models[:2]], "same fusion, video_concat"),
+        ([*models, "--fold", "all"], "one fold"),
+    ):
+        code, _, told = run_here([*arguments, *wrong])
+        assert code == 2 and expected in told
+
+
+def test_one_table_of_models_and_test_sets(run_here, own_home, corpus, model, readings, tmp_path):
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    shutil.copy(EXAMPLE, clips / "b.mp4")
+    (clips / "clips.csv").write_text("clip,perceived,subtitle_en\nb.mp4,surprise|joy,\n")
+    other = save_tiny(tmp_path / "other", fusion="frame_concat")
+    out = tmp_path / "out"
+    arguments = ["eval", "table", "--model", str(model), "--model", str(other), "--out", str(out)]
+    arguments += ["--data", f"synthetic={corpus}", "--data", f"clips={clips}"]
+    code, printed, told = run_here([*arguments, "--limit", "1"])
+    assert code == 0, told
+    assert f"| synthetic | {model.name} | 1 | 1 |" in printed
+    assert "| synthetic | other | 1 | 1 |" in printed and "| clips | other | 1 |" in printed
+    assert "| limit | 1 clips of each test set |" in printed
+    assert (out / "table.md").read_text() == printed
+    figures = json.loads((out / "table.json").read_text())
+    assert figures["systems"]["other"]["model"] == str(other)
+    folds = figures["closed"]["synthetic"]["other"]["folds"]
+    assert folds["1"]["labels"] == list(CORE_LABELS)
+    sources = figures["provenance"]["test_sets"]
+    assert len(sources["synthetic"]["folds"]["1"]["sha256"]) == 64
+    assert set(figures["open_words"]) == {model.name, "other"}
+    # What is answered is not asked again, with the features gone as well.
+    shutil.rmtree(own_home / "features")
+    opened = len(readings)
+    code, again, _ = run_here([*arguments, "--limit", "1"])
+    assert code == 0 and again == printed and len(readings) == opened
+    trained = ["--trained-on", str(corpus / "manifest.jsonl")]
+    code, again, _ = run_here([*arguments, "--limit", "1", *trained])
+    assert code == 0 and again.startswith("synthetic: No test clip is among 0 training rows")
+
+
+def test_a_table_of_what_is_not_there(run_here, tmp_path):
+    base = ["eval", "table", "--out", str(tmp_path / "out")]
+    for more, expected in (
+        (["--data", "emodb"], "it is NAME=DIR"),
+        (["--data", f"nothing={tmp_path}"], "one of emodb, ravdess"),
+        (["--data", f"clips={tmp_path}"], "no clips.csv"),
+        (["--data", f"emodb={tmp_path}", "--data", f"emodb={tmp_path}"], "twice"),
+        (["--data", f"emodb={tmp_path}", "--model", "a/x", "--model", "b/x"], "same name"),
+    ):
+        code, out, told = run_here([*base, *more])
+        assert code == 2 and out == "" and expected in told and told.count("\n") == 1
