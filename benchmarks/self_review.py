@@ -7,8 +7,8 @@
 The corpus is the synthetic one, whose labels and action units are known; IN holds its test clips.
 `measure` takes what was measured in the built clips, gives each a text that a describer who sees
 what was commanded would write, and plants contradictions with a seed: another label, or the text of
-a clip whose face and whole show another label. It prints how many are found at the thresholds that
-are the default, and the precision where recall is 0.80.
+a clip whose face and whole show another label. It prints how many are found at the default
+thresholds, and the precision where recall is 0.80.
 
 `fit` sets the tables `readings.csv` and `self_review.csv` anew from training clips, whose features
 a training has kept. Two weights are not fitted, for want of data: of the words half of the face's,

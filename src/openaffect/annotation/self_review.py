@@ -102,9 +102,9 @@ def stream_readings(sample: Sample) -> dict[str, Reading]:
 
 
 def _mean(first: Reading, second: Reading) -> dict[str, float]:
-    """Over the first one's labels; one that the second does not know gets its mean there."""
-    mean = sum(second.values()) / len(second)
-    joint = {label: math.sqrt(p * second.get(label, mean)) for label, p in first.items()}
+    """Over the first one's labels; one that the second does not know it cannot deny."""
+    most = max(second.values())
+    joint = {label: math.sqrt(p * second.get(label, most)) for label, p in first.items()}
     total = sum(joint.values()) or 1.0
     return {label: p / total for label, p in joint.items()}
 
