@@ -22,7 +22,8 @@ MAY_IMPORT = {
     "training": {*FLOW, "results", "corpora"},
     "evaluation": {*FLOW, "results", "corpora"},
     "annotation": {*FLOW, "results", "corpora"},
-    "cli": {*FLOW, "results", "corpora", "training", "evaluation", "annotation"},
+    "serving": {*FLOW, "results"},
+    "cli": {*FLOW, "results", "corpora", "training", "evaluation", "annotation", "serving"},
 }
 HEAVY = ("torch", "transformers", "av", "mediapipe", "numpy", "pydantic", "scipy", "peft", "PIL")
 

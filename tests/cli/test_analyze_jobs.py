@@ -11,12 +11,15 @@ from pathlib import Path
 
 import pytest
 from test_analyze_clips import write_clip
+from typer.testing import CliRunner
 
+from openaffect.cli import build_app
 from openaffect.cli.run_record import RECORD_NAME, RunRecord
 from openaffect.errors import OpenAffectError, UsageError
 from openaffect.inference.analyzer import AnalyzeOptions
 from openaffect.inference.worker_process import CANCEL_SIGNAL, Request, WorkerSettings
 from openaffect.inference.workers import Worker, WorkerDied, run_all
+from openaffect.results.analysis import Analysis
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +80,20 @@ def test_two_workers_write_what_one_writes_and_list_what_failed(clips, tmp_path,
     assert [Path(row["clip"]).name for row in failed] == ["broken.mp4"]
 
 
+def test_clips_in_batches_are_answered_as_one_by_one(clips, tmp_path, model) -> None:
+    for batch in ("1", "4"):
+        words = ["analyze", str(clips), "--out", str(tmp_path / batch), "--model", str(model)]
+        done = CliRunner().invoke(build_app(), [*words, "--batch", batch])
+        assert done.exit_code == 1 and "1 of 7 clips failed" in done.stderr
+    alone, together = (results(tmp_path / batch) for batch in ("1", "4"))
+    assert alone.keys() == together.keys() and len(alone) == 6
+    for name, text in alone.items():
+        one, many = Analysis.from_json(text), Analysis.from_json(together[name])
+        assert (one.reasoning, one.clues, one.clip) == (many.reasoning, many.clues, many.clip)
+        for a, b in zip(one.emotions, many.emotions, strict=True):
+            assert a.label == b.label and a.probability == pytest.approx(b.probability, abs=1e-4)
+
+
 def test_killed_runs_go_on_and_do_no_clip_twice(clips, tmp_path, model) -> None:
     out = tmp_path / "out"
     (clips / "broken.mp4").unlink()
@@ -102,6 +119,45 @@ def test_killed_runs_go_on_and_do_no_clip_twice(clips, tmp_path, model) -> None:
     finished = [row["key"] for row in rows(out) if row["status"] == "done"]
     assert len(finished) == len(set(finished)) == 6
     assert {path.name for path in out.iterdir()} == {RECORD_NAME, *results(out)}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_ten_kills_lose_no_clip_and_do_none_twice(tmp_path, model) -> None:
+    """Each run is killed as soon as it has finished a clip, at some moment of the next one."""
+    clips, out = tmp_path / "clips", tmp_path / "out"
+    clips.mkdir()
+    for number in range(24):
+        write_clip(clips / f"{number:02d}.mp4", 20 + 8 * number)
+
+    def done() -> list[str]:
+        there = (out / RECORD_NAME).is_file()
+        return [row["key"] for row in rows(out) if row["status"] == "done"] if there else []
+
+    for kill in range(10):
+        before, deadline = len(done()), time.monotonic() + 150
+        run = subprocess.Popen(
+            command(clips, out, model, "--jobs", "1"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            while len(done()) == before and time.monotonic() < deadline:
+                assert run.poll() is None, "it ended before it was killed"
+                time.sleep(0.02)
+            time.sleep(0.01 * kill)
+        finally:
+            run.kill()
+            run.wait(30)
+        assert len(done()) > before
+    last = subprocess.run(
+        command(clips, out, model, "--jobs", "1"), capture_output=True, text=True, timeout=300
+    )
+    assert last.returncode == 0, last.stderr
+    assert len(done()) == len(set(done())) == 24
+    assert sorted(results(out)) == [f"{n:02d}.json" for n in range(24)]
+    for text in results(out).values():
+        Analysis.from_json(text)
 
 
 def test_one_run_at_a_time_writes_to_a_folder(tmp_path: Path) -> None:

@@ -46,6 +46,8 @@ class DeskSettings:
     unit_weights: Path | None = None  # a user's table in place of action_units.csv
     emotion_rules: Path | None = None  # in place of emotion_rules.csv
     unit_phrases: Path | None = None  # in place of unit_phrases.csv
+    readings: Path | None = None  # in place of readings.csv
+    review_rules: Path | None = None  # in place of self_review.csv
 
 
 class OpenClip:

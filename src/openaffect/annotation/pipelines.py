@@ -14,6 +14,7 @@ from openaffect.annotation.steps.faces import (
 from openaffect.annotation.steps.fingerprint import Fingerprint
 from openaffect.annotation.steps.labels import Expressive, PerceivedLabel, RuleLabel
 from openaffect.annotation.steps.perceived import Perceived
+from openaffect.annotation.steps.self_review import Readings, SelfReview
 from openaffect.annotation.steps.step import Step, ordered
 from openaffect.annotation.steps.voice import PROSODY_WORDS, ProsodyWords, Voice
 from openaffect.annotation.steps.words import Transcribe
@@ -50,10 +51,15 @@ def pipeline(name: str, settings: DeskSettings, transcribe: bool = True) -> tupl
         steps.append(Tone(who["tone"]))
     steps.append(Caption(kinds))
     steps += _labels(name, settings)
+    reviewed = ["caption"]
     if "reasoning" in who:
+        reviewed.append("reasoning")
         steps.append(Reasoning(who["reasoning"], kinds))
         if "open_labels" in who:
             steps.append(OpenLabels(who["open_labels"]))
+    steps.append(Readings(settings.readings))
+    if name == "self-reviewed":
+        steps.append(SelfReview(tuple(reviewed), True, settings.review_rules, who.get("judge")))
     return ordered(steps)
 
 

@@ -44,13 +44,11 @@ def row_of(sample: Sample) -> Row:
     The label is in the corpora's shared set, or None where it has no counterpart there; the
     published-style texts (`told`) keep the corpus's own word beside the caption and the reason.
     """
-    reviewed = next((r for r in reversed(sample.reviews) if r.decision != "reject"), None)
-    words = sample.open_labels
-    reason = sample.text("reasoning")
-    if reviewed is not None:
-        words = reviewed.labels if reviewed.labels is not None else words
-        reason = reviewed.text if reviewed.text is not None else reason
-    found = {"emotion": sample.label, "caption": sample.text("caption"), "reason": reason}
+    corrected = sample.corrections()
+    words = sample.open_labels if corrected.labels is None else corrected.labels
+    label = corrected.label or sample.label
+    reason = sample.text("reasoning") if corrected.text is None else corrected.text
+    found = {"emotion": label, "caption": sample.text("caption"), "reason": reason}
     units = sample.signals.get("action_units") or {}
     streams = {stream: house_label(sample.stream_labels.get(stream)) for stream in STREAMS}
     return Row(
@@ -61,8 +59,8 @@ def row_of(sample: Sample) -> Row:
         speaker=sample.speaker,
         language=sample.language,
         words=sample.subtitle,
-        label=house_label(sample.label),
-        open_labels=words or ((sample.label,) if sample.label else ()),
+        label=house_label(label),
+        open_labels=words or ((label,) if label else ()),
         face_label=streams["face"],
         voice_label=streams["voice"],
         words_label=streams["words"],

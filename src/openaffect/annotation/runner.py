@@ -371,6 +371,7 @@ def _write_record(
             "duplicates": settings.selection.duplicates,
             "most": settings.selection.most,
             "against": [path.name for path in settings.selection.against],
+            "least": dataclasses.asdict(settings.selection.thresholds),
         },
         "samples": samples,
         "rejected": rejected,

@@ -78,6 +78,19 @@ class Review(Record):
     """The corrected emotion words; null where they were left as they were."""
     time: str = ""
     """When, as an ISO 8601 date and time in UTC."""
+    label: str | None = None
+    """The corrected label; null where it was left as it was."""
+    settles: bool = False
+    """Whether it settles what other reviewers disagreed about, and so counts before theirs."""
+
+
+@dataclass(frozen=True)
+class Corrections:
+    """What stands in the place of what the machine wrote; None where it was left."""
+
+    label: str | None = None
+    labels: tuple[str, ...] | None = None
+    text: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +159,20 @@ class Sample(Record):
         """The text of the annotation of a kind, None where there is none."""
         found = self.annotation(kind)
         return None if found is None else found.text
+
+    def corrections(self) -> Corrections:
+        """What reviewers put right, as it counts: the last word of those who kept the sample."""
+        keeping = [review for review in self.reviews if review.decision != "reject"]
+        keeping = [review for review in keeping if review.settles] or keeping
+
+        def last(values: list[Any]) -> Any:
+            return next((value for value in reversed(values) if value is not None), None)
+
+        return Corrections(
+            last([review.label for review in keeping]),
+            last([review.labels for review in keeping]),
+            last([review.text for review in keeping]),
+        )
 
     def annotated(self, *made: Annotation) -> Sample:
         """The sample with annotations added, each in the place of one of its kind."""

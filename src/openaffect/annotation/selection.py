@@ -1,4 +1,5 @@
-"""Which built samples stay: no copies, no test clips of benchmarks, no label over its share.
+"""Which built samples stay: none that contradicts itself, no copies, no clips of benchmarks, no
+label over its share.
 
 A sample that is left out stays in the corpus as rejected, with the reason; nothing is deleted.
 """
@@ -15,6 +16,7 @@ from typing import Any
 
 from openaffect.annotation import signals
 from openaffect.annotation.sample import Reason, Sample
+from openaffect.annotation.self_review import Thresholds, rejections
 from openaffect.corpora.known_clips import KnownClips, known_clips
 
 MOST_PICTURE_BITS = 8  # of 192 in which the pictures of two copies may differ
@@ -29,6 +31,7 @@ class SelectionSettings:
 
     duplicates: bool = True  # whether copies are left out
     most: int | None = None  # most samples of one label; rarer labels stay whole
+    thresholds: Thresholds = field(default_factory=Thresholds)  # of the self review
     against: tuple[Path, ...] = ()  # manifests or lists of names that must not be in the corpus
 
 
@@ -55,6 +58,10 @@ def select(read: Iterable[Sample], settings: SelectionSettings, folder: Path) ->
     by_label: dict[str, list[str]] = defaultdict(list)
     for sample in read:
         if sample.status == "rejected":
+            continue
+        inconsistent = rejections(sample, settings.thresholds)
+        if inconsistent:
+            out[sample.id] = inconsistent[0]
             continue
         leak = _leak(sample, known, folder)
         if leak is not None:

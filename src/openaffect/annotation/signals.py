@@ -39,6 +39,14 @@ PERCEIVED = "perceived"
 """{"whole": {"happy": p, ...}, "face": {...}, "voice": {...}, "words": {...}}: probabilities by the
 built-in model from all streams and from each alone; only streams that the clip has."""
 
+READINGS = "readings"
+"""{"face": {"happy": p, ...}, "voice": {...}}: probabilities by `annotation.readings`, from what
+was measured of each alone."""
+
+SELF_REVIEW = "self_review"
+"""{"label": {"score": 0..1 or null, "findings": [{"check", "name", "value", "told"}, ...]},
+"text": {...}, "judge": {...}}: see `annotation.self_review`."""
+
 FINGERPRINT = "fingerprint"
 """{"seconds": s, "pictures": 48 hexadecimal digits, "sound": 16}: alike in copies of a clip."""
 

@@ -18,7 +18,7 @@ import typer
 from openaffect import __version__
 from openaffect.errors import OpenAffectError
 
-COMMANDS = ("analyze", "models", "models_build", "train", "data", "evaluate")
+COMMANDS = ("analyze", "serve", "models", "models_build", "train", "data", "evaluate")
 """Modules of this package; each has `register(app)` and imports nothing heavy at the top."""
 
 DEBUG_VARIABLE = "OPENAFFECT_DEBUG"

@@ -56,6 +56,14 @@ Jobs = Annotated[
     int | None,
     typer.Option(min=1, help="Worker processes that analyse clips at once, a model in each."),
 ]
+Engine = Annotated[
+    str,
+    typer.Option(metavar="local|ray", help="ray: workers on a Ray cluster, through Ray Data."),
+]
+Batch = Annotated[
+    int,
+    typer.Option(min=1, help="Clips that go through the language model together, without --jobs."),
+]
 Threads = Annotated[int, typer.Option(min=1, help="Processor threads of each --jobs worker.")]
 Retries = Annotated[int, typer.Option(min=0, help="More tries for a clip whose worker crashed.")]
 MaxSeconds = Annotated[float | None, typer.Option(min=0, help="Longest part to read.")]
@@ -94,6 +102,8 @@ def analyze(
     jobs: Jobs = None,
     threads: Threads = 1,
     retries: Retries = 1,
+    engine: Engine = "local",
+    batch: Batch = 1,
     max_seconds: MaxSeconds = None,
     max_bytes: MaxBytes = None,
     max_pixels: MaxPixels = None,
@@ -109,6 +119,10 @@ def analyze(
 
     if start is not None and end is not None and end <= start:
         raise UsageError(f"--end {end:g} must come after --start {start:g}")
+    if engine not in ("local", "ray"):
+        raise UsageError(f"--engine is local or ray, not {engine!r}")
+    if batch > 1 and (jobs is not None or engine == "ray"):
+        raise UsageError("--batch is of one process: leave out --jobs and --engine, or --batch")
     clips = collect_clips(paths, recursive=recursive)
     if subtitle is not None and len(clips) > 1:
         raise UsageError(f"--subtitle belongs to one clip, and there are {len(clips)}")
@@ -144,6 +158,8 @@ def analyze(
         jobs=jobs,
         threads=threads,
         retries=retries,
+        batch=batch,
+        engine=engine,  # type: ignore[arg-type]
     )
     if run.over(clips):
         raise typer.Exit(1)

@@ -1,19 +1,23 @@
-"""A folder analysed by several worker processes; the results are those of one after another."""
+"""A folder analysed by worker processes, here or on a Ray cluster; the results are the same."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from openaffect.cli import one_line, unexpected_text
+from openaffect.inference.ray_workers import run_on_ray
 from openaffect.inference.worker_process import Request, WorkerSettings
 from openaffect.inference.workers import run_all
 from openaffect.results.analysis import Analysis
 
 if TYPE_CHECKING:
     from openaffect.inference.analyzer import AnalyzeOptions
+
+Engine = Literal["local", "ray"]
+"""Where worker processes run: on this machine, or on a Ray cluster."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +43,20 @@ def finished_jobs(
     jobs: list[Job],
     options: AnalyzeOptions,
     settings: WorkerSettings,
-    workers: int,
+    workers: int | None,
     retries: int,
+    engine: Engine = "local",
 ) -> Iterator[Finished]:
     """The clips as they are done, in no order; raises OpenAffectError for a model that fails."""
-    requests = (
+    requests = [
         Request(number, "analyze", str(job.clip), options=options)
         for number, job in enumerate(jobs)
-    )
-    for outcome in run_all(requests, settings, min(workers, len(jobs)), retries):
+    ]
+    if engine == "ray":
+        outcomes = run_on_ray(requests, settings, workers, retries)
+    else:
+        outcomes = run_all(requests, settings, min(workers or 1, len(jobs)), retries)
+    for outcome in outcomes:
         error = outcome.error
         if error is not None:
             error = one_line(error) if outcome.expected else unexpected_text(error)

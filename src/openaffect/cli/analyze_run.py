@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from openaffect.cli import one_line, unexpected
-from openaffect.cli.analyze_jobs import Finished, Job, finished_jobs
+from openaffect.cli.analyze_jobs import Engine, Finished, Job, finished_jobs
 from openaffect.cli.clips import result_names
 from openaffect.cli.run_record import RunRecord, request_key
 from openaffect.errors import OpenAffectError, UsageError
@@ -86,6 +86,8 @@ class AnalyzeRun:
     jobs: int | None = None  # worker processes; None analyses in this process, one after another
     threads: int = 1  # of each worker
     retries: int = 1  # more tries for a clip whose worker crashed
+    engine: Engine = "local"  # where the workers run
+    batch: int = 1  # clips that go through the language model together, without workers
     _analyzer: Analyzer | None = field(default=None, init=False)
 
     def over(self, clips: list[Path]) -> int:
@@ -96,7 +98,7 @@ class AnalyzeRun:
         options = self._checked_options()
         named = list(zip(clips, result_names(clips), strict=True))
         try:
-            if len(named) > 1 or self.jobs is not None:
+            if len(named) > 1 or self._by_workers:
                 return self._batch(named, options)
             clip, name = named[0]
             self._show(self._finish(clip, name, options))
@@ -104,6 +106,10 @@ class AnalyzeRun:
         finally:
             if self._analyzer is not None:
                 self._analyzer.close()
+
+    @property
+    def _by_workers(self) -> bool:
+        return self.jobs is not None or self.engine == "ray"
 
     def _batch(self, named: list[tuple[Path, str]], options: AnalyzeOptions) -> int:
         folder = self.output.folder
@@ -147,20 +153,20 @@ class AnalyzeRun:
         """The clips as they are done; a model that does not load fails the whole run."""
         if not jobs:
             return
-        if self.jobs is not None:
+        if self._by_workers:
             settings = WorkerSettings((self.model,), self.device, self.fusion, self.threads, 0)
-            yield from finished_jobs(jobs, options, settings, self.jobs, self.retries)
+            yield from finished_jobs(jobs, options, settings, self.jobs, self.retries, self.engine)
             return
-        for job in jobs:
-            analyzer = self._loaded()
-            try:
-                analysis = analyzer.analyze(job.clip, options=options)
-            except OpenAffectError as error:
-                yield Finished(job, None, one_line(str(error)), 1)
-            except Exception as error:  # one bad clip costs only itself, whatever it is
-                yield Finished(job, None, unexpected(error), 1)
-            else:
-                yield Finished(job, analysis, None, 1)
+        from openaffect.inference.batches import analyze_in_batches
+
+        paths = [job.clip for job in jobs]
+        for number, found in analyze_in_batches(self._loaded(), paths, options, self.batch):
+            if isinstance(found, Analysis):
+                yield Finished(jobs[number], found, None, 1)
+            elif isinstance(found, OpenAffectError):
+                yield Finished(jobs[number], None, one_line(str(found)), 1)
+            else:  # one bad clip costs only itself, whatever it is
+                yield Finished(jobs[number], None, unexpected(found), 1)
 
     def _written(self, job: Job, analysis: Analysis) -> str | None:
         """Write and show one clip's findings; returns why that was not possible."""

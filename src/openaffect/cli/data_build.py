@@ -20,6 +20,7 @@ REPLIES = "replies.jsonl"  # cache of endpoints' answers, in the corpus folder
 TOLD_FAILURES = 10  # failed clips named on stderr; all are in failed.jsonl
 
 SOURCE_HELP = "Folder of clips (with clips.csv where there is one), a table, or a manifest."
+LEAST_HELP = "Self review: least consistency of the {}, 0 to 1."
 DESCRIBE_HELP = (
     "TASK=WHO, again for each: scene, tone, reasoning, open_labels, judge or all; builtin, none, "
     "an endpoint as URL#MODEL, or a folder with a model."
@@ -49,6 +50,9 @@ def build(
         list[Path] | None,
         typer.Option(metavar="FILE", help="Manifest or list of benchmark clips to keep out."),
     ] = None,
+    least_label: Annotated[float, typer.Option(help=LEAST_HELP.format("label"))] = 0.25,
+    least_text: Annotated[float, typer.Option(help=LEAST_HELP.format("text"))] = 0.25,
+    least_judge: Annotated[float, typer.Option(help="Least score of the judge.")] = 0.5,
     duplicates: Annotated[
         bool, typer.Option("--keep-duplicates/--drop-duplicates", help="Whether copies stay.")
     ] = False,
@@ -78,6 +82,7 @@ def build(
     from openaffect.annotation.runner import BuildSettings
     from openaffect.annotation.runner import build as run
     from openaffect.annotation.selection import SelectionSettings
+    from openaffect.annotation.self_review import Thresholds
 
     parts = SHARD.fullmatch(shard)
     if parts is None:
@@ -91,7 +96,12 @@ def build(
         retry_failed=retry_failed,
         without_consent=without_consent,
         transcribe=transcribe,
-        selection=SelectionSettings(not duplicates, most, tuple(against or ())),
+        selection=SelectionSettings(
+            not duplicates,
+            most,
+            Thresholds(least_label, least_text, least_judge),
+            tuple(against or ()),
+        ),
     )
     desk = DeskSettings(
         folder=out,

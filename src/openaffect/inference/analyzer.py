@@ -27,8 +27,14 @@ from openaffect.media.subtitles import Subtitle
 from openaffect.media.voice import voice_activity
 from openaffect.models.assembly import assemble_small
 from openaffect.models.clip_processing import ClipProcessor
+from openaffect.models.emotion_llama_small import assemble_emotion_llama_small
 from openaffect.models.generation import MediaGeneration
-from openaffect.models.preset import PRESETS, RANDOM_PRESETS
+from openaffect.models.preset import (
+    EMOTION_LLAMA_SMALL,
+    PRESETS,
+    RANDOM_PRESETS,
+    SMALL_PRESETS,
+)
 from openaffect.models.store import part_directory
 from openaffect.models.trained_parts import SETTINGS_FILE, read_settings
 from openaffect.prompts.claims import claimed_streams
@@ -139,12 +145,12 @@ class Analyzer:
             raise UsageError("--device cuda: PyTorch finds no such device; use cpu")
         folder = Path(model)
         temperature = 1.0
-        if str(model) == DEFAULT_MODEL or (folder / SETTINGS_FILE).is_file():
-            trained = PRESETS / DEFAULT_MODEL / "trained" if str(model) == DEFAULT_MODEL else folder
+        if str(model) in SMALL_PRESETS or (folder / SETTINGS_FILE).is_file():
+            trained = PRESETS / str(model) / "trained" if str(model) in SMALL_PRESETS else folder
             parts = tower_parts or {n: part_directory(DEFAULT_MODEL, n) for n in SMALL_PARTS}
-            network: MediaGeneration
-            network, processor = assemble_small(parts, trained, fusion)
-            temperature = float(read_settings(trained).get("temperature", 1.0))
+            settings = read_settings(trained)
+            network, processor = _assembled(settings, parts, trained, fusion)
+            temperature = float(settings.get("temperature", 1.0))
             identities = reporting.part_identities(DEFAULT_MODEL, trained)
         elif (folder / "config.json").is_file():
             network = AutoModelForMultimodalLM.from_pretrained(folder)
@@ -192,6 +198,14 @@ class Analyzer:
             limits=options.limits,
         )
         return self._settled(inputs, options)
+
+    def read_short(self, path: Path, options: AnalyzeOptions) -> Reading | None:
+        """As `read`; None for a clip that is to be read in segments."""
+        if is_long(path, options):
+            return None
+        reading = self.read(path, options)
+        span = reading.inputs.clip.end - reading.inputs.clip.start
+        return reading if options.segments == "never" or span <= reporting.LONG_CLIP else None
 
     def read_segment(self, clip: Clip, options: AnalyzeOptions) -> Reading:
         """As `read`, for a segment of a long recording that was read already.
@@ -265,14 +279,12 @@ class Analyzer:
         """
         options = options or AnalyzeOptions()
         torch.manual_seed(options.seed)
-        if not is_long(Path(path), options):
-            reading = self.read(Path(path), options)
-            span = reading.inputs.clip.end - reading.inputs.clip.start
-            if options.segments == "never" or span <= reporting.LONG_CLIP:
-                talk = self.converse(reading)
-                if on_reading is not None:
-                    on_reading(talk)
-                return self.findings(reading, talk, options, Path(path))
+        reading = self.read_short(Path(path), options)
+        if reading is not None:
+            talk = self.converse(reading)
+            if on_reading is not None:
+                on_reading(talk)
+            return self.findings(reading, talk, options, Path(path))
         from openaffect.inference.long_video import analyze_long
 
         return analyze_long(self, Path(path), options, on_segment)
@@ -378,13 +390,39 @@ class Analyzer:
         self.detector.close()
 
 
+def _assembled(
+    settings: dict, parts: dict[str, Path], trained: Path, fusion: str | None
+) -> tuple[MediaGeneration, ClipProcessor]:
+    """The small model that trained parts with these settings belong to."""
+    preset = settings.get("model", DEFAULT_MODEL)
+    if preset == DEFAULT_MODEL:
+        return assemble_small(parts, trained, fusion)
+    if preset != EMOTION_LLAMA_SMALL:
+        raise UsageError(
+            f"{trained}: these are trained parts of {preset}; only {' and '.join(SMALL_PRESETS)} "
+            "are put together from such a folder"
+        )
+    if fusion is not None:
+        raise UsageError(f"--fusion {fusion}: {preset} has no choice of fusion")
+    return assemble_emotion_llama_small(parts, trained)
+
+
 def is_long(path: Path, options: AnalyzeOptions) -> bool:
     """Whether a clip is to be read in segments, as far as its declared length tells."""
     if options.segments != "auto":
         return options.segments == "always" and not is_still(path)
-    info = probe(path, options.limits)
-    end = info.duration if options.end is None else min(options.end, info.duration)
-    return end - (options.start or 0.0) > reporting.LONG_CLIP
+    start, end = span_of(path, options)
+    return end - start > reporting.LONG_CLIP
+
+
+def span_of(path: Path, options: AnalyzeOptions) -> tuple[float, float]:
+    """The first and the last second to read, as far as the file's declared length tells.
+
+    Raises:
+        MediaError: the file cannot be used.
+    """
+    length = probe(path, options.limits).duration
+    return options.start or 0.0, length if options.end is None else min(options.end, length)
 
 
 def without_absent(reason: Reason, given: Given) -> tuple[Reason, list[str]]:

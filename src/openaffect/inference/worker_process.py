@@ -22,6 +22,7 @@ from openaffect.errors import OpenAffectError
 if TYPE_CHECKING:
     from openaffect.inference.analyzer import AnalyzeOptions, Analyzer
     from openaffect.inference.answers import Conversation
+    from openaffect.results.analysis import Segment
 
 CANCEL_SIGNAL = getattr(signal, "SIGUSR1", None)
 """None where the system has no such signal; a cancelled worker is then ended instead."""
@@ -68,6 +69,7 @@ class Event:
     value: Any = None  # Segment, text, result or message
     expected: bool = True  # of "failed" and "unusable": an OpenAffectError, whose text is for users
     exit_code: int = 1  # of "unusable"
+    progress: float = 0.0  # of "segment": how much of the clip is read, 0 to 1
 
 
 class _Interrupts:
@@ -142,7 +144,7 @@ class _Desk:
             return self.analyzer(request.model).analyze(
                 Path(request.path),
                 request.options,
-                on_segment=lambda segment: self.tell(Event("segment", request.id, segment)),
+                on_segment=lambda segment: self._tell_segment(request, segment),
                 on_reading=lambda conversation: self._keep(request, conversation),
             )
         conversation = self._conversation(request)
@@ -155,6 +157,13 @@ class _Desk:
             request.most_tokens,
             lambda text: self.tell(Event("text", request.id, text)),
         )
+
+    def _tell_segment(self, request: Request, segment: Segment) -> None:
+        from openaffect.inference.analyzer import AnalyzeOptions, span_of
+
+        start, end = span_of(Path(request.path), request.options or AnalyzeOptions())
+        share = min(max((segment.end - start) / max(end - start, 1e-6), 0.0), 1.0)
+        self.tell(Event("segment", request.id, segment, progress=share))
 
     def _conversation(self, request: Request) -> Conversation:
         from openaffect.inference.analyzer import AnalyzeOptions

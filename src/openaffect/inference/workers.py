@@ -174,6 +174,43 @@ def run_all(
             worker.close()
 
 
+class Answerer:
+    """Answers one request after another by a worker process, which is replaced where it dies."""
+
+    def __init__(self, settings: WorkerSettings, retries: int = 1) -> None:
+        self.settings, self.retries = settings, retries
+        self._worker: Worker | None = None
+
+    def answer(self, request: Request) -> Outcome:
+        """What became of a request, tried again as in `run_all`.
+
+        Raises OpenAffectError where the model cannot be loaded.
+        """
+        attempt = 0
+        while True:
+            attempt += 1
+            outcome = self._tried(request, attempt)
+            if outcome.error is None or outcome.expected or attempt > self.retries:
+                return outcome
+
+    def _tried(self, request: Request, attempt: int) -> Outcome:
+        if self._worker is None:
+            self._worker = _loaded(Worker(self.settings))
+        with suppress(WorkerDied):  # then there is no answer, either
+            self._worker.submit(request)
+        while (outcome := _outcome(self._worker, request, attempt)) is None:
+            pass
+        if not self._worker.ready:
+            self.close()
+        return outcome
+
+    def close(self) -> None:
+        """End the worker process."""
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+
+
 def _loaded(worker: Worker) -> Worker:
     try:
         event = worker.receive()

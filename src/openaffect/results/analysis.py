@@ -338,7 +338,7 @@ class Analysis(Record):
 
     def to_dict(self) -> dict[str, Any]:
         """The analysis as dicts, lists, strings, numbers, booleans and None."""
-        return _plain(self)
+        return plain(self)
 
     def to_json(self, indent: int | None = 2) -> str:
         """The analysis as a JSON document; characters that UTF-8 cannot hold become `?`."""
@@ -401,15 +401,15 @@ def _check_findings(found: Analysis | Segment) -> None:
             raise ValueError(f"the probabilities of the emotions sum to {total:.4f}, not to 1")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Records as dicts and tuples as lists, all the way down."""
     if dataclasses.is_dataclass(value):
         fields = dataclasses.fields(value)
-        return {field.name: _plain(getattr(value, field.name)) for field in fields}
+        return {field.name: plain(getattr(value, field.name)) for field in fields}
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value
 
 

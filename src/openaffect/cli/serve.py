@@ -1,0 +1,109 @@
+"""`openaffect serve`: the HTTP service and its web page; `openaffect purge`: what it left."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from openaffect import DEFAULT_MODEL
+from openaffect.errors import OpenAffectError, UsageError
+
+Host = Annotated[str, typer.Option(help="Address; any but loopback needs an API key.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port.")]
+Models = Annotated[
+    list[str] | None,
+    typer.Option("--model", metavar="PRESET|DIR", help="Model to serve; may be repeated."),
+]
+Device = Annotated[str, typer.Option(help="Where it runs: cpu, cuda, mps.")]
+Workers = Annotated[int, typer.Option(min=1, help="Worker processes, each with its own models.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Processor threads of each worker.")]
+Queue = Annotated[int, typer.Option(min=1, help="Jobs that may wait; more get 429.")]
+Domains = Annotated[
+    list[str] | None,
+    typer.Option("--allow-domain", help="Fetch media from this domain; may be repeated."),
+]
+MaxUpload = Annotated[int, typer.Option(min=1, help="Largest upload in MiB.")]
+MaxSeconds = Annotated[float, typer.Option(min=1, help="Longest clip read at once, in seconds.")]
+KeepMinutes = Annotated[float, typer.Option(min=0.1, help="How long uploads and results stay.")]
+Drain = Annotated[float, typer.Option(min=0, help="Seconds for running jobs after SIGTERM.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("serve")(serve)
+    app.command("purge")(purge)
+
+
+def serve(
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    model: Models = None,
+    device: Device = "cpu",
+    workers: Workers = 1,
+    threads: Threads = None,
+    queue: Queue = 16,
+    allow_domain: Domains = None,
+    max_upload: MaxUpload = 1024,
+    max_seconds: MaxSeconds = 600.0,
+    keep_minutes: KeepMinutes = 60.0,
+    drain_seconds: Drain = 60.0,
+) -> None:
+    """Serve the web page, /v1/analyze, /v1/jobs and an OpenAI-compatible /v1/chat/completions.
+
+    The API key is read from OPENAFFECT_API_KEY. Needs the extra: pip install 'openaffect[serve]'.
+    """
+    try:
+        from openaffect.serving.run import run
+    except ImportError as error:
+        raise UsageError(
+            f"the service needs {error.name}: pip install 'openaffect[serve]'"
+        ) from None
+    from openaffect.media.limits import Limits
+    from openaffect.serving.settings import KEY_VARIABLE, ServeSettings
+    from openaffect.serving.store import process_folder
+
+    most = max_upload * 2**20
+    settings = ServeSettings(
+        host=host,
+        port=port,
+        api_key=os.environ.get(KEY_VARIABLE) or None,
+        models=tuple(dict.fromkeys(model or [DEFAULT_MODEL])),
+        device=device,
+        workers=workers,
+        threads=threads,
+        queue=queue,
+        keep_minutes=keep_minutes,
+        max_upload_bytes=most,
+        max_json_bytes=min(most, 96 * 2**20),
+        drain_seconds=drain_seconds,
+        allowed_domains=tuple(allow_domain or ()),
+        folder=Path(process_folder()),
+        limits=Limits(max_seconds=max_seconds, max_bytes=most),
+    )
+    typer.echo(f"openaffect is starting at http://{host}:{port}", err=True)
+    try:
+        run(settings)
+    finally:
+        import shutil
+
+        shutil.rmtree(settings.folder, ignore_errors=True)
+
+
+def purge() -> None:
+    """Delete uploads that services hold or left, and cached features of training clips.
+
+    Weights stay: `openaffect models purge --all` removes them.
+    """
+    from openaffect.models.home import home
+    from openaffect.models.store import purge_features
+    from openaffect.serving.store import FOLDER_NAME, remove_left_over
+
+    try:
+        count = remove_left_over(home() / FOLDER_NAME, running=True)
+        purge_features()
+    except OSError as error:
+        raise OpenAffectError(f"cannot delete all of it: {error.strerror}") from None
+    typer.echo(f"{count} uploads and all cached features were deleted")

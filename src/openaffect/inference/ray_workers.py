@@ -1,0 +1,114 @@
+"""Requests answered by a Ray cluster through Ray Data; the outcomes are those of `workers.run_all`.
+
+Every actor keeps one worker process with the model, so that a clip that crashes its reader costs
+only itself there, too. Clips and model folders are read where the actor runs: they must lie under
+the same path on every machine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from openaffect.errors import OpenAffectError, UsageError
+from openaffect.inference.worker_process import Request, WorkerSettings
+from openaffect.inference.workers import Answerer, Outcome
+from openaffect.results.analysis import Analysis
+
+MOST_BLOCKS = 5_000  # pieces that the clips are dealt out in; results come back piece by piece
+
+
+class _Reader:
+    """One actor: takes rows of a number, answers with rows of what became of the request."""
+
+    def __init__(self, requests: Sequence[Request], settings: WorkerSettings, retries: int) -> None:
+        self.requests = requests
+        self.answerer = Answerer(settings, retries)
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        number = int(row["number"])
+        told = {"number": number, "analysis": "", "error": "", "expected": True, "attempts": 1}
+        try:
+            outcome = self.answerer.answer(self.requests[number])
+        except OpenAffectError as error:  # of the model: it ends the whole run
+            return {**told, "unusable": str(error), "exit_code": error.exit_code}
+        if outcome.error is None:
+            told["analysis"] = outcome.result.to_json(indent=None)
+        told |= {"error": outcome.error or "", "expected": outcome.expected}
+        return {**told, "attempts": outcome.attempts, "unusable": "", "exit_code": 0}
+
+
+def run_on_ray(
+    requests: Sequence[Request], settings: WorkerSettings, jobs: int | None, retries: int = 1
+) -> Iterator[Outcome]:
+    """Answer requests for analyses by `jobs` actors, by default as many as there is room for.
+
+    Joins the cluster of RAY_ADDRESS or of this machine, else starts one here. Raises UsageError
+    where Ray is not installed or the cluster is too small, OpenAffectError for a model that does
+    not load.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
+    try:
+        import ray
+        from ray import data
+    except ImportError:
+        raise UsageError("--engine ray needs Ray: pip install 'openaffect[ray]'") from None
+    if not ray.is_initialized():
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    data.DataContext.get_current().enable_progress_bars = False
+    actors = _actors(ray.cluster_resources(), settings, jobs, len(requests))
+    there = [dataclasses.replace(r, path=str(Path(r.path).resolve())) for r in requests]
+    models = tuple(str(Path(m).resolve()) if Path(m).is_dir() else m for m in settings.models)
+    dealt = data.from_items(
+        [{"number": number} for number in range(len(there))],
+        override_num_blocks=min(len(there), MOST_BLOCKS),
+    )
+    answers = dealt.map(
+        _Reader,
+        fn_constructor_args=(there, dataclasses.replace(settings, models=models), retries),
+        compute=data.ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=1),
+        num_cpus=settings.threads or 1,
+        num_gpus=_gpus(settings),
+    )
+    for row in answers.iter_rows():
+        if row["unusable"]:
+            kind = UsageError if row["exit_code"] == UsageError.exit_code else OpenAffectError
+            raise kind(row["unusable"])
+        number = row["number"]
+        yield _outcome(row, requests[number], there[number], settings.models[0])
+
+
+def _gpus(settings: WorkerSettings) -> int:
+    return int(settings.device.startswith("cuda"))
+
+
+def _actors(
+    resources: dict[str, float], settings: WorkerSettings, jobs: int | None, count: int
+) -> int:
+    """How many actors to start: no more than the cluster can hold at once, or it would wait."""
+    room = int(resources.get("CPU", 0)) // (settings.threads or 1)
+    if _gpus(settings):
+        room = min(room, int(resources.get("GPU", 0)))
+    if room < (jobs or 1):
+        raise UsageError(
+            f"--jobs {jobs or 1} with {settings.threads or 1} threads on {settings.device}: the "
+            f"Ray cluster has room for {room}"
+        )
+    return min(jobs or room, count)
+
+
+def _outcome(row: dict[str, Any], request: Request, there: Request, model: str) -> Outcome:
+    """The outcome that a row tells, with clip and model called as they were here."""
+    if row["error"]:
+        error = row["error"].replace(there.path, request.path)
+        return Outcome(request, None, error, row["expected"], row["attempts"])
+    analysis = Analysis.from_json(row["analysis"])
+    clip = dataclasses.replace(analysis.clip, path=request.path)
+    used = dataclasses.replace(analysis.model, preset=request.model or model)
+    result = dataclasses.replace(analysis, clip=clip, model=used)
+    return Outcome(request, result, attempts=row["attempts"])

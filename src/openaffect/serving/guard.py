@@ -1,0 +1,214 @@
+"""What every request passes first: host, origin, key, size and pace of the body; and the log.
+
+Plain ASGI, so that bodies are counted as they arrive and refused before they are stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import logging
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from openaffect.serving.metrics import Metrics
+from openaffect.serving.settings import ServeSettings
+
+OPEN_PATHS = ("/", "/page.css", "/page.js", "/health")
+"""Paths without any data, which need no key."""
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' blob: data:; media-src 'self' blob:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+HEADERS = (
+    (b"content-security-policy", POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+)
+log = logging.getLogger("openaffect.serving")
+
+
+class Refused(Exception):
+    """A request that goes no further."""
+
+    def __init__(self, status: int, message: str, code: str) -> None:
+        super().__init__(message)
+        self.status, self.message, self.code = status, message, code
+
+
+def error_body(message: str, kind: str, code: str | None = None) -> dict[str, Any]:
+    """An error as the OpenAI interface tells it."""
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+@dataclass
+class _Body:
+    """How far a request's body is."""
+
+    expected: bool = False  # the head announces one
+    whole: bool = False  # all of it was read
+
+
+def _has_body(headers: dict[bytes, bytes]) -> bool:
+    return headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
+
+
+class Guard:
+    """The ASGI application around the application."""
+
+    def __init__(self, app: Any, settings: ServeSettings, metrics: Metrics) -> None:
+        self.app, self.settings, self.metrics = app, settings, metrics
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request."""
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        began, number = time.monotonic(), secrets.token_hex(8)
+        status = 0
+        refusals: list[Refused] = []  # of the body, which the application would tell in other words
+        body = _Body()
+
+        async def answer(message: Any) -> None:
+            nonlocal status
+            if refusals and (not status or status == refusals[0].status):
+                if not status:
+                    status = refusals[0].status
+                    await _send_json(send, status, _told(refusals[0]), HEADERS)
+                return
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                extra = [*HEADERS, (b"x-request-id", number.encode())]
+                if body.expected and not body.whole:  # nobody reads the rest
+                    extra.append((b"connection", b"close"))
+                message = {**message, "headers": [*message["headers"], *extra]}
+            await send(message)
+
+        try:
+            headers = {key.lower(): value for key, value in scope["headers"]}
+            body.expected = _has_body(headers)
+            self._check(scope, headers)
+            await self.app(scope, self._counted(headers, receive, refusals, body), answer)
+        except Refused as refused:
+            if not status:
+                refusals.clear()
+                await _send_json(answer, refused.status, _told(refused))
+        except RecursionError:
+            if not status:
+                told = error_body("the JSON is nested too deeply", "invalid_request_error")
+                await _send_json(answer, 400, told)
+        except Exception as error:
+            log.error("%s unexpected %s", number, type(error).__name__)
+            if not status:
+                told = error_body("the service failed", "server_error")
+                await _send_json(answer, 500, told)
+        finally:
+            route = getattr(scope.get("route"), "path", "other")
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            self.metrics.requests.labels(method, route, str(status or 499)).inc()
+            seconds = time.monotonic() - began
+            log.info("%s %s %s %s %.3f s", number, method, route, status or 499, seconds)
+
+    def _check(self, scope: Any, headers: dict[bytes, bytes]) -> None:
+        """Refuse by what the head of the request says; raises Refused."""
+        settings = self.settings
+        host = headers.get(b"host", b"").decode("latin-1")
+        if settings.api_key is None and _name(host) not in (*LOOPBACK_NAMES, settings.host):
+            raise Refused(403, "this service answers to its own machine only", "host")
+        origin = headers.get(b"origin", b"").decode("latin-1")
+        if origin and scope["method"] not in ("GET", "HEAD") and _netloc(origin) != host:
+            raise Refused(403, "requests from other sites are refused", "origin")
+        if settings.api_key is not None and scope["path"] not in OPEN_PATHS:
+            given = headers.get(b"authorization", b"").decode("latin-1")
+            given = given[7:] if given[:7].lower() == "bearer " else ""
+            if not hmac.compare_digest(given.encode(), settings.api_key.encode()):
+                raise Refused(401, "the API key is missing or wrong", "invalid_api_key")
+        declared = headers.get(b"content-length")
+        if declared is not None:
+            if not declared.isdigit():
+                raise Refused(400, "the content length is not a number", "content_length")
+            self._check_size(int(declared[:20]), headers)
+
+    def _check_size(self, size: int, headers: dict[bytes, bytes]) -> None:
+        if size > self._most(headers):
+            raise Refused(413, f"the body is over {self._most(headers)} bytes", "too_large")
+
+    def _most(self, headers: dict[bytes, bytes]) -> int:
+        multipart = headers.get(b"content-type", b"").lower().startswith(b"multipart/")
+        return self.settings.max_upload_bytes if multipart else self.settings.max_json_bytes
+
+    def _counted(
+        self, headers: dict[bytes, bytes], receive: Any, refusals: list[Refused], body: _Body
+    ) -> Any:
+        """`receive` that refuses a body which is too large or too slow."""
+        size = 0
+        deadline = time.monotonic() + self.settings.body_seconds
+
+        async def counted() -> Any:
+            nonlocal size
+            if body.whole:
+                return await receive()
+            wait = min(self.settings.idle_seconds, max(deadline - time.monotonic(), 0.01))
+            try:
+                message = await asyncio.wait_for(receive(), wait)
+            except TimeoutError:
+                refusals.append(Refused(408, "the body arrived too slowly", "timeout"))
+                raise refusals[0] from None
+            if message["type"] == "http.request":
+                size += len(message.get("body", b""))
+                try:
+                    self._check_size(size, headers)
+                except Refused as refused:
+                    refusals.append(refused)
+                    raise
+                body.whole = not message.get("more_body", False)
+            return message
+
+        return counted
+
+
+METHODS = ("GET", "HEAD", "POST", "DELETE", "PUT", "PATCH", "OPTIONS")
+
+
+def _name(host: str) -> str:
+    """The name in a Host header, without port and brackets."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.rpartition(":")[0] if host.count(":") == 1 else host
+
+
+def _netloc(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
+
+
+def _told(refused: Refused) -> dict[str, Any]:
+    kind = "authentication_error" if refused.status == 401 else "invalid_request_error"
+    return error_body(refused.message, kind, refused.code)
+
+
+async def _send_json(
+    send: Any, status: int, body: dict[str, Any], extra: Sequence[tuple[bytes, bytes]] = ()
+) -> None:
+    data = json.dumps(body).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(data)).encode()),
+        (b"connection", b"close"),
+        *extra,
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": data})

@@ -1,0 +1,439 @@
+"use strict";
+const $ = (id) => document.getElementById(id);
+const state = {key: sessionStorage.getItem("openaffect-key") || "", file: null, jobs: [], result: null, start: 0, end: 0, recorder: null};
+const FORMS = [["json", "JSON"], ["csv", "CSV"], ["vtt", "WebVTT"], ["srt", "SRT"], ["eaf", "ELAN"], ["textgrid", "TextGrid"], ["html", "HTML report"]];
+
+async function call(path, options = {}) {
+  const headers = {...(options.headers || {})};
+  if (state.key) headers.authorization = "Bearer " + state.key;
+  const answer = await fetch(path, {...options, headers});
+  if (answer.status === 401) $("key-form").hidden = false;
+  if (!answer.ok) {
+    let told = "The service answered " + answer.status + ".";
+    try { told = (await answer.json()).error.message; } catch { /* no JSON: the number must do */ }
+    throw new Error(told);
+  }
+  return answer;
+}
+
+function element(name, text, attributes = {}) {
+  const made = document.createElement(name);
+  if (text !== undefined && text !== null) made.textContent = text;
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  return made;
+}
+
+function drawing(name, attributes) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  return made;
+}
+
+const say = (text) => { $("status").textContent = text; };
+const complain = (text) => { $("error").textContent = text; };
+const short = (model) => model.split("/").pop();
+const percent = (share) => Math.round(100 * share) + " %";
+const clock = (s) => Math.floor(s / 60) + ":" + String((s % 60).toFixed(1)).padStart(4, "0");
+
+// Choosing and recording
+
+function choose(file) {
+  state.file = file;
+  $("chosen").textContent = file ? file.name + ", " + (file.size / 2 ** 20).toFixed(1) + " MiB" : "No clip chosen.";
+}
+
+$("file").addEventListener("change", () => choose($("file").files[0] || null));
+for (const name of ["dragover", "dragleave", "drop"]) {
+  $("drop").addEventListener(name, (event) => {
+    event.preventDefault();
+    $("drop").classList.toggle("over", name === "dragover");
+    if (name === "drop" && event.dataTransfer.files.length) choose(event.dataTransfer.files[0]);
+  });
+}
+
+$("record").addEventListener("click", async () => {
+  if (state.recorder) { state.recorder.stop(); return; }
+  complain("");
+  try {
+    const stream = await navigator.mediaDevices.getUserMedia({video: true, audio: true});
+    const pieces = [];
+    const recorder = new MediaRecorder(stream);
+    recorder.ondataavailable = (event) => pieces.push(event.data);
+    recorder.onstop = () => {
+      stream.getTracks().forEach((track) => track.stop());
+      const kind = recorder.mimeType.split(";")[0] || "video/webm";
+      choose(new File(pieces, "recording." + (kind.includes("mp4") ? "mp4" : "webm"), {type: kind}));
+      state.recorder = null;
+      $("record").textContent = "Record from the camera";
+      $("record").setAttribute("aria-pressed", "false");
+    };
+    recorder.start();
+    state.recorder = recorder;
+    $("record").textContent = "Stop recording";
+    $("record").setAttribute("aria-pressed", "true");
+  } catch (error) {
+    complain("The camera cannot be used: " + error.message);
+  }
+});
+
+// Analysing
+
+async function* eventsOf(job) {
+  const answer = await call("/v1/jobs/" + job + "/events");
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let held = "";
+  for (;;) {
+    const {value, done} = await reader.read();
+    if (done) return;
+    held += value;
+    const blocks = held.split("\n\n");
+    held = blocks.pop();
+    for (const block of blocks) {
+      const line = block.split("\n").find((text) => text.startsWith("data: "));
+      if (line) yield JSON.parse(line.slice(6));
+    }
+  }
+}
+
+function busy(working) {
+  $("go").disabled = working;
+  $("cancel").hidden = !working;
+  $("progress").hidden = !working;
+  $("progress").removeAttribute("value");
+}
+
+async function analyse(model, column) {
+  const form = new FormData();
+  form.set("file", state.file, state.file.name);
+  form.set("model", model);
+  form.set("labels", $("labels").value);
+  form.set("subtitle", $("subtitle").value);
+  form.set("keep", $("keep").checked);
+  const job = await (await call("/v1/jobs", {method: "POST", body: form})).json();
+  state.jobs.push(job.id);
+  const segments = [];
+  for await (const event of eventsOf(job.id)) {
+    if (event.type === "queued") say("Waiting, number " + event.position + " in the queue.");
+    else if (event.type === "started") say("Reading the clip.");
+    else if (event.type === "segment") {
+      segments.push(event.value);
+      $("progress").value = event.progress;
+      say(segments.length + " segments read, up to " + clock(event.value.end) + ".");
+      show({segments, emotions: event.value.emotions, clues: event.value.clues, reasoning: event.value.reasoning, open_emotions: event.value.open_emotions, clip: {start: 0, end: event.value.end}}, column, model, true);
+    } else if (event.type === "done") {
+      show(event.result, column, model, false, event.moments);
+      return {job: job.id, result: event.result};
+    } else if (event.type === "failed") throw new Error(event.error);
+    else if (event.type === "cancelled") throw new Error("The analysis was cancelled.");
+  }
+  throw new Error("The connection to the service was lost.");
+}
+
+$("ask").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  complain("");
+  if (!state.file) { complain("Choose or record a clip first."); $("file").focus(); return; }
+  clear();
+  busy(true);
+  const picture = !state.file.type.startsWith("image/");
+  $("player").src = picture ? URL.createObjectURL(state.file) : "";
+  $("stage").hidden = !picture;
+  try {
+    const models = [$("model").value, $("other").value].filter((name, at, all) => name && all.indexOf(name) === at);
+    for (const [at, model] of models.entries()) {
+      const found = await analyse(model, at);
+      if (at === 0) { state.result = found.result; state.job = found.job; }
+    }
+    offer();
+    say("Done.");
+    $("results").focus();
+  } catch (error) {
+    complain(error.message);
+    say("");
+  } finally {
+    busy(false);
+  }
+});
+
+$("cancel").addEventListener("click", () => {
+  const job = state.jobs[state.jobs.length - 1];
+  if (job) call("/v1/jobs/" + job, {method: "DELETE"}).catch((error) => complain(error.message));
+});
+
+function clear() {
+  state.result = null;
+  state.jobs = [];
+  $("columns").replaceChildren();
+  $("answers").replaceChildren();
+  $("lane-list").replaceChildren();
+  $("boxes").replaceChildren();
+  for (const id of ["watch", "follow", "downloads"]) $(id).hidden = true;
+}
+
+// Findings
+
+function show(result, column, model, partial, moments = []) {
+  let card = $("columns").children[column];
+  if (!card) {
+    card = element("section", null, {"aria-label": "Findings of " + short(model)});
+    $("columns").append(card);
+  }
+  const parts = [element("h2", "Emotion perceived as · " + short(model))];
+  const bars = element("dl", null, {class: "bars"});
+  for (const emotion of result.emotions.slice(0, 9)) {
+    const meter = element("meter", null, {min: 0, max: 1, value: emotion.probability, "aria-label": emotion.label});
+    const cell = element("dd");
+    cell.append(meter);
+    bars.append(element("dt", emotion.label), element("dd", percent(emotion.probability)), cell);
+  }
+  parts.push(bars);
+  if (result.open_emotions.length) parts.push(element("p", "In open words: " + result.open_emotions.join(", ")));
+  parts.push(element("h3", "Why"), element("p", result.reasoning));
+  if (Object.keys(result.clues).length) parts.push(element("h3", "Clues"), cluesOf(result.clues, moments));
+  if (result.segments.length) parts.push(element("h3", "Over time"), courseOf(result.segments));
+  if (!partial) {
+    parts.push(element("h3", "What was used"), usesOf(result.modalities));
+    for (const warning of result.warnings) parts.push(element("p", "Note: " + warning, {class: "quiet"}));
+  }
+  card.replaceChildren(...parts);
+  if (column === 0) {
+    state.result = result;
+    lanesOf(result);
+    $("watch").hidden = false;
+  }
+}
+
+// A clue that has moments is a button to the first of them, and stands out while one is shown.
+function cluesOf(clues, moments) {
+  const list = element("ul", null, {class: "clues"});
+  for (const [kind, found] of Object.entries(clues)) for (const clue of found) {
+    const placed = moments.find((one) => one.kind === kind && one.clue === clue);
+    const item = element("li", kind + ": " + (placed ? "" : clue));
+    if (placed) {
+      item.dataset.spans = JSON.stringify(placed.spans);
+      const button = element("button", clue, {type: "button", class: "clue", title: "Show its moment, " + clock(placed.spans[0][0])});
+      button.addEventListener("click", () => seek(placed.spans[0][0] + 0.01));
+      item.append(button);
+    }
+    list.append(item);
+  }
+  return list;
+}
+
+function courseOf(segments) {
+  const box = element("div", null, {class: "scroll", tabindex: "0", role: "region", "aria-label": "Segments"});
+  const table = element("table");
+  const body = element("tbody");
+  for (const segment of segments) {
+    const row = element("tr", null, {"data-start": segment.start, "data-end": segment.end});
+    const button = element("button", clock(segment.start), {type: "button", "aria-label": "Play from " + clock(segment.start)});
+    button.addEventListener("click", () => { seek(segment.start); $("player").play().catch(() => {}); });
+    const first = element("td");
+    first.append(button);
+    const top = segment.emotions[0];
+    const clues = element("td", segment.reasoning);
+    row.append(first, element("td", top ? top.label + " " + percent(top.probability) : ""), clues);
+    body.append(row);
+  }
+  table.append(body);
+  box.append(table);
+  return box;
+}
+
+function usesOf(modalities) {
+  const list = element("ul");
+  for (const [name, use] of Object.entries(modalities)) list.append(element("li", name + ": " + (use.used ? "used" : "not used, " + use.reason)));
+  return list;
+}
+
+// Timeline
+
+function lane(name, make) {
+  const row = element("div", null, {class: "lane"});
+  const picture = drawing("svg", {viewBox: "0 0 1000 100", preserveAspectRatio: "none", role: "img", "aria-label": name + " over time"});
+  make(picture);
+  row.append(element("span", name), picture);
+  return row;
+}
+
+const across = (seconds) => 1000 * (seconds - state.start) / Math.max(state.end - state.start, 0.001);
+
+function course(name, kind, points, low, high) {
+  return lane(name, (picture) => {
+    let path = "", last = null;
+    const steps = points.slice(1).map((point, at) => point[0] - points[at][0]).sort((a, b) => a - b);
+    const gap = 2.5 * (steps[Math.floor(steps.length / 2)] || 1);
+    for (const [time, value] of points) {
+      const y = 92 - 84 * (value - low) / Math.max(high - low, 1e-6);
+      path += (last === null || time - last > gap ? "M" : "L") + across(time).toFixed(1) + " " + y.toFixed(1);
+      last = time;
+    }
+    picture.append(drawing("path", {class: kind, d: path || "M0 0"}));
+  });
+}
+
+function lanesOf(result) {
+  state.start = result.clip.start;
+  state.end = Math.max(result.clip.end, result.clip.start + 1);
+  const lanes = [];
+  if (result.segments.length) {
+    lanes.push(lane("emotion", (picture) => {
+      for (const segment of result.segments) {
+        const block = drawing("rect", {x: across(segment.start), y: 12, width: Math.max(across(segment.end) - across(segment.start), 1), height: 76});
+        const title = drawing("title", {});
+        title.textContent = segment.emotions.length ? segment.emotions[0].label : "";
+        block.append(title);
+        picture.append(block);
+      }
+      for (const change of result.changes || []) picture.append(drawing("line", {class: "change", x1: across(change.time), x2: across(change.time), y1: 0, y2: 100}));
+    }));
+  }
+  const timeline = result.timeline || [];
+  for (const emotion of (timeline.length ? result.emotions.slice(0, 4) : [])) {
+    const points = timeline.map((point) => [point.time, (point.emotions.find((e) => e.label === emotion.label) || {probability: 0}).probability]);
+    lanes.push(course(emotion.label, "emotion", points, 0, 1));
+  }
+  const signals = result.signals || {face: [], voice: []};
+  const main = (result.people || []).find((person) => person.main);
+  const faces = signals.face.filter((sample) => main && sample.track === main.track);
+  for (const [name, pair] of [["smile", ["mouthSmileLeft", "mouthSmileRight"]], ["inner brow up", ["browInnerUp"]], ["jaw open", ["jawOpen"]]]) {
+    const points = faces.filter((sample) => pair[0] in sample.values).map((sample) => [sample.time, pair.reduce((sum, key) => sum + sample.values[key], 0) / pair.length]);
+    if (points.length > 1) lanes.push(course(name, "face", points, 0, 1));
+  }
+  const pitch = signals.voice.filter((sample) => sample.pitch !== null).map((sample) => [sample.time, sample.pitch]);
+  if (pitch.length > 1) {
+    const values = pitch.map((point) => point[1]);
+    lanes.push(course("voice pitch", "voice", pitch, Math.min(...values), Math.max(...values)));
+  }
+  $("lane-list").replaceChildren(...lanes);
+  $("lanes").setAttribute("aria-valuemin", state.start.toFixed(1));
+  $("lanes").setAttribute("aria-valuemax", state.end.toFixed(1));
+  follow();
+}
+
+function seek(seconds) {
+  const player = $("player");
+  player.currentTime = Math.min(Math.max(seconds, state.start), state.end);
+  follow();
+}
+
+function follow() {
+  const now = $("player").currentTime || 0;
+  $("mark").style.left = Math.min(Math.max(across(now) / 10, 0), 100) + "%";
+  $("lanes").setAttribute("aria-valuenow", now.toFixed(1));
+  $("lanes").setAttribute("aria-valuetext", now.toFixed(1) + " seconds");
+  for (const row of document.querySelectorAll("tr[data-start]")) {
+    row.classList.toggle("current", now >= Number(row.dataset.start) && now < Number(row.dataset.end));
+  }
+  for (const item of document.querySelectorAll("li[data-spans]")) {
+    const on = JSON.parse(item.dataset.spans).some(([start, end]) => now >= start && now < end);
+    item.classList.toggle("current", on);
+    item.firstElementChild.setAttribute("aria-current", on);
+  }
+  boxesAt(now);
+  const segment = state.result && state.result.segments.find((one) => now >= one.start && now < one.end);
+  $("now").textContent = segment && segment.emotions.length ? clock(now) + ": perceived as " + segment.emotions[0].label + ". " + segment.reasoning : "";
+}
+
+function boxesAt(now) {
+  const samples = (state.result && state.result.signals && state.result.signals.face) || [];
+  const nearest = new Map();
+  for (const sample of samples) {
+    const away = Math.abs(sample.time - now);
+    if (sample.box && away < 1 && (!nearest.has(sample.track) || away < Math.abs(nearest.get(sample.track).time - now))) nearest.set(sample.track, sample);
+  }
+  $("boxes").replaceChildren(...[...nearest.values()].map(({box}) => drawing("rect", {x: box[0], y: box[1], width: box[2] - box[0], height: box[3] - box[1]})));
+}
+
+{
+  const toTime = (event) => {
+    const box = document.querySelector(".head").getBoundingClientRect();
+    return state.start + (state.end - state.start) * (event.clientX - box.left) / box.width;
+  };
+  let held = false;
+  $("lanes").addEventListener("pointerdown", (event) => { held = true; seek(toTime(event)); });
+  $("lanes").addEventListener("pointermove", (event) => { if (held) seek(toTime(event)); });
+  window.addEventListener("pointerup", () => { held = false; });
+  $("lanes").addEventListener("keydown", (event) => {
+    const steps = {ArrowRight: 0.5, ArrowUp: 0.5, ArrowLeft: -0.5, ArrowDown: -0.5, PageUp: 5, PageDown: -5};
+    const player = $("player");
+    if (event.key in steps) seek(player.currentTime + steps[event.key]);
+    else if (event.key === "Home") seek(state.start);
+    else if (event.key === "End") seek(state.end);
+    else if (event.key === " ") player.paused ? player.play().catch(() => {}) : player.pause();
+    else return;
+    event.preventDefault();
+  });
+  for (const name of ["timeupdate", "seeked", "loadedmetadata"]) $("player").addEventListener(name, follow);
+}
+
+// Follow-up, downloads, purge
+
+function offer() {
+  $("follow").hidden = false;
+  $("downloads").hidden = false;
+  $("forms").replaceChildren(...FORMS.map(([form, name]) => {
+    const button = element("button", name, {type: "button", "data-form": form});
+    button.addEventListener("click", () => download(form).catch((error) => complain(error.message)));
+    return button;
+  }));
+}
+
+async function download(form) {
+  const answer = await call("/v1/jobs/" + state.job + "/result/" + form);
+  const suffix = /filename="result([^"]*)"/.exec(answer.headers.get("content-disposition"))[1];
+  const link = element("a", null, {href: URL.createObjectURL(await answer.blob()), download: state.file.name.replace(/\.[^.]*$/, "") + suffix});
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+$("question-form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const question = $("question").value.trim();
+  if (!question) return;
+  complain("");
+  const item = element("li");
+  item.append(element("p", question), element("p", "…", {class: "answer"}));
+  $("answers").append(item);
+  try {
+    const body = JSON.stringify({question, at: $("player").currentTime || 0});
+    const answer = await (await call("/v1/jobs/" + state.job + "/questions", {method: "POST", headers: {"content-type": "application/json"}, body})).json();
+    item.lastChild.textContent = answer.answer || "no answer";
+    $("question").value = "";
+  } catch (error) {
+    item.remove();
+    complain(error.message);
+  }
+});
+
+$("purge").addEventListener("click", async () => {
+  complain("");
+  try {
+    const {uploads} = await (await call("/v1/purge", {method: "POST"})).json();
+    clear();
+    $("player").removeAttribute("src");
+    $("player").load();
+    $("file").value = "";
+    choose(null);
+    say("Purged: " + uploads + " uploads and all results were deleted.");
+  } catch (error) { complain(error.message); }
+});
+
+$("key-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  state.key = $("key").value;
+  sessionStorage.setItem("openaffect-key", state.key);
+  begin();
+});
+
+async function begin() {
+  try {
+    const {data} = await (await call("/v1/models")).json();
+    $("key-form").hidden = true;
+    complain("");
+    $("model").replaceChildren(...data.map(({id}) => element("option", short(id), {value: id})));
+    $("other").replaceChildren(element("option", "nothing", {value: ""}), ...data.map(({id}) => element("option", short(id), {value: id})));
+    $("other").disabled = data.length < 2;
+  } catch (error) { complain(error.message); }
+}
+begin();

@@ -1,0 +1,344 @@
+"""The routes of the service."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, BinaryIO
+
+from fastapi import APIRouter, File, Form, Request, UploadFile
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from openaffect import __version__
+from openaffect.errors import UsageError
+from openaffect.results.analysis import Analysis, plain
+from openaffect.results.schema import published_schema
+from openaffect.results.writers import RenderOptions, writer_of
+from openaffect.serving.chat import Growing, asked, chunks, completion
+from openaffect.serving.forms import AnalyzeFields, ChatRequest, QuestionBody, encodable
+from openaffect.serving.guard import error_body
+from openaffect.serving.jobs import FINISHED, Job
+from openaffect.serving.moments import clue_moments
+from openaffect.serving.service import JobFailed, Service, named, result_of
+from openaffect.serving.store import Upload
+from openaffect.serving.views import (
+    ANALYSIS_NAME,
+    COMPLETION_EXAMPLE,
+    AnswerView,
+    ErrorView,
+    HealthView,
+    JobList,
+    JobView,
+    ModelList,
+    ModelView,
+    PurgeView,
+    UploadView,
+    example_analysis,
+    json_answer,
+)
+
+PIECE = 1 << 20  # bytes of an upload copied at once
+MEDIA_TYPES = {
+    "json": "application/json",
+    "csv": "text/csv",
+    "vtt": "text/vtt",
+    "srt": "application/x-subrip",
+    "eaf": "application/xml",
+    "textgrid": "text/plain",
+    "html": "text/html",
+}
+TOLD = {
+    400: "The request cannot be used, or the clip cannot; the message says why.",
+    401: "The API key is missing or wrong.",
+    403: "The request comes from elsewhere.",
+    404: "There is no such thing, or it was deleted.",
+    408: "The body arrived too slowly.",
+    409: "It is not ready yet.",
+    413: "The body is too large.",
+    429: "Too much waits; try again after Retry-After seconds.",
+    503: "The service cannot do it now.",
+}
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"description": told, "model": ErrorView} for status, told in TOLD.items()
+}
+ANALYSIS_ANSWER = json_answer("The Analysis.", ANALYSIS_NAME, example_analysis())
+CHAT_ANSWER = json_answer("The answer; streamed: server-sent events.", None, COMPLETION_EXAMPLE)
+STREAMED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Server-sent events.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
+ClipFile = Annotated[UploadFile | None, File(description="The clip.")]
+
+router = APIRouter(responses=ERRORS)
+
+
+class NotFound(Exception):
+    """There is no such job."""
+
+
+class NotReady(Exception):
+    """The job has no result yet."""
+
+
+def service_of(request: Request) -> Service:
+    """The service of the application."""
+    found: Service = request.app.state.service
+    return found
+
+
+def _pieces(file: BinaryIO) -> Any:
+    file.seek(0)
+    return iter(lambda: file.read(PIECE), b"")
+
+
+async def _stored(request: Request, file: UploadFile | None, identity: str) -> Upload:
+    service = service_of(request)
+    if (file is None) == (not identity):
+        raise UsageError("give either a file or the id of an upload")
+    if file is None:
+        return service.uploads.get(identity)
+    if not file.size:
+        raise UsageError("the file is empty (0 bytes)")
+    return await service.store(_pieces(file.file), file.filename)
+
+
+def _job(request: Request, identity: str) -> Job:
+    job = service_of(request).scheduler.jobs.get(identity)
+    if job is None or job.request.kind != "analyze":
+        raise NotFound("there is no such job, or it was deleted")
+    return job
+
+
+@router.get("/health", tags=["service"])
+async def health(request: Request, response: Response) -> HealthView:
+    """Whether the models are loaded and work is taken."""
+    scheduler = service_of(request).scheduler
+    ready = scheduler.ready and not scheduler.draining
+    response.status_code = 200 if ready else 503
+    return HealthView(status="ok" if ready else "unavailable", version=__version__)
+
+
+@router.get("/metrics", tags=["service"], response_class=Response)
+async def metrics(request: Request) -> Response:
+    """Figures for Prometheus."""
+    kind = "text/plain; version=0.0.4; charset=utf-8"
+    return Response(service_of(request).metrics.text(), media_type=kind)
+
+
+@router.get("/v1/models", tags=["models"])
+async def models(request: Request) -> ModelList:
+    """The models that are served."""
+    served = service_of(request).settings.models
+    return ModelList(data=[ModelView(id=name) for name in served])
+
+
+@router.get("/v1/models/{name:path}", tags=["models"])
+async def model(request: Request, name: str) -> ModelView:
+    """One model."""
+    return ModelView(id=service_of(request).model(name))
+
+
+@router.get("/v1/schema", tags=["analysis"])
+async def schema() -> dict[str, Any]:
+    """The JSON schema of an Analysis."""
+    return published_schema()
+
+
+@router.post("/v1/uploads", tags=["analysis"], status_code=201)
+async def upload(request: Request, file: Annotated[UploadFile, File()]) -> UploadView:
+    """Store a clip for later requests; it is deleted by age, by DELETE or by purge."""
+    stored = await _stored(request, file, "")
+    expires = stored.created + service_of(request).settings.keep_minutes * 60
+    return UploadView(id=stored.id, bytes=stored.size, expires=int(expires))
+
+
+@router.delete("/v1/uploads/{identity}", tags=["analysis"], status_code=204)
+async def delete_upload(request: Request, identity: str) -> Response:
+    """Delete an upload."""
+    service = service_of(request)
+    service.uploads.get(identity)
+    service.uploads.delete(identity)
+    return Response(status_code=204)
+
+
+@router.post("/v1/analyze", tags=["analysis"], responses=ANALYSIS_ANSWER)
+async def analyze(
+    request: Request,
+    fields: AnalyzeFields,
+    file: ClipFile = None,
+    upload: Annotated[str, Form(max_length=100, description="Id of an upload.")] = "",
+) -> Response:
+    """Analyse a clip while the client waits; leaving cancels it."""
+    service = service_of(request)
+    options = fields.options(service.settings.limits)
+    service.model(fields.model)
+    stored = await _stored(request, file, upload)
+    job = await _submitted(service, stored, fields.model, options, file is None)
+    analysis = await service.finished(job, request.is_disconnected)
+    return JSONResponse(named(analysis, stored.name).to_dict())
+
+
+async def _submitted(
+    service: Service, stored: Upload, model: str, options: Any, keep: bool, *, long: bool = False
+) -> Job:
+    seconds = service.settings.job_seconds if long else service.settings.answer_seconds
+    try:
+        return await service.submit(stored, model, options, keep=keep, seconds=seconds)
+    except BaseException:
+        if not keep:
+            service.uploads.delete(stored.id)
+        raise
+
+
+@router.post("/v1/jobs", tags=["jobs"], status_code=202)
+async def submit(
+    request: Request,
+    fields: AnalyzeFields,
+    file: ClipFile = None,
+    upload: Annotated[str, Form(max_length=100, description="Id of an upload.")] = "",
+    keep: Annotated[bool, Form(description="Keep the clip for follow-up questions.")] = False,
+) -> JobView:
+    """Queue the analysis of a clip."""
+    service = service_of(request)
+    options = fields.options(service.settings.limits)
+    service.model(fields.model)
+    stored = await _stored(request, file, upload)
+    kept = keep or file is None
+    return _view(await _submitted(service, stored, fields.model, options, kept, long=True))
+
+
+@router.get("/v1/jobs", tags=["jobs"])
+async def jobs(request: Request) -> JobList:
+    """All jobs whose result is still there."""
+    found = service_of(request).scheduler.jobs.values()
+    return JobList(data=[_view(j) for j in found if j.request.kind == "analyze"])
+
+
+@router.get("/v1/jobs/{identity}", tags=["jobs"])
+async def job(request: Request, identity: str) -> dict[str, Any]:
+    """How a job stands; with its result when it is done."""
+    found = _job(request, identity)
+    view: dict[str, Any] = _view(found).model_dump()
+    return view | _told_result(found) if found.state == "done" else view
+
+
+@router.delete("/v1/jobs/{identity}", tags=["jobs"])
+async def cancel(request: Request, identity: str) -> JobView:
+    """Cancel a job, or delete a finished one with its clip."""
+    service, found = service_of(request), _job(request, identity)
+    await service.scheduler.cancel(found)
+    service.scheduler.jobs.pop(identity, None)
+    if found.source is not None:
+        service.uploads.delete(found.source)
+    return _view(found)
+
+
+@router.get(
+    "/v1/jobs/{identity}/events", tags=["jobs"], responses=STREAMED, response_class=Response
+)
+async def events(request: Request, identity: str) -> StreamingResponse:
+    """What happens to a job, as server-sent events: every segment as soon as it is read."""
+    found = _job(request, identity)
+
+    async def lines() -> AsyncIterator[bytes]:
+        number = 0
+        async for event in found.watch():
+            number += 1
+            told = {key: plain(value) for key, value in event.items()}
+            if event["type"] == "done":
+                told |= _told_result(found)
+            data = json.dumps(told, ensure_ascii=False)
+            yield f"id: {number}\nevent: {event['type']}\ndata: {data}\n\n".encode()
+
+    return StreamingResponse(lines(), media_type="text/event-stream")
+
+
+@router.get("/v1/jobs/{identity}/result/{form}", tags=["jobs"], response_class=Response)
+async def result(request: Request, identity: str, form: str) -> Response:
+    """A finished job's result as json, csv, vtt, srt, eaf, textgrid or html."""
+    found = _job(request, identity)
+    writer = writer_of(form)
+    if found.state not in FINISHED:
+        raise NotReady("the job is not finished yet")
+    analysis: Analysis = named(result_of(found), found.name)
+    text = writer.render(analysis, RenderOptions())
+    name = f"result{writer.suffix}"
+    headers = {"content-disposition": f'attachment; filename="{name}"'}
+    return Response(text, media_type=MEDIA_TYPES[writer.name], headers=headers)
+
+
+@router.post("/v1/jobs/{identity}/questions", tags=["jobs"])
+async def question(request: Request, identity: str, body: QuestionBody) -> AnswerView:
+    """Ask a follow-up question about a finished job's clip."""
+    service, found = service_of(request), _job(request, identity)
+    if found.state not in FINISHED:
+        raise NotReady("the job is not finished yet")
+    result_of(found)
+    asked_for = str(encodable(body.question))
+    asking = await service.ask(found, asked_for, body.at)
+    answer = await service.finished(asking, request.is_disconnected)
+    return AnswerView(question=asked_for, answer=answer)
+
+
+@router.post("/v1/purge", tags=["service"])
+async def purge(request: Request) -> PurgeView:
+    """Cancel all work; delete every upload, result and kept prefix."""
+    return PurgeView(uploads=await service_of(request).purge())
+
+
+@router.post("/v1/chat/completions", tags=["chat"], responses=CHAT_ANSWER)
+async def chat(request: Request, body: ChatRequest) -> Response:
+    """OpenAI's chat completions about a clip: `video_url` (data URL, upload:ID), `input_audio`."""
+    service = service_of(request)
+    name = service.model(body.model)
+    job = await service.answer(asked(body), name)
+    if body.stream:
+        stream = _streamed(service, job, name)
+        return StreamingResponse(stream, media_type="text/event-stream")
+    found = await service.finished(job, request.is_disconnected)
+    return JSONResponse(completion(_content(found), name))
+
+
+def _content(found: Any) -> str:
+    if isinstance(found, Analysis):
+        return found.reasoning
+    return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
+
+
+async def _streamed(service: Service, job: Job, name: str) -> AsyncIterator[bytes]:
+    first, piece, last = chunks(name)
+    growing = Growing()
+    yield first
+    try:
+        async for whole in service.texts(job):
+            for new in growing.piece(whole):
+                yield piece(new)
+        for new in growing.piece(_content(job.result), last=True):
+            yield piece(new)
+    except JobFailed as failed:
+        body = error_body(
+            str(failed), "invalid_request_error" if failed.expected else "server_error"
+        )
+        yield f"data: {json.dumps(body)}\n\n".encode()
+    yield last
+
+
+def _told_result(job: Job) -> dict[str, Any]:
+    """A finished job's Analysis, and when its clues can be seen or heard."""
+    analysis = named(result_of(job), job.name)
+    return {"result": analysis.to_dict(), "moments": clue_moments(analysis)}
+
+
+def _view(job: Job) -> JobView:
+    """A job as clients see it."""
+    return JobView(
+        id=job.id,
+        status=job.state,
+        model=job.request.model,
+        created=int(job.created),
+        segments=sum(event["type"] == "segment" for event in job.events),
+        progress=job.progress,
+        error=job.error,
+    )

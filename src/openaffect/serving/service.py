@@ -1,0 +1,255 @@
+"""The service behind the routes: uploads, jobs and answers, independent of HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from openaffect.errors import OpenAffectError, UsageError
+from openaffect.inference.analyzer import AnalyzeOptions
+from openaffect.inference.worker_process import Request, WorkerSettings
+from openaffect.results.analysis import Analysis, Segment
+from openaffect.serving.chat import Asked, Media
+from openaffect.serving.fetch import Fetcher
+from openaffect.serving.forms import prefix_name
+from openaffect.serving.jobs import Job, Scheduler
+from openaffect.serving.metrics import Metrics
+from openaffect.serving.settings import ServeSettings
+from openaffect.serving.store import Upload, UploadStore
+
+EXPIRY_SECONDS = 30.0  # between two looks for what is too old
+FETCHES = 4  # from other servers at once; slow ones hold up nothing else
+LOOK_SECONDS = 0.25  # between two looks whether a waiting client has left
+
+Left = Callable[[], Awaitable[bool]]
+"""Whether the client has left."""
+
+
+class UnknownModel(OpenAffectError):
+    """A model that is not served."""
+
+
+class ClientLeft(Exception):
+    """The client went away before its answer was there."""
+
+
+class JobFailed(OpenAffectError):
+    """A job ended without a result; `expected` where the clip or the request was the reason."""
+
+    def __init__(self, message: str, expected: bool) -> None:
+        super().__init__(message)
+        self.expected = expected
+
+
+class Service:
+    """Uploads and jobs of one server process."""
+
+    def __init__(self, settings: ServeSettings) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.uploads = UploadStore(settings.folder, settings.keep_minutes * 60)
+        self.fetcher = Fetcher(settings.allowed_domains, settings.max_upload_bytes)
+        self._fetching = ThreadPoolExecutor(FETCHES, "fetch")
+        worker = WorkerSettings(
+            settings.models, settings.device, None, settings.threads, settings.kept_prefixes
+        )
+        self.scheduler = Scheduler(
+            worker,
+            settings.workers,
+            settings.queue,
+            settings.kept_results,
+            self.metrics,
+            self.uploads.delete,
+        )
+        self._expiry: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Load the models; raises OpenAffectError where that fails."""
+        await self.scheduler.start()
+        self._expiry = asyncio.create_task(self._expire())
+
+    async def stop(self) -> None:
+        """Finish what runs, then remove everything that was uploaded."""
+        await self.scheduler.close(self.settings.drain_seconds)
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self.uploads.close()
+
+    async def _expire(self) -> None:
+        while True:
+            await asyncio.sleep(EXPIRY_SECONDS)
+            self.uploads.expire()
+            self.scheduler.expire(self.settings.keep_minutes * 60)
+
+    def model(self, name: str) -> str:
+        """The served model of that name, the first for none; raises UnknownModel."""
+        if not name:
+            return self.settings.models[0]
+        if name not in self.settings.models:
+            served = ", ".join(self.settings.models)
+            raise UnknownModel(f"no such model is served; there are {served}")
+        return name
+
+    async def store(self, pieces: Iterable[bytes], name: str | None) -> Upload:
+        """Store an upload without holding up other requests."""
+        return await asyncio.to_thread(self.uploads.add, pieces, name)
+
+    async def submit(
+        self, upload: Upload, model: str, options: AnalyzeOptions, *, keep: bool, seconds: float
+    ) -> Job:
+        """Queue the analysis of an upload, which is deleted when it is done unless kept."""
+        name = self.model(model)
+        request = Request(
+            0,
+            "analyze",
+            str(upload.path),
+            name,
+            options,
+            keep=prefix_name(upload.sha256, name, options),
+        )
+        job = Job(request, seconds, upload.name, None if keep else upload.id, upload.id)
+        return await self.scheduler.submit(job)
+
+    async def ask(self, job: Job, question: str, at: float | None) -> Job:
+        """Queue a follow-up question about a finished job's clip.
+
+        A short clip's prefix is kept, so that only the question is read; of a long one, the segment
+        at second `at` is read.
+        """
+        if not isinstance(job.result, Analysis):
+            raise UsageError("the job has no result to ask about yet")
+        options = job.request.options or AnalyzeOptions()
+        options = dataclasses.replace(options, question=None, labels=None)
+        if job.result.segments:
+            options = _within(options, segment_at(job.result, at or 0.0))
+        path = job.request.path
+        if job.source is None or not self._there(job.source):
+            path = ""
+        keep = prefix_name(job.result.clip.sha256, job.request.model, options)
+        request = Request(0, "ask", path, job.request.model, options, question, keep=keep)
+        return await self.scheduler.submit(Job(request, self.settings.answer_seconds, job.name))
+
+    def _there(self, identity: str) -> bool:
+        try:
+            self.uploads.get(identity)
+        except OpenAffectError:
+            return False
+        return True
+
+    async def answer(self, asked: Asked, model: str) -> Job:
+        """Queue a chat question."""
+        name = self.model(model)
+        options = AnalyzeOptions(limits=self.settings.limits, segments="never")
+        upload = await self._uploaded(asked.media) if asked.media is not None else None
+        kept = asked.media is not None and asked.media.upload is not None
+        kind = "fill" if asked.schema is not None else "ask"
+        question = asked.question
+        if upload is not None and not question and asked.schema is None:
+            kind = "analyze"
+        request = Request(
+            0,
+            kind,  # type: ignore[arg-type]
+            str(upload.path) if upload is not None else "",
+            name,
+            options,
+            question,
+            asked.schema,
+            asked.most_tokens,
+            prefix_name(upload.sha256, name, options) if upload is not None else None,
+        )
+        identity = upload.id if upload is not None and not kept else None
+        job = Job(request, self.settings.answer_seconds, "the clip", identity)
+        try:
+            return await self.scheduler.submit(job)
+        except BaseException:
+            if identity is not None:
+                self.uploads.delete(identity)
+            raise
+
+    async def _uploaded(self, media: Media) -> Upload:
+        if media.upload is not None:
+            return self.uploads.get(media.upload)
+        if media.data is not None:
+            if len(media.data) > self.settings.limits.max_bytes:
+                raise UsageError("the media is too large")
+            return await self.store([media.data], media.name)
+        if not self.settings.allowed_domains:
+            raise UsageError(
+                "media is not fetched from addresses by this service; upload it to /v1/uploads or "
+                "give a data URL"
+            )
+        pieces = self.fetcher.fetch(media.address or "")
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._fetching, self.uploads.add, pieces, "clip")
+
+    async def purge(self) -> int:
+        """Cancel all work and delete uploads, results and prefixes."""
+        await self.scheduler.purge()
+        return self.uploads.purge()
+
+    async def finished(self, job: Job, left: Left) -> Any:
+        """The job's result; it is cancelled when the client leaves.
+
+        Raises JobFailed and ClientLeft.
+        """
+        done = asyncio.create_task(job.ended())
+        try:
+            while not done.done():
+                await asyncio.wait([done], timeout=LOOK_SECONDS)
+                if not done.done() and await left():
+                    raise ClientLeft
+        finally:
+            done.cancel()
+            if job.state not in ("done", "failed", "cancelled"):
+                await asyncio.shield(self.scheduler.cancel(job))
+        return result_of(job)
+
+    async def texts(self, job: Job) -> AsyncIterator[str]:
+        """The whole of a growing answer, again and again; the job is cancelled when left early."""
+        try:
+            async for event in job.watch():
+                if event["type"] == "text":
+                    yield event["value"]
+            result = result_of(job)
+            yield result if isinstance(result, str) else ""
+        finally:
+            if job.state not in ("done", "failed", "cancelled"):
+                await asyncio.shield(self.scheduler.cancel(job))
+
+
+def result_of(job: Job) -> Any:
+    """What a finished job found; raises JobFailed where it found nothing."""
+    if job.state == "cancelled":
+        raise JobFailed("the work was cancelled", True)
+    if job.state != "done":
+        raise JobFailed(job.error or "the clip could not be processed", job.expected)
+    return job.result
+
+
+def named(analysis: Analysis, name: str) -> Analysis:
+    """The analysis with the client's name of the clip in place of the server's path."""
+    clip = dataclasses.replace(analysis.clip, path=name)
+    return dataclasses.replace(analysis, clip=clip)
+
+
+def segment_at(analysis: Analysis, second: float) -> Segment:
+    """The segment of a long clip at a second, else the nearest one."""
+    return min(analysis.segments, key=lambda s: max(s.start - second, second - s.end, 0.0))
+
+
+def _within(options: AnalyzeOptions, segment: Segment) -> AnalyzeOptions:
+    """The options for one segment alone."""
+    subtitle = options.subtitle
+    if options.lines is not None:
+        subtitle = segment.modalities.text.text
+    return dataclasses.replace(
+        options,
+        start=segment.start,
+        end=segment.end,
+        subtitle=subtitle,
+        lines=None,
+        segments="never",
+    )

@@ -1,0 +1,162 @@
+"""Uploads: a private folder with random names, gone after the job, by age, or by purge."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from openaffect.errors import OpenAffectError, UsageError
+from openaffect.models.home import home
+
+FOLDER_NAME = "serve"
+ID_FORM = re.compile(r"^[A-Za-z0-9_-]{22}$")
+SUFFIX_FORM = re.compile(r"^\.[A-Za-z0-9]{1,5}$")
+NAME_LENGTH = 120
+UNNAMED = "clip"
+
+
+class UploadMissing(OpenAffectError):
+    """There is no such upload, or it is gone."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One stored file."""
+
+    id: str
+    name: str  # as the client calls it, without folders
+    path: Path
+    size: int  # bytes
+    sha256: str
+    created: float  # seconds since the epoch
+
+
+class UploadStore:
+    """The uploads of one service process."""
+
+    def __init__(self, folder: Path, keep_seconds: float) -> None:
+        self.folder = folder
+        self.keep_seconds = keep_seconds
+        self._uploads: dict[str, Upload] = {}
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.chmod(0o700)
+
+    def add(self, pieces: Iterable[bytes], name: str | None) -> Upload:
+        """Store a file under a new random id, readable by its owner only."""
+        identity = secrets.token_urlsafe(16)
+        name = safe_name(name)
+        suffix = Path(name).suffix
+        path = self.folder / (identity + (suffix if SUFFIX_FORM.match(suffix) else ""))
+        digest, size = hashlib.sha256(), 0
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+            with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+                for piece in pieces:
+                    digest.update(piece)
+                    size += len(piece)
+                    file.write(piece)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        upload = Upload(identity, name, path, size, digest.hexdigest(), time.time())
+        self._uploads[identity] = upload
+        return upload
+
+    def get(self, identity: str) -> Upload:
+        """The upload of that id; raises UploadMissing for anything else."""
+        upload = self._uploads.get(identity) if ID_FORM.match(identity) else None
+        if upload is None or not _is_own_file(upload.path):
+            raise UploadMissing("there is no such upload, or it was deleted; upload it again")
+        return upload
+
+    def delete(self, identity: str) -> None:
+        """Remove an upload; nothing happens where there is none."""
+        upload = self._uploads.pop(identity, None)
+        if upload is not None:
+            upload.path.unlink(missing_ok=True)
+
+    def expire(self) -> None:
+        """Remove what has been kept for long enough."""
+        oldest = time.time() - self.keep_seconds
+        for upload in [u for u in self._uploads.values() if u.created < oldest]:
+            self.delete(upload.id)
+
+    def purge(self) -> int:
+        """Remove everything; returns how many uploads there were."""
+        count = len(self._uploads)
+        for identity in list(self._uploads):
+            self.delete(identity)
+        return count
+
+    def close(self) -> None:
+        """Remove the folder with everything in it."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _is_own_file(path: Path) -> bool:
+    """Whether a path is a regular file itself, not a link to one."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def safe_name(name: str | None) -> str:
+    """A client's file name without folders and control codes."""
+    last = re.split(r"[/\\]", name or "")[-1]
+    kept = "".join(character for character in last if character.isprintable()).strip(" .")
+    return kept[-NAME_LENGTH:] or UNNAMED
+
+
+def process_folder() -> Path:
+    """A new private folder of this process; those of processes that are gone are removed."""
+    base = home() / FOLDER_NAME
+    try:
+        base.mkdir(parents=True, exist_ok=True, mode=0o700)
+        base.chmod(0o700)
+        remove_left_over(base)
+        folder = base / f"{os.getpid()}-{secrets.token_hex(4)}"
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise UsageError(f"cannot use {base} for uploads: {error.strerror}") from None
+    return folder
+
+
+def remove_left_over(base: Path, *, running: bool = False) -> int:
+    """Remove folders of processes that are gone, and with `running` what those of others hold.
+
+    Returns how many files there were. A running service keeps its folder, to go on with.
+    """
+    count = 0
+    for folder in base.iterdir() if base.is_dir() else ():
+        if folder.is_symlink() or not folder.is_dir():
+            folder.unlink(missing_ok=True)
+            continue
+        number = folder.name.partition("-")[0]
+        alive = number.isdigit() and _alive(int(number))
+        if alive and not running:
+            continue
+        for path in folder.iterdir():
+            path.unlink(missing_ok=True)
+            count += 1
+        if not alive:
+            folder.rmdir()
+    return count
+
+
+def _alive(number: int) -> bool:
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
