@@ -1,6 +1,6 @@
 """Wall seconds and peak memory of analysing a 5 s clip at 720p; what starting the command costs.
 
-    python benchmarks/analyze.py [--clip CLIP] [--repeats 3] [--threads 2]
+    python benchmarks/analyze.py [--clip CLIP] [--repeats 3] [--threads 2] [--model MODEL]
 
 The clip is made from the given one (the example clip): repeated or cut to 5 s, scaled into 1280x720
 at 25 frames a second, sound at 48 kHz. The model is loaded before the clock starts; the first
@@ -22,6 +22,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from openaffect import DEFAULT_MODEL
 from openaffect.cli import QUIET
 
 SECONDS = 5
@@ -96,6 +97,7 @@ def main() -> None:
     parser.add_argument("--clip", type=Path, default=example)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--model", default=DEFAULT_MODEL)
     options = parser.parse_args()
 
     bare = seconds_of([sys.executable, "-c", "pass"])
@@ -115,7 +117,7 @@ def main() -> None:
         clip = Path(folder) / "clip.mp4"
         make_clip(options.clip, clip)
         began = time.perf_counter()
-        analyzer = Analyzer.load()
+        analyzer = Analyzer.load(options.model)
         print(f"loading the model: {time.perf_counter() - began:.2f} s, {peak_gigabytes():.2f} GB")
         for turn in range(options.repeats):
             began, used = time.perf_counter(), time.process_time()

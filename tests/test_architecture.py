@@ -21,8 +21,9 @@ MAY_IMPORT = {
     "corpora": {"errors", "media", "models"},
     "training": {*FLOW, "results", "corpora"},
     "evaluation": {*FLOW, "results", "corpora"},
+    "annotation": {*FLOW, "results", "corpora"},
     "serving": {*FLOW, "results"},
-    "cli": {*FLOW, "results", "corpora", "training", "evaluation", "serving"},
+    "cli": {*FLOW, "results", "corpora", "training", "evaluation", "annotation", "serving"},
 }
 HEAVY = ("torch", "transformers", "av", "mediapipe", "numpy", "pydantic", "scipy", "peft", "PIL")
 

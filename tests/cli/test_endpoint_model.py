@@ -8,7 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from published_sets import MADE, put
 
-from openaffect.evaluation import chat_endpoint, endpoint_model
+from openaffect.evaluation import endpoint_model
+from openaffect.inference import chat_endpoint
 
 
 class VideoModel:

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import typer
 from typer.testing import CliRunner
 
@@ -14,6 +15,7 @@ import published_checkpoints as published
 from openaffect.cli import models, models_build
 from openaffect.errors import UsageError, WeightsError
 from openaffect.models.emotion_llama.tiny import llama_byte_tokenizer
+from openaffect.models.preset import RANDOM_PRESETS
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +78,25 @@ def test_parts_that_were_not_pulled_are_named(parts, tmp_path, monkeypatch) -> N
 def released(tmp_path_factory) -> list[str]:
     paths = reference.write_parts(tmp_path_factory.mktemp("released"), llama_byte_tokenizer())
     return [f"--{name}={path}" for name, path in paths.items()]
+
+
+@pytest.mark.parametrize("name", RANDOM_PRESETS)
+def test_random_models_are_built_loaded_and_take_no_parts(name, tmp_path) -> None:
+    from transformers import AutoModelForMultimodalLM, AutoProcessor
+
+    out = tmp_path / "out"
+    assert "random weights" in run(name, f"--out={out}", "--seed=3").stdout
+    again = run(name, f"--out={tmp_path / 'again'}", "--seed=3")
+    assert again.exception is None
+    model, same = (
+        AutoModelForMultimodalLM.from_pretrained(folder) for folder in (out, tmp_path / "again")
+    )
+    for key, tensor in model.state_dict().items():
+        assert torch.equal(tensor, same.state_dict()[key])
+    assert AutoProcessor.from_pretrained(out).clip_frames > 0
+    wrong = run(name, f"--out={tmp_path / 'third'}", "--llama=x").exception
+    assert isinstance(wrong, UsageError) and "takes no parts" in str(wrong)
+    assert isinstance(run(name, f"--out={out}").exception, UsageError)
 
 
 def test_emotion_llama_of_other_sizes_stops_with_the_first_keys(released, tmp_path) -> None:

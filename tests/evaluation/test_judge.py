@@ -17,12 +17,12 @@ import pytest
 
 import openaffect
 from openaffect.errors import UsageError
-from openaffect.evaluation import chat_endpoint
-from openaffect.evaluation.chat_endpoint import EndpointError, ReplyCache
 from openaffect.evaluation.judge import CachedJudge, Estimate
 from openaffect.evaluation.judged_grouping import ByJudge, ByReplies, leaders, read_replies
 from openaffect.evaluation.open_vocabulary import score_sets
 from openaffect.evaluation.overlap import rating, score_overlap
+from openaffect.inference import chat_endpoint
+from openaffect.inference.chat_endpoint import EndpointError, ReplyCache
 
 
 class Server:

@@ -125,8 +125,8 @@ def test_own_corpora_are_told_from_measured_clues_of_streams_in_use():
         example = made.build(row(told={}), clip(), rng, training=True)
         media = example.media()
         _, told = texts(made, example)
-        assert ("face shows" in told) == (media["face_features"] is not None)
-        assert ("voice has" in told) == (media["audio_features"] is not None)
+        assert ("the face looks happy and shows " in told) == (media["face_features"] is not None)
+        assert ("the voice has " in told) == (media["audio_features"] is not None)
 
 
 def test_without_face_or_voice_a_published_text_is_no_target():
@@ -265,5 +265,5 @@ def test_one_stage_trains_what_it_names_and_chains(made):
 def test_wrong_recipes_are_refused(made):
     with pytest.raises(ConfigError, match="task_pool"):
         run_stage(recipe(made, task_pool=[]), say=lambda line: None)
-    with pytest.raises(ConfigError, match="take answer"):
+    with pytest.raises(ConfigError, match="set task_pool"):
         run_stage(recipe(made, objective="embedding"), say=lambda line: None)

@@ -8,7 +8,12 @@ from typing import Annotated
 
 import typer
 
+from openaffect.cli.data_build import build
+from openaffect.cli.data_card import card
+from openaffect.cli.data_convert import convert
 from openaffect.cli.data_features import features
+from openaffect.cli.data_review import review
+from openaffect.cli.data_self_review import self_review
 
 
 def register(app: typer.Typer) -> None:
@@ -17,6 +22,11 @@ def register(app: typer.Typer) -> None:
     data.command("synth")(synth)
     data.command("example")(example)
     data.command("features")(features)
+    data.command("build")(build)
+    data.command("self-review")(self_review)
+    data.command("review")(review)
+    data.command("card")(card)
+    data.command("convert")(convert)
     app.add_typer(data, name="data")
 
 

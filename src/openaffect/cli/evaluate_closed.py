@@ -16,7 +16,6 @@ from openaffect.cli.evaluate_run import EvaluateRun
 from openaffect.errors import MediaError, UsageError
 from openaffect.evaluation.ablation import streams_of
 from openaffect.evaluation.benchmarks import Benchmark, read_items
-from openaffect.evaluation.chat_endpoint import ReplyCache
 from openaffect.evaluation.closed_set import read_guesses, score_labels
 from openaffect.evaluation.endpoint_model import EndpointModel
 from openaffect.evaluation.groups import check_groups, group_scores, groups_dict, groups_table
@@ -31,6 +30,7 @@ from openaffect.evaluation.score_tables import folds_table
 from openaffect.evaluation.scores import confidences, score
 from openaffect.evaluation.tables import fold_means, model_folds_table, scores_table
 from openaffect.inference.analyzer import Analyzer
+from openaffect.inference.chat_endpoint import ReplyCache
 from openaffect.media.digest import file_sha256
 
 ANSWERS = "answers.jsonl"

@@ -213,8 +213,8 @@ def overlap(
 
 
 def _judge(endpoint: str | None, model: str, cache: Path, seed: int, dry_run: bool) -> CachedJudge:
-    from openaffect.evaluation.chat_endpoint import ReplyCache
     from openaffect.evaluation.judge import CachedJudge
+    from openaffect.inference.chat_endpoint import ReplyCache
 
     if not model:
         raise UsageError("--judge names the judge's model, for example --judge qwen2.5-7b-instruct")

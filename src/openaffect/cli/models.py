@@ -74,6 +74,8 @@ def show(model: Name = None, as_json: Json = False) -> None:
         _print_json(content)
         return
     typer.echo(f"{preset.name}: {preset.summary}")
+    if preset.shares:
+        typer.echo(f"parts are those of {preset.shares}")
     for name, part in preset.parts.items():
         status = statuses[name]
         where = str(status.path) if status.state != "absent" else "not on this machine"
@@ -137,6 +139,8 @@ def purge(
         return
     name = None if everything else _preset(model).name
     what = "everything that was fetched" if name is None else f"the weights of {name}"
+    if name is not None and (owner := _preset(name).shares):
+        what += f", which are those of {owner}"
     if not yes and not typer.confirm(f"Delete {what} below {home()}?"):
         typer.echo("nothing deleted")
         return

@@ -1,4 +1,7 @@
-"""`openaffect models build` and `release`: full-size models from published checkpoints and back."""
+"""`openaffect models build` and `release`: full-size models from published checkpoints and back.
+
+The tiny ones are built too, from random weights, for tests and dry runs.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ if TYPE_CHECKING:
     from openaffect.models.checkpoints.report import KeyReport
 
 OMNI_EMOTION, EMOTION_LLAMA = "omni-emotion-7b", "emotion-llama-7b"
-BUILDABLE = (OMNI_EMOTION, EMOTION_LLAMA)
+OMNI_TINY, LLAMA_TINY = "omni-emotion-tiny", "emotion-llama-tiny"
+BUILDABLE = (OMNI_EMOTION, EMOTION_LLAMA, OMNI_TINY, LLAMA_TINY)
 FILES = {
     "facexformer": "model.pt",
     "eva": "eva_vit_g.pth",
@@ -76,6 +80,13 @@ def build(
     """
     if model not in BUILDABLE:
         raise UsageError(f"{model!r} cannot be built; known: {', '.join(BUILDABLE)}")
+    if model in (OMNI_TINY, LLAMA_TINY):
+        given = [llava, whisper, facexformer, checkpoint, start, llama, eva, mae, videomae, hubert]
+        if any(given):
+            raise UsageError(f"{model} has random weights; it takes no parts")
+        _tiny(model, out, seed)
+        typer.echo(f"random weights written to {out}")
+        return
     from openaffect.models.pull_progress import TerminalProgress
 
     bar = TerminalProgress()
@@ -101,6 +112,19 @@ def build(
         adapters, projections = released_counts(report)
         typer.echo(f"{adapters} LoRA tensors and {projections} projection tensors loaded")
     typer.echo(f"written to {out}")
+
+
+def _tiny(model: str, out: Path, seed: int) -> None:
+    """Write a random model of a few dozen numbers a layer with its processor."""
+    from openaffect.models.checkpoints.writer import folder_at_once
+    from openaffect.models.emotion_llama import tiny as emotion_llama
+    from openaffect.models.omni_emotion import tiny as omni_emotion
+
+    family: Any = omni_emotion if model == OMNI_TINY else emotion_llama
+    made = family.tiny_model(seed)
+    with folder_at_once(out) as folder:
+        made.save_pretrained(folder)
+        family.tiny_processor(made.config).save_pretrained(folder)
 
 
 def _found(model: str, parts: Parts) -> dict[str, Any]:

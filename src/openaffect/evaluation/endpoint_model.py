@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from openaffect.errors import MediaError
-from openaffect.evaluation.chat_endpoint import ReplyCache, question_tokens, request_key, send
+from openaffect.inference.chat_endpoint import ReplyCache, question_tokens, request_key, send
 from openaffect.media.digest import file_sha256
 from openaffect.prompts.conversation import label_question
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from openaffect.evaluation.chat_endpoint import (
+from openaffect.inference.chat_endpoint import (
     EndpointError,
     ReplyCache,
     question_tokens,

@@ -4,9 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from openaffect.corpora.manifest import media_path, read_manifest
+from openaffect.corpora.known_clips import known_clips
 from openaffect.evaluation.items import Item
-from openaffect.media.digest import file_sha256
 
 TEST = "test"
 SHOWN = 5  # names told in the notice
@@ -32,36 +31,19 @@ def find_leaks(benchmark: str, items: Sequence[Item], manifests: Iterable[Path])
     equal size are hashed. Raises UsageError for a manifest that cannot be read.
     """
     manifests = tuple(manifests)
-    names: set[str] = set()
-    sizes: dict[int, list[Path]] = {}
-    count = 0
-    for manifest in manifests:
-        for row in read_manifest(manifest):
-            if row.split == TEST:
-                continue
-            count += 1
-            told = {row.id, *([Path(row.media).stem] if row.media else [])}
-            names |= {name for name in told if row.source == benchmark or not name.isdigit()}
-            path = media_path(row, manifest.parent)
-            if path is not None and path.is_file():
-                sizes.setdefault(path.stat().st_size, []).append(path)
-    known: dict[int, set[str]] = {}
+    known = [known_clips(path, lambda row: row.split != TEST) for path in manifests]
     there, content, named = 0, [], []
     for item in items:
-        if {item.id, item.path.stem} & names:
+        if any(clips.names_it((item.id, item.path.stem), benchmark) for clips in known):
             named.append(item.id)
         if not item.path.is_file():
             continue
         there += 1
-        size = item.path.stat().st_size
-        if size in sizes:
-            if size not in known:
-                known[size] = {file_sha256(path) for path in sizes[size]}
-            if file_sha256(item.path) in known[size]:
-                content.append(item.id)
+        if any(clips.holds(item.path) for clips in known):
+            content.append(item.id)
     return Leaks(
         manifests=tuple(manifest.name for manifest in manifests),
-        rows=count,
+        rows=sum(clips.count for clips in known),
         clips=len(items),
         hashed=there,
         same_content=tuple(content),

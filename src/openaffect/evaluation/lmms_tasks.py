@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from openaffect.errors import UsageError
-from openaffect.evaluation.chat_endpoint import ReplyCache
 from openaffect.evaluation.closed_set import read_guesses
 from openaffect.evaluation.grouping import OnWheel
 from openaffect.evaluation.judge import CachedJudge
@@ -20,6 +19,7 @@ from openaffect.evaluation.metrics import FIGURES, confusion_matrix
 from openaffect.evaluation.open_vocabulary import SetScores, mean_scores, score_sets
 from openaffect.evaluation.overlap import OverlapScores, score_overlap
 from openaffect.evaluation.wheels import BuiltinWheel, Wheel, read_wheels
+from openaffect.inference.chat_endpoint import ReplyCache
 
 Doc = Mapping[str, Any]
 

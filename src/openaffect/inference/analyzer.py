@@ -27,8 +27,14 @@ from openaffect.media.subtitles import Subtitle
 from openaffect.media.voice import voice_activity
 from openaffect.models.assembly import assemble_small
 from openaffect.models.clip_processing import ClipProcessor
+from openaffect.models.emotion_llama_small import assemble_emotion_llama_small
 from openaffect.models.generation import MediaGeneration
-from openaffect.models.preset import PRESETS, RANDOM_PRESETS
+from openaffect.models.preset import (
+    EMOTION_LLAMA_SMALL,
+    PRESETS,
+    RANDOM_PRESETS,
+    SMALL_PRESETS,
+)
 from openaffect.models.store import part_directory
 from openaffect.models.trained_parts import SETTINGS_FILE, read_settings
 from openaffect.prompts.claims import claimed_streams
@@ -139,12 +145,12 @@ class Analyzer:
             raise UsageError("--device cuda: PyTorch finds no such device; use cpu")
         folder = Path(model)
         temperature = 1.0
-        if str(model) == DEFAULT_MODEL or (folder / SETTINGS_FILE).is_file():
-            trained = PRESETS / DEFAULT_MODEL / "trained" if str(model) == DEFAULT_MODEL else folder
+        if str(model) in SMALL_PRESETS or (folder / SETTINGS_FILE).is_file():
+            trained = PRESETS / str(model) / "trained" if str(model) in SMALL_PRESETS else folder
             parts = tower_parts or {n: part_directory(DEFAULT_MODEL, n) for n in SMALL_PARTS}
-            network: MediaGeneration
-            network, processor = assemble_small(parts, trained, fusion)
-            temperature = float(read_settings(trained).get("temperature", 1.0))
+            settings = read_settings(trained)
+            network, processor = _assembled(settings, parts, trained, fusion)
+            temperature = float(settings.get("temperature", 1.0))
             identities = reporting.part_identities(DEFAULT_MODEL, trained)
         elif (folder / "config.json").is_file():
             network = AutoModelForMultimodalLM.from_pretrained(folder)
@@ -382,6 +388,23 @@ class Analyzer:
     def close(self) -> None:
         """Release the face detector."""
         self.detector.close()
+
+
+def _assembled(
+    settings: dict, parts: dict[str, Path], trained: Path, fusion: str | None
+) -> tuple[MediaGeneration, ClipProcessor]:
+    """The small model that trained parts with these settings belong to."""
+    preset = settings.get("model", DEFAULT_MODEL)
+    if preset == DEFAULT_MODEL:
+        return assemble_small(parts, trained, fusion)
+    if preset != EMOTION_LLAMA_SMALL:
+        raise UsageError(
+            f"{trained}: these are trained parts of {preset}; only {' and '.join(SMALL_PRESETS)} "
+            "are put together from such a folder"
+        )
+    if fusion is not None:
+        raise UsageError(f"--fusion {fusion}: {preset} has no choice of fusion")
+    return assemble_emotion_llama_small(parts, trained)
 
 
 def is_long(path: Path, options: AnalyzeOptions) -> bool:

@@ -49,7 +49,7 @@ FRAME_GRID = 1  # places a side that a frame is averaged to: one token a frame
 ENCODER_PREFIX = "model.encoder."
 
 
-def _speech_encoder(folder: Path) -> WhisperEncoder:
+def speech_encoder(folder: Path) -> WhisperEncoder:
     """The encoder alone of a Whisper folder, in float32.
 
     Raises:
@@ -71,11 +71,12 @@ def _speech_encoder(folder: Path) -> WhisperEncoder:
     return encoder.eval()
 
 
-def _load(folder: Path) -> PreTrainedModel:
+def load_part(folder: Path) -> PreTrainedModel:
+    """A part's model in float32."""
     return AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
 
 
-def _materialise(module: nn.Module, owner: PreTrainedModel) -> None:
+def materialise(module: nn.Module, owner: PreTrainedModel) -> None:
     """Real, freshly initialised tensors for a module that was made on the meta device."""
     module.to_empty(device="cpu")
     for part in module.modules():
@@ -105,13 +106,13 @@ def assemble_small(
         )
     tokenizer = AutoTokenizer.from_pretrained(parts["text"], padding_side="left")
     tokenizer.add_special_tokens({"additional_special_tokens": [VIDEO_TOKEN, AUDIO_TOKEN]})
-    frame_tower = _load(parts["frame"])
+    frame_tower = load_part(parts["frame"])
     frame_tower.config.output_grid = FRAME_GRID
     towers = {
         "vision_tower": frame_tower,
-        "audio_tower": _speech_encoder(parts["speech"]),
+        "audio_tower": speech_encoder(parts["speech"]),
         "face_tower": face_tower(parts["expression"]),
-        "language_model": _load(parts["text"]),
+        "language_model": load_part(parts["text"]),
     }
     config = OmniEmotionConfig(
         text_config=towers["language_model"].config,
@@ -130,7 +131,7 @@ def assemble_small(
         setattr(model.model, name, tower)
     for name in ("vision_projector", "audio_projector", "face_projector", "cross_attention"):
         if hasattr(model.model, name):
-            _materialise(getattr(model.model, name), model)
+            materialise(getattr(model.model, name), model)
     size = config.text_config.hidden_size
     model.model.image_newline = nn.Parameter(torch.randn(size) / size**0.5)
     model.model.face_newline = nn.Parameter(torch.randn(size) / size**0.5)

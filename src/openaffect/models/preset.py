@@ -18,6 +18,9 @@ from openaffect.models.convert import FORMATS
 PRESETS = Path(__file__).parent / "presets"
 # made of random weights in tests; there is nothing to fetch
 RANDOM_PRESETS = ("omni-emotion-tiny", "emotion-llama-tiny")
+EMOTION_LLAMA_SMALL = "emotion-llama-small"
+SMALL_PRESETS = (DEFAULT_MODEL, EMOTION_LLAMA_SMALL)
+"""Presets whose trained parts come with openaffect, around the same pretrained ones."""
 
 
 def _known_format(value: str) -> str:
@@ -159,6 +162,12 @@ class Preset(_Strict):
     name: str
     summary: str  # one line
     parts: dict[str, Part]
+    shares: str | None = None  # the preset whose parts these are, and in whose folder they lie
+
+    @property
+    def owner(self) -> str:
+        """Name of the preset in whose folder the parts lie."""
+        return self.shares or self.name
 
     def part(self, name: str) -> Part:
         """A part by its name. Raises UsageError when there is none of that name."""
@@ -198,7 +207,10 @@ def load_preset(name: str = DEFAULT_MODEL) -> Preset:
 def read_preset(path: Path) -> Preset:
     """Read a preset's YAML file. Raises ConfigError on a wrong value or an unknown key."""
     try:
-        preset = Preset.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if isinstance(content, dict) and "parts" not in content and "shares" in content:
+            content = content | {"parts": load_preset(str(content["shares"])).parts}
+        preset = Preset.model_validate(content)
     except yaml.YAMLError as error:
         raise ConfigError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from error
     except ValidationError as error:

@@ -151,7 +151,7 @@ def purge(preset: str | None = None) -> int:
     """Delete the parts of a preset, or with None everything in `home()`; bytes freed."""
     with locked():
         if preset is not None:
-            targets = [home() / "parts" / load_preset(preset).name]
+            targets = [home() / "parts" / load_preset(preset).owner]
         else:
             targets = [
                 home() / name for name in ("parts", "packages", "downloads", "work", FEATURES)
@@ -171,7 +171,7 @@ def _folder(preset: Preset, part: str) -> Path:
     if wanted.bundled:
         return wanted.bundled.folder
     suffix = f"-{wanted.identity[:12]}" if wanted.identity else ""
-    return home() / "parts" / preset.name / f"{part}{suffix}"
+    return home() / "parts" / preset.owner / f"{part}{suffix}"
 
 
 def _is_whole(folder: Path) -> bool:

@@ -30,13 +30,23 @@ def towers_identity(model: MediaGeneration) -> str:
         fields["audio_summary"] = fields["audio_summary"] > 0
     digest = hashlib.sha256(f"{MEASURE_VERSION} {json.dumps(fields)}".encode())
     for name in inner.towers:
-        tower = getattr(inner, name)
-        settings = _settings(tower.config.to_dict())
-        digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
-        for key, tensor in sorted(tower.state_dict().items()):
-            digest.update(key.encode())
-            digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
+        _take_tower(digest, getattr(inner, name))
     return digest.hexdigest()
+
+
+def tower_identity(tower: Any) -> str:
+    """Hex sha256 of one tower: its settings and its tensors."""
+    digest = hashlib.sha256()
+    _take_tower(digest, tower)
+    return digest.hexdigest()
+
+
+def _take_tower(digest: Any, tower: Any) -> None:
+    settings = _settings(tower.config.to_dict())
+    digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
+    for key, tensor in sorted(tower.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
 
 
 def _settings(config: dict[str, Any]) -> dict[str, Any]:

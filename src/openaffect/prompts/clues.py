@@ -263,4 +263,8 @@ def weigh(labels: Mapping[str, str | None]) -> str | None:
     if len(set(telling.values())) == 1:
         streams = list(telling)
         return f"{', '.join(streams[:-1])} and {streams[-1]} agree"
-    return " but ".join(f"{SEEN_AS[stream]} {label}" for stream, label in telling.items())
+    told = ""
+    for (stream, label), before in zip(telling.items(), [None, *telling.values()], strict=False):
+        joint = "" if before is None else " and " if label == before else " but "
+        told += f"{joint}{SEEN_AS[stream]} {label}"
+    return told

@@ -189,6 +189,10 @@ class Dialogue(ABC):
         """Tokens of a text that goes on after a prompt's shared part, such as its question."""
 
     @abstractmethod
+    def word_ids(self, text: str) -> list[int]:
+        """Tokens of a word or phrase as it stands within a sentence."""
+
+    @abstractmethod
     def answer_ids(self, answer: str) -> list[int]:
         """Tokens of a whole answer, its end included."""
 
@@ -211,6 +215,9 @@ class ChatDialogue(Dialogue):
 
     def continued_ids(self, text: str) -> list[int]:
         return self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    def word_ids(self, text: str) -> list[int]:
+        return self.continued_ids(f" {text}")
 
     def answer_ids(self, answer: str) -> list[int]:
         return self.continued_ids(answer + END_OF_TURN)

@@ -92,10 +92,9 @@ class EmotionLlamaDialogue(Dialogue):
     out, without any other medium its feature tag; the published layouts have one slot for all.
     """
 
-    reason_question = tagged("reason", REASON_INSTRUCTIONS[0])
-
     def __init__(self, processor: Any) -> None:
         super().__init__(processor)
+        self.reason_question = tagged(processor.reason_task, REASON_INSTRUCTIONS[0])
         self.labels = tuple(processor.labels or LABELS)
 
     def label_question(self, labels: Sequence[str]) -> str:
@@ -131,6 +130,9 @@ class EmotionLlamaDialogue(Dialogue):
 
     def continued_ids(self, text: str) -> list[int]:
         return self.processor.piece_ids(text)
+
+    def word_ids(self, text: str) -> list[int]:
+        return self.processor.piece_ids(text)  # which begins with a word mark
 
     def answer_ids(self, answer: str) -> list[int]:
         return [*self.processor.piece_ids(answer), self.processor.tokenizer.eos_token_id]

@@ -39,8 +39,12 @@ def schema_text() -> str:
 
 def field_table() -> str:
     """One Markdown table a record: field, type, description."""
-    document = schema_document()
-    records = {"Analysis": document, **document["$defs"]}
+    return record_tables("Analysis", schema_document())
+
+
+def record_tables(name: str, document: dict[str, Any]) -> str:
+    """Markdown tables of a JSON schema's records, the outermost, called `name`, first."""
+    records = {name: document, **document["$defs"]}
     return "\n".join(_record_table(name, record) for name, record in records.items())
 
 
@@ -53,7 +57,8 @@ def with_tables(document: str) -> str:
 def _record_table(name: str, record: dict[str, Any]) -> str:
     rows = [f"### {name}", "", record["description"], "", "| field | type | |", "|---|---|---|"]
     for field, described in record["properties"].items():
-        rows.append(f"| `{field}` | {_type_name(described)} | {described['description']} |")
+        told = " ".join(described["description"].split())
+        rows.append(f"| `{field}` | {_type_name(described)} | {told} |")
     return "\n".join(rows) + "\n"
 
 
@@ -73,7 +78,8 @@ def _type_name(described: dict[str, Any]) -> str:
     if described["type"] == "array":
         return f"list of {_type_name(described['items'])}"
     if described["type"] == "object" and "additionalProperties" in described:
-        return f"object of {_type_name(described['additionalProperties'])}"
+        value = described["additionalProperties"]
+        return "object of any values" if value is True else f"object of {_type_name(value)}"
     return str(described["type"])
 
 

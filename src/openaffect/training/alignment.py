@@ -22,7 +22,8 @@ from torch import Tensor
 
 from openaffect.media.face_detection import BLENDSHAPE_NAMES
 from openaffect.media.voice import VOICE_STATISTICS
-from openaffect.models.omni_emotion import OmniEmotionForConditionalGeneration
+from openaffect.models.emotion_llama import EmotionLlamaForConditionalGeneration
+from openaffect.models.generation import MediaGeneration
 from openaffect.prompts.clues import FACE_PHRASES, VOICE_PHRASES, face_marks, voice_marks
 from openaffect.training.batches import IGNORED
 
@@ -84,7 +85,7 @@ class EmbeddingLoss:
 
     def __init__(
         self,
-        model: OmniEmotionForConditionalGeneration,
+        model: MediaGeneration,
         answers: Sequence[Sequence[int]],
         words: Sequence[Sequence[int]],
         phrases: Mapping[str, Sequence[Sequence[int]]],
@@ -94,9 +95,7 @@ class EmbeddingLoss:
         self.clues = {stream: WordTargets(table, ids) for stream, ids in phrases.items()}
         self.index = {tuple(ids): place for place, ids in enumerate(answers)}
 
-    def __call__(
-        self, model: OmniEmotionForConditionalGeneration, batch: dict[str, Tensor]
-    ) -> tuple[Tensor, Tensor]:
+    def __call__(self, model: MediaGeneration, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Each example's loss (B,) and whether its nearest word is the right one (B,)."""
         rows = [row[row != IGNORED].tolist() for row in batch["labels"]]
         truth = torch.tensor([self.index[tuple(row)] for row in rows], device=model.device)
@@ -118,10 +117,10 @@ class EmbeddingLoss:
         return self.clues[found.stream].loss(found.clues, truth)
 
 
-def stream_tokens(
-    model: OmniEmotionForConditionalGeneration, batch: dict[str, Tensor]
-) -> list[list[StreamTokens]]:
+def stream_tokens(model: MediaGeneration, batch: dict[str, Tensor]) -> list[list[StreamTokens]]:
     """For each example what alignment draws to words: the main person's faces, and the voice."""
+    if isinstance(model, EmotionLlamaForConditionalGeneration):
+        return _single_tokens(model, batch)
     inner, config = model.model, model.config
     found: list[list[StreamTokens]] = [[] for _ in batch["labels"]]
     if "face_features" in batch:
@@ -151,7 +150,19 @@ def stream_tokens(
     return found
 
 
-def _face_marks(model: OmniEmotionForConditionalGeneration, faces: Tensor) -> tuple[int, ...]:
+def _single_tokens(
+    model: EmotionLlamaForConditionalGeneration, batch: dict[str, Tensor]
+) -> list[list[StreamTokens]]:
+    """Emotion-LLaMA's one token for face, for motion and for voice; none of them tells clues."""
+    found: list[list[StreamTokens]] = [[] for _ in batch["labels"]]
+    told = {"face": model.model.person_tokens(batch), "voice": model.model.voice_tokens(batch)}
+    for stream, samples in told.items():
+        for place, tokens in samples.items():
+            found[place].append(StreamTokens(stream, tokens, tokens[:0], ()))
+    return found
+
+
+def _face_marks(model: MediaGeneration, faces: Tensor) -> tuple[int, ...]:
     """Marks of one person's face features (n, N_f, D_f); none from a tower of pixels alone."""
     groups = getattr(model.config.face_config, "group_slices", None)
     if groups is None:

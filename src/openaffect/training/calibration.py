@@ -4,31 +4,31 @@ import math
 from collections.abc import Sequence
 
 from openaffect.inference.engine import Stream
-from openaffect.models.omni_emotion import OmniEmotionForConditionalGeneration
-from openaffect.prompts.conversation import END_OF_TURN, Given, label_question
+from openaffect.models.generation import MediaGeneration
+from openaffect.prompts.conversation import Given
 from openaffect.training.batches import collate
 from openaffect.training.examples import ExampleBuilder
-from openaffect.training.features import ClipFeatures
+from openaffect.training.features import Features
 
 TEMPERATURES = tuple(0.5 * 1.05**step for step in range(58))  # 0.5 to 8, in steps of 5 %
 
 
 def label_scores(
-    model: OmniEmotionForConditionalGeneration,
+    model: MediaGeneration,
     builder: ExampleBuilder,
     given: Given,
-    features: ClipFeatures,
+    features: Features,
     labels: Sequence[str],
 ) -> list[float]:
     """Log-likelihood of every label as the answer, from cached features."""
-    example = builder.example(given, features, label_question(labels), "")
+    dialogue = builder.dialogue
+    example = builder.example(given, features, dialogue.label_question(labels), "")  # type: ignore[arg-type]
     batch = collate([example], builder.processor.tokenizer.pad_token_id)
     length = len(example.prompt_ids)
     inputs = {name: t.to(model.device) for name, t in batch.items() if name != "labels"}
     for name in ("input_ids", "attention_mask"):
         inputs[name] = inputs[name][:, :length]
-    tokenizer = builder.processor.tokenizer
-    answers = [tokenizer(x + END_OF_TURN, add_special_tokens=False)["input_ids"] for x in labels]
+    answers = [dialogue.answer_ids(label) for label in labels]
     return Stream.open(model, inputs).score(answers)
 
 
@@ -50,9 +50,9 @@ def fit_temperature(scores: Sequence[Sequence[float]], truth: Sequence[int]) -> 
 
 
 def calibrate(
-    model: OmniEmotionForConditionalGeneration,
+    model: MediaGeneration,
     builder: ExampleBuilder,
-    clips: Sequence[tuple[Given, ClipFeatures, str, Sequence[str]]],
+    clips: Sequence[tuple[Given, Features, str, Sequence[str]]],
 ) -> float:
     """Fit the temperature on clips of (given, features, true label, label set)."""
     model.eval()

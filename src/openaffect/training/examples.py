@@ -29,6 +29,8 @@ from openaffect.prompts.conversation import (
     REASON_QUESTION,
     STREAM_QUESTIONS,
     STREAMS,
+    ChatDialogue,
+    Dialogue,
     Given,
     label_question,
     reason_answer,
@@ -76,6 +78,7 @@ class ExampleBuilder:
         streams: Sequence[str] = STREAMS,
     ) -> None:
         self.processor = processor
+        self.dialogue: Dialogue = ChatDialogue(processor)
         self.streams = streams
         self.tasks = tasks
         self.dropout = dropout
@@ -160,7 +163,7 @@ class ExampleBuilder:
     def _task(
         self, task: str, row: Row, given: Given, features: ClipFeatures, rng: Random
     ) -> tuple[str, str]:
-        label = label_of(row, given)
+        label = self.label_of(row, given)
         if task != "reason":
             return label_question(self._label_set(label, rng)), label
         words: Sequence[str] = row.open_labels if label == row.label else ()
@@ -170,9 +173,17 @@ class ExampleBuilder:
         }
         return REASON_QUESTION, reason_answer(words, clues, weigh(stream_labels(row, given)))
 
+    def label_of(self, row: Row, given: Given) -> str:
+        """The right answer to the closed question."""
+        return label_of(row, given)
+
+    def label_sets(self, label: str) -> list[tuple[str, ...]]:
+        """Closed sets that a clip of this label is asked about."""
+        return [labels for labels in LABEL_SETS if label in labels]
+
     def _label_set(self, label: str, rng: Random) -> list[str]:
         """A closed set that holds the label: a corpus's own, or any few, in any order."""
-        fitting = [labels for labels in LABEL_SETS if label in labels]
+        fitting = self.label_sets(label)
         if rng.random() >= self.tasks.other_sets:
             labels = list(rng.choice(fitting))
         else:

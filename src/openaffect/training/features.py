@@ -111,8 +111,11 @@ def stream_clip(
         main = inputs.tracks[0].faces
         tensors["blendshapes"] = torch.from_numpy(np.stack([f.blendshapes for f in main]))
     if voice is not None:
-        tensors["audio"] = model.model.encode_one_voice(processor.voice_inputs([voice]))
-        tensors["audio_signals"] = torch.from_numpy(voice_statistics(voice))[None]
+        laid_out = processor.voice_inputs([voice])
+        tensors["audio"] = model.model.encode_one_voice(laid_out)
+        tensors["audio_signals"] = laid_out.get(
+            "audio_signals", torch.from_numpy(voice_statistics(voice))[None]
+        )
     return StreamClip(**{name: tensor.cpu() for name, tensor in tensors.items()})
 
 

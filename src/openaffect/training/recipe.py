@@ -110,6 +110,7 @@ class Recipe(Strict):
 
     stage: str  # name shown and recorded
     model: str  # preset or checkpoint folder that supplies the frozen parts
+    features: str | None = None  # preset of the same towers whose cached features are read
     start: str | None = None  # trained parts of the stage before; null starts from the preset's new
     output: str  # folder for checkpoints, curve and result
     trains: tuple[PartName, ...] = Field(min_length=1)  # everything else is frozen
@@ -119,7 +120,8 @@ class Recipe(Strict):
     streams: tuple[Stream, ...] = ("face", "voice", "scene", "words")  # what examples are given
     corpora: dict[str, Corpus]
     task_pool: tuple[PublishedTask, ...] = ()  # Emotion-LLaMA's tasks, each as likely
-    labels: tuple[str, ...] = ()  # that [emotion] names; empty takes the model's own
+    # That [emotion] names: these; the model's own; or a row's corpus's own.
+    labels: tuple[str, ...] | Literal["corpora"] = ()
     tasks: Tasks = Field(default_factory=lambda: Tasks.model_validate({}))
     dropout: Dropout = Field(default_factory=lambda: Dropout.model_validate({}))
     schedule: Schedule

@@ -1,6 +1,5 @@
 """One stage of training from its recipe: parts, corpora, features, loop, result."""
 
-import dataclasses
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -9,7 +8,6 @@ from random import Random
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from openaffect import DEFAULT_MODEL
 from openaffect.corpora.emodb import read_emodb
@@ -27,11 +25,12 @@ from openaffect.models.emotion_llama import (
     EmotionLlamaProcessor,
 )
 from openaffect.models.emotion_llama.modeling import lora_settings
+from openaffect.models.emotion_llama_small import assemble_emotion_llama_small
 from openaffect.models.generation import MediaGeneration
 from openaffect.models.home import home
 from openaffect.models.lora import LoraSettings
 from openaffect.models.omni_emotion import OmniEmotionForConditionalGeneration, OmniEmotionProcessor
-from openaffect.models.omni_emotion.projectors import FeatureNorm
+from openaffect.models.preset import EMOTION_LLAMA_SMALL
 from openaffect.models.store import FEATURES, part_directory
 from openaffect.models.trained_parts import (
     freeze_all_but,
@@ -42,55 +41,31 @@ from openaffect.models.trained_parts import (
     save_trained_parts,
     write_settings,
 )
-from openaffect.prompts.conversation import END_OF_TURN
 from openaffect.prompts.dialogues import dialogue_of
 from openaffect.prompts.emotion_llama import EmotionLlamaDialogue
 from openaffect.training.alignment import CLUE_PHRASES, EmbeddingLoss
 from openaffect.training.batches import TokenExample
 from openaffect.training.calibration import calibrate
-from openaffect.training.examples import LABEL_SETS, ExampleBuilder, label_of
-from openaffect.training.face_changes import FaceScale
+from openaffect.training.entries import Entry, StoredVariants
+from openaffect.training.examples import ExampleBuilder
 from openaffect.training.features import (
     ClipFeatures,
     FeatureFolder,
     Features,
     features_type,
 )
+from openaffect.training.norms import face_scale, fit_norms
 from openaffect.training.published_tasks import StreamExampleBuilder
 from openaffect.training.recipe import Corpus, Recipe
-from openaffect.training.trainer import Objective, Progress, Trainer
+from openaffect.training.shared_features import fitting
+from openaffect.training.trainer import Progress, Trainer
 
 SMALL_PARTS = ("text", "speech", "frame", "expression")
 LANDMARKS = "landmarks"
-NORM_SAMPLES = 4000  # feature vectors that standardisation figures are taken from
 CALIBRATION_CLIPS = 100  # validation readings that the label temperature is fitted on
 RESULT = "trained"  # folder of the best trained parts, within the recipe's output
 
 Say = Callable[[str], None]
-
-
-class StoredVariants(Sequence[Any]):
-    """A row's features, read from their file at each use: a big frame's do not fit in memory."""
-
-    def __init__(self, store: FeatureFolder, row: Row, count: int) -> None:
-        self.store, self.row, self.variants = store, row, count
-
-    def __len__(self) -> int:
-        return self.variants
-
-    def __getitem__(self, variant: Any) -> Any:
-        if not 0 <= variant < self.variants:
-            raise IndexError(variant)
-        return self.store.load(self.row, variant)
-
-
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """One row with its cached features and how often it is drawn."""
-
-    row: Row
-    variants: Sequence[Any]  # features of the clip itself, then of its augmented voices
-    weight: float
 
 
 def load_model(
@@ -108,6 +83,8 @@ def load_model(
         return model.eval(), EmotionLlamaProcessor.from_pretrained(folder)
     if not (folder / "config.json").is_file():
         parts = parts or {name: part_directory(recipe.model, name) for name in SMALL_PARTS}
+        if recipe.model == EMOTION_LLAMA_SMALL:
+            return assemble_emotion_llama_small(parts, seed=recipe.seed)
         return assemble_small(parts, fusion=recipe.fusion, seed=recipe.seed)
     model = OmniEmotionForConditionalGeneration.from_pretrained(folder)
     if recipe.fusion not in (None, model.config.fusion):
@@ -164,12 +141,22 @@ def load_entries(
     processor: ClipProcessor,
     say: Say,
     report: Callable[[str, int, int], None] = lambda name, done, total: None,
+    parts: dict[str, Path] | None = None,
 ) -> list[Entry]:
     """All rows of all corpora at hand, their features computed where they are not cached.
 
     A corpus without a folder is left out, which is said.
+
+    Raises:
+        ConfigError: the recipe reads another preset's features, and that one's towers differ.
     """
     entries: list[Entry] = []
+    preset = recipe.features or recipe.model
+    if recipe.features is not None:
+        other = load_model(recipe.model_copy(update={"model": preset, "fusion": None}), parts)
+        fitting(model, processor, *other)
+        model, processor = other
+        model.to(recipe.device)
     for name, corpus in recipe.corpora.items():
         if corpus.kind != "sentences" and corpus.folder is None:
             say(f"corpus {name} is left out: corpora.{name}.folder is not set. {corpus.get}")
@@ -177,7 +164,7 @@ def load_entries(
         rows, folder = read_corpus(name, corpus)
         rows = tuple(row for row in rows if row.split != "test")
         kind = features_type(model)
-        store = feature_folder(name, corpus, recipe.model, kind)
+        store = feature_folder(name, corpus, preset, kind)
         if folder is not None and corpus.kind != "features":
             rows = _extract(store, rows, folder, corpus, model, processor, recipe, say, report)
         elif corpus.kind == "features":
@@ -224,68 +211,6 @@ def _extract(
     return tuple(row for row in rows if row.id not in failed)
 
 
-def fit_norms(model: MediaGeneration, entries: Sequence[Entry]) -> None:
-    """Take the standardisation figures of the projectors' inputs from training features."""
-    if isinstance(model, EmotionLlamaForConditionalGeneration):
-        if model.config.normalise_features:
-            _fit_stream_norms(model, entries)
-        return
-    rng = Random(0)
-    train = [entry for entry in entries if entry.row.split == "train"]
-    clips = [clip for entry in train for clip in entry.variants]
-    rng.shuffle(clips)
-    faces = [c.faces[c.face_mask].flatten(0, 1) for c in clips if c.faces is not None]
-    _fit(model.model.face_projector.norm, faces)
-    voices = [clip for clip in clips if clip.audio is not None]
-    audio = model.model.audio_projector
-    if audio.summary is not None and voices:
-        _fit(audio.norm, [c.audio[0, 2:] for c in voices])  # type: ignore[index]
-        _fit(audio.mean_norm, [c.audio[0, :1] for c in voices])  # type: ignore[index]
-        _fit(audio.deviation_norm, [c.audio[0, 1:2] for c in voices])  # type: ignore[index]
-        _fit(audio.signal_norm, [c.audio_signals[:1] for c in voices])  # type: ignore[index]
-
-
-def _fit_stream_norms(
-    model: EmotionLlamaForConditionalGeneration, entries: Sequence[Entry]
-) -> None:
-    train = [entry for entry in entries if entry.row.split == "train"]
-    clips = [clip for entry in train for clip in entry.variants]
-    Random(0).shuffle(clips)
-    inner = model.model
-    for norm, name in (
-        (inner.face_projector.norm, "faces"),
-        (inner.motion_projector.norm, "motion"),
-        (inner.audio_projector.layer_norm, "audio"),
-    ):
-        _fit(norm, [found[None] for c in clips if (found := getattr(c, name)) is not None])
-    signals = [clip.audio_signals for clip in clips if clip.audio_signals is not None]
-    _fit(inner.audio_projector.signal_norm, signals)
-
-
-def _fit(norm: torch.nn.Module, samples: Sequence[Tensor]) -> None:
-    if isinstance(norm, FeatureNorm) and samples:
-        norm.fit(torch.cat([sample.float() for sample in samples])[:NORM_SAMPLES])
-
-
-def face_scale(model: MediaGeneration, entries: Sequence[Entry]) -> FaceScale | None:
-    """What changes of measured face features need to know.
-
-    None for a tower of pixels alone, and where no training clip shows a face.
-    """
-    if not isinstance(model, OmniEmotionForConditionalGeneration):
-        return None
-    norm, config = model.model.face_projector.norm, model.config.face_config
-    if not isinstance(norm, FeatureNorm) or not hasattr(config, "group_slices"):
-        return None
-    groups = config.group_slices
-    clips = [entry.variants[0] for entry in entries if entry.row.split == "train"]
-    faces = [clip.faces[clip.face_mask] for clip in clips if clip.faces is not None]
-    if not faces:
-        return None
-    lenders = torch.cat(faces).flatten(0, 1).float()
-    return FaceScale(norm.shift.cpu().clone(), norm.scale.cpu().clone(), groups, lenders)
-
-
 def drawer(
     builder: ExampleBuilder, entries: Sequence[Entry], seed: int
 ) -> Callable[[int, int], TokenExample]:
@@ -317,22 +242,19 @@ def validation_examples(
     return [builder.build(entry.row, entry.variants[0], rng, training=True) for entry in chosen]
 
 
-def embedding_objective(
-    model: OmniEmotionForConditionalGeneration, processor: OmniEmotionProcessor
-) -> EmbeddingLoss:
+def embedding_objective(model: MediaGeneration, processor: ClipProcessor) -> EmbeddingLoss:
     """The alignment objective over all labels of the corpora and all clues."""
-
-    def ids(text: str) -> list[int]:
-        return processor.tokenizer(text, add_special_tokens=False)["input_ids"]
-
-    answers = [ids(label + END_OF_TURN) for label in LABELS]
-    words = [ids(f" {label}") for label in LABELS]
-    phrases = {stream: [ids(f" {told}") for told in says] for stream, says in CLUE_PHRASES.items()}
+    dialogue = dialogue_of(processor)
+    answers = [dialogue.answer_ids(label) for label in LABELS]
+    words = [dialogue.word_ids(label) for label in LABELS]
+    phrases = {
+        stream: [dialogue.word_ids(told) for told in says] for stream, says in CLUE_PHRASES.items()
+    }
     return EmbeddingLoss(model, answers, words, phrases)
 
 
 def store_temperature(
-    model: OmniEmotionForConditionalGeneration,
+    model: MediaGeneration,
     builder: ExampleBuilder,
     entries: Sequence[Entry],
     result: Path,
@@ -344,16 +266,16 @@ def store_temperature(
     Each validation row counts once, with all its streams and once more with some left out.
     """
     load_trained_tensors(model, result)
+    held = [entry for entry in entries if entry.row.split == "validation"]
+    readings = [(entry, training) for entry in held for training in (False, True)]
     clips = []
-    for entry in entries:
-        if entry.row.split == "validation":
-            for training in (False, True):
-                rng = Random(f"{seed}/{entry.row.id}")
-                given, kept = builder.given(entry.row, entry.variants[0], rng, training)
-                label = label_of(entry.row, given)
-                fitting = [labels for labels in LABEL_SETS if label in labels]
-                clips.append((given, kept, label, rng.choice(fitting)))
-    clips = Random(seed).sample(clips, min(len(clips), CALIBRATION_CLIPS))
+    for entry, training in Random(seed).sample(readings, min(len(readings), CALIBRATION_CLIPS)):
+        rng = Random(f"{seed}/{entry.row.id}")
+        given, kept = builder.given(entry.row, entry.variants[0], rng, training)
+        label = builder.label_of(entry.row, given)
+        sets = [labels for labels in builder.label_sets(label) if label in labels]
+        if sets:
+            clips.append((given, kept, label, rng.choice(sets)))
     temperature = calibrate(model, builder, clips)
     settings = read_settings(result) | {"temperature": round(temperature, 3)}
     write_settings(result, settings)
@@ -385,16 +307,17 @@ def run_stage(
             "task_pool is Emotion-LLaMA's, and no other model's; "
             f"{recipe.model} {'needs one' if streams else 'takes tasks'}"
         )
-    if streams and recipe.objective != "answer":
-        raise ConfigError("objective embedding is not there for Emotion-LLaMA; take answer")
-    if recipe.objective == "embedding" and (recipe.tasks.reason or recipe.tasks.stream):
-        raise ConfigError("objective embedding aligns labels: set tasks.reason and stream to 0")
+    if recipe.objective == "embedding":
+        if streams and set(recipe.task_pool) != {"emotion"}:
+            raise ConfigError("objective embedding aligns labels: set task_pool to [emotion]")
+        if not streams and (recipe.tasks.reason or recipe.tasks.stream):
+            raise ConfigError("objective embedding aligns labels: set tasks.reason and stream to 0")
     if recipe.lora is not None:
         settings = recipe.lora
         lora = LoraSettings(settings.r, settings.alpha, settings.dropout, settings.targets)
     elif streams:
         lora = lora_settings(model.config)
-    entries = load_entries(recipe, model, processor, say, extracting)
+    entries = load_entries(recipe, model, processor, say, extracting, parts)
     if recipe.start is None:
         fit_norms(model, entries)
     else:
@@ -409,7 +332,12 @@ def run_stage(
     output.mkdir(parents=True, exist_ok=True)
     (output / "recipe.json").write_text(json.dumps(recipe.model_dump(), indent=2) + "\n")
     result = output / RESULT
-    trained_for = {"stage": recipe.stage, "seed": recipe.seed, **processor.settings}
+    trained_for = {
+        "model": Path(recipe.model).name,
+        "stage": recipe.stage,
+        "seed": recipe.seed,
+        **processor.settings,
+    }
     model.to(recipe.device)  # adapters made since
     if recipe.schedule.precision == "bfloat16":
         halve_frozen(model)
@@ -422,23 +350,16 @@ def run_stage(
         processor.tokenizer.pad_token_id,
         recipe.seed,
         lambda: save_trained_parts(model, lora, result, trained_for, torch.float32),
-        _objective(recipe, model, processor),
+        embedding_objective(model, processor) if recipe.objective == "embedding" else None,
     )
     if trainer.resume():
         say(f"continuing {output} at step {trainer.step}")
     trainer.run(report)
-    if not streams and recipe.tasks.label and "language_model" in recipe.trains:
+    asks = "emotion" in recipe.task_pool if streams else recipe.tasks.label > 0
+    if asks and "language_model" in recipe.trains:
         store_temperature(model, builder, entries, result, recipe.seed, say)
     draw_curve(trainer.history, output / "loss.png", recipe.stage)
     return result
-
-
-def _objective(
-    recipe: Recipe, model: MediaGeneration, processor: ClipProcessor
-) -> Objective | None:
-    if recipe.objective == "answer":
-        return None
-    return embedding_objective(model, processor)  # type: ignore[arg-type, return-value]
 
 
 def example_builder(
@@ -446,11 +367,11 @@ def example_builder(
 ) -> ExampleBuilder:
     """What writes the examples of the model's family."""
     dialogue = dialogue_of(processor)
+    scale = face_scale(model, entries)
     if isinstance(dialogue, EmotionLlamaDialogue):
         return StreamExampleBuilder(
-            dialogue, recipe.task_pool, recipe.dropout, recipe.streams, recipe.labels
+            dialogue, recipe.task_pool, recipe.dropout, recipe.streams, recipe.labels, scale
         )
-    scale = face_scale(model, entries)
     return ExampleBuilder(processor, recipe.tasks, recipe.dropout, scale, recipe.streams)  # type: ignore[arg-type]
 
 

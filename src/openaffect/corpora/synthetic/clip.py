@@ -85,8 +85,19 @@ def renderer_of(person: int) -> HeadRenderer:
     return HeadRenderer(make_head(head_model(), draw_identity(person)))
 
 
-def play(plan: Plan) -> Take:
-    """Draw and voice a plan. The same plan gives the same take."""
+@dataclass(frozen=True)
+class Rehearsal:
+    """Everything about a clip before it is drawn."""
+
+    speech: Speech | None  # None where nothing is said
+    duration: float  # seconds
+    stage: Stage  # how it is filmed
+    actors: list[Actor]  # the speaker first; none in an empty picture
+    rng: np.random.Generator  # what is left of the draw, for filming
+
+
+def rehearse(plan: Plan) -> Rehearsal:
+    """Voice a plan and set its actors. The same plan gives the same rehearsal."""
     rng = np.random.default_rng([0x9147, *plan.id.encode(), plan.person])
     speech = _voice(plan, rng)
     if speech is None:
@@ -94,8 +105,14 @@ def play(plan: Plan) -> Take:
     else:
         duration = max(1.6, len(speech.audio) / SAMPLE_RATE)
     stage = _stage(plan, rng)
-    actors = _actors(plan, duration, stage, rng)
-    frames = film(actors, speech, duration, stage, rng)
+    return Rehearsal(speech, duration, stage, _actors(plan, duration, stage, rng), rng)
+
+
+def play(plan: Plan) -> Take:
+    """Draw and voice a plan. The same plan gives the same take."""
+    ready = rehearse(plan)
+    speech, stage, actors, rng = ready.speech, ready.stage, ready.actors, ready.rng
+    frames = film(actors, speech, ready.duration, stage, rng)
     audio = None
     if plan.voice is not None and speech is not None:
         audio = record(speech.audio, draw_recording(rng), rng)

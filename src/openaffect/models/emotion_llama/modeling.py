@@ -259,7 +259,8 @@ class EmotionLlamaModel(MediaModel, EmotionLlamaPreTrainedModel):
         words = input_ids.masked_fill(input_ids == token_id, 0)
         embeds = self.get_input_embeddings()(words)
         given = {name: tensor for name, tensor in media.items() if tensor is not None}
-        frames, people, voices = self._frames(given), self._people(given), self._voices(given)
+        frames, people = self._frames(given), self.person_tokens(given)
+        voices = self.voice_tokens(given)
         rows = []
         for sample in range(len(input_ids)):
             patches, told = frames.get(sample, (None, None))
@@ -340,7 +341,7 @@ class EmotionLlamaModel(MediaModel, EmotionLlamaPreTrainedModel):
         mask, features = found
         return dict(zip(_places(mask), zip(*self.frame_tokens(features), strict=True), strict=True))
 
-    def _people(self, given: dict[str, Tensor]) -> dict[int, Tensor]:
+    def person_tokens(self, given: dict[str, Tensor]) -> dict[int, Tensor]:
         """Face token and motion token (2, D) of each sample that shows a face."""
         found = self._person_features(given)
         if found is None:
@@ -349,7 +350,7 @@ class EmotionLlamaModel(MediaModel, EmotionLlamaPreTrainedModel):
         tokens = torch.stack([self.face_projector(faces), self.motion_projector(motions)], 1)
         return dict(zip(_places(mask), tokens, strict=True))
 
-    def _voices(self, given: dict[str, Tensor]) -> dict[int, Tensor]:
+    def voice_tokens(self, given: dict[str, Tensor]) -> dict[int, Tensor]:
         """Voice token (1, D) of each sample that has a voice."""
         found = self._voice_features(given)
         if found is None:

@@ -88,12 +88,24 @@ def chosen_frame(choice: FrameChoice, frames: int, faces: Sequence[FaceInput] = 
     `faces` are those of the person in question; the peak is the frame in which they act most.
     Without measured faces it is the middle one.
     """
+    measured = [face.signals for face in faces if face.signals is not None]
+    if not measured:
+        return frame_of(choice, frames)
+    actions = np.stack(measured)[:, : len(BLENDSHAPE_NAMES)]
+    return frame_of(choice, frames, [face.frame for face in faces], actions)
+
+
+def frame_of(
+    choice: FrameChoice,
+    frames: int,
+    seen: Sequence[int] = (),
+    blendshapes: NDArray[np.floating] | None = None,
+) -> int:
+    """`chosen_frame` from blendshapes (n, 52) of the faces that were found in the frames `seen`."""
     if choice == "first":
         return 0
-    measured = [face.signals for face in faces if face.signals is not None]
-    if choice == "peak" and measured:
-        actions = np.stack(measured)[:, : len(BLENDSHAPE_NAMES)]
-        return faces[peak_of(actions)].frame
+    if choice == "peak" and blendshapes is not None:
+        return seen[peak_of(blendshapes)]
     return frames // 2
 
 
@@ -109,9 +121,10 @@ class EmotionLlamaProcessor(ClipProcessor):
         audio_crop, voice_signals: as in OmniEmotionProcessor, for an audio tower that takes mels.
         labels: the closed set that the weights were trained for; None for the published one.
         clip_frames: frames in which the person's face is looked for, all of a short clip's.
+        frame_sampling: how they are spread; with `uniform` the first frame is among them.
+        reason_task: the task that asks for a reason, as in training.
     """
 
-    frame_sampling = "uniform"  # the first frame is among them, and every one of a short clip
     people_seen = 1
 
     def __init__(
@@ -129,9 +142,13 @@ class EmotionLlamaProcessor(ClipProcessor):
         voice_signals: bool = False,
         labels: Sequence[str] | None = None,
         clip_frames: int = 128,
+        frame_sampling: Literal["midpoints", "uniform"] = "uniform",
+        reason_task: Literal["reason", "reason_v2"] = "reason",
         **kwargs: Any,
     ) -> None:
         self.layout = layout
+        self.frame_sampling = frame_sampling
+        self.reason_task = reason_task
         self.frame = frame
         self.patch_tokens = patch_tokens
         self.class_token = class_token

@@ -1,0 +1,176 @@
+"""The desk that steps work at: the clip in hand, read once, and models, loaded once.
+
+A clip is decoded one time for all steps; its frames, faces and sound are let go with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openaffect import DEFAULT_MODEL
+from openaffect.annotation.sample import Sample
+from openaffect.media.face_detection import FaceDetector
+from openaffect.media.face_signals import face_signals
+from openaffect.media.face_tracks import FaceTrack, track_faces
+from openaffect.media.reader import read_clip
+from openaffect.media.sampling import Sampling
+
+if TYPE_CHECKING:
+    from openaffect.annotation.describers import Describer
+    from openaffect.inference.analyzer import Analyzer, Reading
+    from openaffect.inference.answers import Conversation, Reason
+    from openaffect.inference.transcription import Transcriber
+    from openaffect.media.clip import Clip
+
+FRAMES = 64  # most frames in which faces are followed
+MAX_SIDE = 960  # pixels of a frame's longer side
+LEAST_SPEECH = 0.2  # seconds of voice activity below which there is no voice
+
+
+@dataclass(frozen=True)
+class DeskSettings:
+    """What all clips of one run have in common."""
+
+    folder: Path  # the corpus folder, which the samples' paths start from
+    model: str = DEFAULT_MODEL  # the built-in model: a preset or a folder
+    device: str = "cpu"
+    describers: Mapping[str, Describer] = field(default_factory=dict)  # task -> who does it
+    openface: Path | None = None  # folder of OpenFace's CSV files, named as the clips
+    unit_weights: Path | None = None  # a user's table in place of action_units.csv
+    emotion_rules: Path | None = None  # in place of emotion_rules.csv
+    unit_phrases: Path | None = None  # in place of unit_phrases.csv
+    readings: Path | None = None  # in place of readings.csv
+    review_rules: Path | None = None  # in place of self_review.csv
+
+
+class OpenClip:
+    """One clip at the desk; every part of it is read when first asked for, and once.
+
+    Raises MediaError, from any part, for a file that cannot be used.
+    """
+
+    def __init__(self, sample: Sample, path: Path, desk: Desk) -> None:
+        self.sample = sample
+        self.path = path
+        self._desk = desk
+
+    @cached_property
+    def media(self) -> Clip:
+        """Frames spread over the clip, and its sound."""
+        return read_clip(self.path, sampling=Sampling("uniform", FRAMES, MAX_SIDE))
+
+    @cached_property
+    def tracks(self) -> tuple[FaceTrack, ...]:
+        """The people followed through the frames, the main one first."""
+        clip = self.media
+        if clip.frames is None:
+            return ()
+        return track_faces(clip.frames, self._desk.detector, clip.audio, clip.start)
+
+    @cached_property
+    def main_signals(self) -> NDArray[np.float32]:
+        """(n, FACE_SIGNAL_SIZE) of the main person's faces; n is 0 without one."""
+        faces = self.tracks[0].faces if self.tracks else ()
+        return np.array([face_signals(face) for face in faces], np.float32)
+
+    @cached_property
+    def speech(self) -> tuple[tuple[float, float], ...]:
+        """Stretches of speech, seconds from the start of the sound; none where it is too short."""
+        if self.media.audio is None:
+            return ()
+        from openaffect.media.voice_activity import voice_activity
+
+        found = voice_activity(self.media.audio)
+        return tuple(found) if sum(e - s for s, e in found) >= LEAST_SPEECH else ()
+
+    def frame_at(self, time: float) -> NDArray[np.uint8] | None:
+        """The picture (H, W, 3) nearest to a time; None without pictures."""
+        frames = self.media.frames
+        if frames is None:
+            return None
+        return frames.pixels[int(np.abs(frames.times - time).argmin())]
+
+
+class Desk:
+    """Models and the clip in hand; one desk serves many clips, one after another.
+
+    Models are loaded when a step first asks for them. Close the desk after use.
+    """
+
+    def __init__(self, settings: DeskSettings) -> None:
+        self.settings = settings
+        self._clip: OpenClip | None = None
+        self._readings: dict[str | None, tuple[Reading, Conversation]] = {}
+        self._reasons: dict[str | None, Reason] = {}
+
+    def clip(self, sample: Sample) -> OpenClip:
+        """The sample's clip; the one before it is let go."""
+        if self._clip is None or self._clip.sample.id != sample.id:
+            self._readings, self._reasons = {}, {}
+            self._clip = OpenClip(sample, sample.clip_path(self.settings.folder), self)
+        return self._clip
+
+    @cached_property
+    def detector(self) -> FaceDetector:
+        """The face detector."""
+        from openaffect.models.store import part_directory
+
+        return FaceDetector(part_directory(DEFAULT_MODEL, "landmarks") / "face_landmarker.task")
+
+    @cached_property
+    def transcriber(self) -> Transcriber:
+        """The speech recogniser."""
+        from openaffect.inference.transcription import Transcriber
+        from openaffect.models.store import part_directory
+
+        return Transcriber(part_directory(DEFAULT_MODEL, "speech"))
+
+    @cached_property
+    def analyzer(self) -> Analyzer:
+        """The built-in model."""
+        from openaffect.inference.analyzer import Analyzer
+
+        return Analyzer.load(self.settings.model, device=self.settings.device)
+
+    def reading(self, sample: Sample) -> tuple[Reading, Conversation]:
+        """The clip as the built-in model reads it with the sample's words, and the talk about it.
+
+        Raises MediaError for a clip that gives the model nothing.
+        """
+        from openaffect.inference.analyzer import AnalyzeOptions
+
+        clip, words = self.clip(sample), sample.subtitle
+        if words not in self._readings:
+            options = AnalyzeOptions(subtitle=words, transcribe=False)
+            reading = self.analyzer.read(clip.path, options)
+            self._readings[words] = (reading, self.analyzer.converse(reading))
+        return self._readings[words]
+
+    def reason(self, sample: Sample) -> Reason:
+        """What the built-in model says led it to which words, of streams in use alone."""
+        from openaffect.inference.analyzer import without_absent
+
+        reading, talk = self.reading(sample)
+        words = sample.subtitle
+        if words not in self._reasons:
+            self._reasons[words] = without_absent(talk.reason(), reading.given)[0]
+        return self._reasons[words]
+
+    def describer(self, task: str) -> Describer | None:
+        """Who does a task; None where nobody was chosen for it."""
+        return self.settings.describers.get(task)
+
+    def close(self) -> None:
+        """Release what was loaded."""
+        self._clip = None
+        if "detector" in self.__dict__:
+            self.detector.close()
+        if "analyzer" in self.__dict__:
+            self.analyzer.close()

@@ -1,0 +1,85 @@
+"""Other formats of corpora, read and written.
+
+A format that has room for more keeps the whole sample beside its own fields, so that nothing is
+lost on the way back; the others carry their own fields, and what they hold is kept as it is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+
+from openaffect.annotation.sample import SAMPLES_FILE, Sample, read_samples, write_samples
+from openaffect.errors import UsageError
+
+Reader = Callable[[Path], tuple[Sample, ...]]
+Writer = Callable[[Iterable[Sample], Path], int]
+
+MODULES = {
+    "merr-coarse": "merr",
+    "merr-fine": "merr",
+    "ncev": "merr",
+    "transcription": "merr",
+    "mer-factory": "mer_factory",
+    "llava": "conversations",
+    "messages": "conversations",
+    "label-studio": "label_studio",
+    "datasets": "hub_dataset",
+}
+"""Module of this package that holds each format, `samples` aside."""
+
+NAMES = ("samples", *MODULES)
+
+
+@dataclass(frozen=True)
+class Format:
+    """How files of one format are read and written."""
+
+    read: Reader  # of a file or folder; the clips' paths are relative to its folder
+    write: Writer  # returns how many samples it could express
+
+
+def format_of(name: str) -> Format:
+    """The format of a name. Raises UsageError for one that is not known."""
+    if name == "samples":
+        return Format(lambda path: tuple(read_samples(path)), _write_samples)
+    if name not in MODULES:
+        raise UsageError(f"no format is called {name!r}; there are {', '.join(NAMES)}")
+    module = import_module(f"{__name__}.{MODULES[name]}")
+    found: Format = module.FORMATS[name]
+    return found
+
+
+def _write_samples(samples: Iterable[Sample], path: Path) -> int:
+    return write_samples(samples, path / SAMPLES_FILE if path.suffix != ".jsonl" else path)
+
+
+def folder_of(path: Path) -> Path:
+    """The folder that clips of a file, or of a folder, are named from."""
+    return path if path.is_dir() or not path.suffix else path.parent
+
+
+def rebased(samples: Iterable[Sample], old: Path, new: Path) -> tuple[Sample, ...]:
+    """The same samples with clips relative to the folder `new` instead of the folder `old`."""
+    moved = []
+    for sample in samples:
+        relative = os.path.relpath(old.resolve() / sample.clip, new.resolve())
+        moved.append(replace(sample, clip=Path(relative).as_posix()))
+    return tuple(moved)
+
+
+def convert(
+    source: Path, old: str, out: Path, new: str, everything: bool = False
+) -> tuple[int, int]:
+    """Read a corpus in one format and write it in another; returns samples read and written.
+
+    Rejected samples are left out unless `everything` is asked for. Raises UsageError for what
+    cannot be read.
+    """
+    samples = format_of(old).read(source)
+    kept = [s for s in samples if everything or s.status != "rejected"]
+    moved = rebased(kept, folder_of(source), folder_of(out))
+    return len(samples), format_of(new).write(moved, out)

@@ -1,0 +1,119 @@
+"""The journal of a build: one synchronized line a clip, so that a kill loses the one in hand.
+
+Only where each line lies is held in memory, however large the corpus.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from openaffect.annotation.sample import Sample
+from openaffect.errors import UsageError
+
+FOLDER = ".build"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the journals say of one clip last."""
+
+    file: Path  # the journal
+    offset: int  # bytes at which the line begins
+    given: str  # hash of what the sample was before any step, its media left out
+    stat: tuple[int, int]  # size and time (ns) of the media file then
+    error: str | None = None  # why it failed; None where it is done
+    tries: int = 1
+
+    def sample(self) -> Sample | None:
+        """The finished sample; None of a failed clip."""
+        if self.error is not None:
+            return None
+        with self.file.open("rb") as lines:
+            lines.seek(self.offset)
+            return Sample.from_json(json.dumps(json.loads(lines.readline())["sample"]))
+
+
+class Journal:
+    """Appends to one shard's journal and reads all shards'.
+
+    Raises UsageError where another run writes to the same journal.
+    """
+
+    def __init__(self, out: Path, shard: tuple[int, int] = (1, 1)) -> None:
+        folder = out / FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        name = "journal" if shard == (1, 1) else f"journal-{shard[0]}-of-{shard[1]}"
+        self.path = folder / f"{name}.jsonl"
+        self._lock = FileLock(folder / f"{name}.lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise UsageError(f"{out}: another run is writing this corpus; wait for it") from None
+        self._file = self.path.open("ab")
+        end = self._file.seek(0, os.SEEK_END)
+        if end and not self._ends_line(end):
+            self._file.write(b"\n")  # what follows a line cut off by a crash begins anew
+            self._file.flush()
+
+    def _ends_line(self, end: int) -> bool:
+        with self.path.open("rb") as file:
+            file.seek(end - 1)
+            return file.read(1) == b"\n"
+
+    def entries(self) -> dict[str, Entry]:
+        """The last entry of every clip, over all shards' journals."""
+        found: dict[str, Entry] = {}
+        for path in sorted(self.folder.glob("journal*.jsonl")):
+            found.update(_entries(path))
+        return found
+
+    def add_done(self, given: str, stat: tuple[int, int], sample: Sample) -> None:
+        """Note a finished clip, on disk before this returns."""
+        head = json.dumps({"id": sample.id, "given": given, "stat": stat})
+        self._add(f'{head[:-1]}, "sample": {sample.to_json()}}}')
+
+    def add_failed(self, name: str, given: str, stat: tuple[int, int], error: str, n: int) -> None:
+        """Note a clip that failed after `n` tries, on disk before this returns."""
+        line = {"id": name, "given": given, "stat": stat, "error": error, "tries": n}
+        self._add(json.dumps(line, ensure_ascii=False))
+
+    def _add(self, line: str) -> None:
+        self._file.write(line.encode("utf-8", "replace") + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def assembling(self) -> FileLock:
+        """Held while the corpus is put together from all journals."""
+        return FileLock(self.folder / "manifest.lock")
+
+    def close(self) -> None:
+        """Let others write."""
+        self._file.close()
+        self._lock.release()
+
+
+def _entries(path: Path) -> Iterator[tuple[str, Entry]]:
+    with path.open("rb") as lines:
+        offset = 0
+        for line in lines:
+            try:
+                row: dict[str, Any] = json.loads(line)
+                stat = (int(row["stat"][0]), int(row["stat"][1]))
+                error = row.get("error")
+                if error is None and "sample" not in row:
+                    raise KeyError("sample")
+                yield (
+                    row["id"],
+                    Entry(path, offset, row["given"], stat, error, int(row.get("tries", 1))),
+                )
+            except (ValueError, KeyError, TypeError, IndexError):
+                pass  # cut off by a crash: done again
+            offset += len(line)

@@ -1,0 +1,386 @@
+"""Building a corpus: every clip through the steps, by worker processes, resumable at any moment.
+
+The finished manifest depends on the clips, the steps and the settings alone: not on how many
+workers there were, nor on where a run was killed and taken up again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from openaffect import __version__
+from openaffect.annotation.desk import DeskSettings
+from openaffect.annotation.intake import read_intake
+from openaffect.annotation.journal import Entry, Journal
+from openaffect.annotation.pipelines import pipeline
+from openaffect.annotation.rows import write_corpus
+from openaffect.annotation.sample import SAMPLES_FILE, Sample
+from openaffect.annotation.selection import SelectionSettings, left_out, select
+from openaffect.annotation.steps.step import Step, ordered
+from openaffect.annotation.worker import Answer, Job, Worker
+from openaffect.errors import OpenAffectError, UsageError
+from openaffect.media.digest import file_sha256
+
+RECORD_FILE = "build.json"
+FAILED_FILE = "failed.jsonl"
+RECORD_SCHEMA = "openaffect.build/1"
+TRIES = 2  # of a clip that crashes or fails unforeseen; then it is put aside
+
+
+@dataclass(frozen=True)
+class BuildSettings:
+    """How a corpus is built."""
+
+    pipeline: str  # one of PIPELINES
+    limit: int | None = None  # most clips that this call may work on
+    shard: tuple[int, int] = (1, 1)  # this part of so many
+    jobs: int = 2  # worker processes
+    threads: int = 1  # of each
+    retry_failed: bool = False  # whether clips that failed before are tried again
+    without_consent: bool = False  # whether clips without a consent on record are taken
+    transcribe: bool = True  # whether words are recognised where no subtitle is given
+    seconds: float = 900.0  # longest that a clip may take before its worker is ended
+    selection: SelectionSettings = field(default_factory=SelectionSettings)
+
+    def __post_init__(self) -> None:
+        part, parts = self.shard
+        if not 1 <= part <= parts:
+            raise UsageError(f"--shard {part}/{parts}: the part must be 1 to {parts}")
+        if self.jobs < 1 or (self.limit is not None and self.limit < 0):
+            raise UsageError("a build needs at least one job, and a limit from 0")
+
+
+@dataclass(frozen=True)
+class Built:
+    """What one call left behind."""
+
+    wanted: int  # clips of this shard that may be built
+    done: int  # of these, finished by this and former calls
+    new: int  # finished by this call
+    failed: dict[str, str]  # id -> why, of this shard
+    refused: tuple[str, ...]  # ids without a consent on record
+    stopped: str | None  # why the call ended early; None where it did not
+    samples: int  # in the manifest, over all shards
+    rejected: dict[str, int]  # rule -> samples that it left out
+    path: Path  # samples.jsonl
+
+
+def build(
+    source: Path,
+    out: Path,
+    settings: BuildSettings,
+    desk: DeskSettings,
+    progress: Callable[[int, int], None] = lambda done, wanted: None,
+    stop: Callable[[], bool] = lambda: False,
+    steps: Sequence[Step] | None = None,
+) -> Built:
+    """Build a corpus in `out` from `source`, or go on with one that was begun there.
+
+    `stop` is asked often; once it is true the clips in hand are finished and no other is begun.
+    `steps` take the place of the pipeline's; worker processes must be able to import them.
+
+    Raises:
+        UsageError: the source cannot be read, `out` holds a corpus of another pipeline or is being
+            written by another run, or no clip may be used.
+        OpenAffectError: weights or tables are missing or wrong, which no other clip would change;
+            what was done stays.
+    """
+    out = Path(out)
+    if steps is None:
+        steps = pipeline(settings.pipeline, desk, settings.transcribe)
+    steps = ordered(steps)
+    planned = read_intake(source, out)
+    if settings.without_consent:
+        planned = tuple(
+            s if s.permitted else dataclasses.replace(s, consent_waived=True) for s in planned
+        )
+    refused = tuple(sample.id for sample in planned if not sample.permitted)
+    plan = [sample for sample in planned if sample.permitted]
+    if not plan:
+        raise UsageError(
+            f"{source}: none of {len(planned)} clips has a consent on record; give a table with a "
+            "column consent, or say --without-consent"
+        )
+    _claim(out, settings.pipeline)
+    part, parts = settings.shard
+    own = plan[part - 1 :: parts]
+    journal = Journal(out, settings.shard)
+    try:
+        run = _Run(out, settings, desk, steps, journal, progress, stop)
+        stopped = run.work(own)
+        with journal.assembling():  # of shards that end together, the last has all
+            entries = journal.entries()
+            samples = _Finished(plan, entries)
+            reasons = select(samples, settings.selection, out)
+            count = write_corpus(left_out(samples, reasons), out)
+            rejected = _rejections(out)
+            _write_failed(out, plan, entries)
+            _write_record(out, settings, desk, steps, count, rejected, len(refused))
+        failed = {s.id: e.error for s in own if (e := entries.get(s.id)) and e.error is not None}
+        done = sum(s.id in entries and entries[s.id].error is None for s in own)
+    finally:
+        journal.close()
+    return Built(
+        wanted=len(own),
+        done=done,
+        new=run.new,
+        failed={name: str(error) for name, error in failed.items()},
+        refused=refused,
+        stopped=stopped,
+        samples=count,
+        rejected=rejected,
+        path=out / SAMPLES_FILE,
+    )
+
+
+def _claim(out: Path, name: str) -> None:
+    record = out / RECORD_FILE
+    try:
+        held = json.loads(record.read_text("utf-8"))["pipeline"] if record.is_file() else name
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{record}: cannot be read ({error}); choose another OUT") from None
+    if held != name:
+        raise UsageError(f"{out} holds a corpus of the pipeline {held}; choose another OUT")
+
+
+def given_hash(sample: Sample) -> str:
+    """Hash of what a sample was before any step, its media left out."""
+    return hashlib.sha256(sample.to_json().encode()).hexdigest()
+
+
+def _stat(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+class _Run:
+    """The work of one call: which clips, by which workers, with which outcome."""
+
+    def __init__(
+        self,
+        out: Path,
+        settings: BuildSettings,
+        desk: DeskSettings,
+        steps: tuple[Step, ...],
+        journal: Journal,
+        progress: Callable[[int, int], None],
+        stop: Callable[[], bool],
+    ) -> None:
+        self.out, self.settings, self.desk, self.steps = out, settings, desk, steps
+        self.journal, self.progress, self.stop = journal, progress, stop
+        self.stamps = {step.name: step.stamp for step in steps}
+        self.new = 0
+        self.spent: str | None = None
+        self._given: dict[str, tuple[str, tuple[int, int]]] = {}
+        self._tries: dict[str, int] = {}
+
+    def work(self, own: Sequence[Sample]) -> str | None:
+        """Annotate what is not up to date; returns why it ended early, if it did."""
+        entries = self.journal.entries()
+        waiting: deque[Job] = deque()
+        source = self._jobs(own, entries)
+        total, limit = len(own), self.settings.limit
+        finished, begun = 0, 0
+        idle: list[Worker] = []
+        busy: dict[Connection, tuple[Worker, Job, float]] = {}
+
+        def next_job() -> Job | None:
+            nonlocal finished, begun
+            if self.stop() or self.spent:
+                return None
+            if waiting:
+                return waiting.popleft()
+            if limit is not None and begun >= limit:
+                return None
+            for job in source:
+                if job is not None:
+                    begun += 1
+                    return job
+                finished += 1
+                self.progress(finished, total)
+            return None
+
+        try:
+            while True:
+                while len(busy) < self.settings.jobs and (job := next_job()) is not None:
+                    worker = idle.pop() if idle else self._worker()
+                    try:
+                        worker.submit(job)
+                    except OSError:
+                        worker.kill()
+                        waiting.appendleft(job)
+                        continue
+                    busy[worker.connection] = (worker, job, time.monotonic())
+                if not busy:
+                    break
+                for ready in self._ready(busy):
+                    worker, job, _ = busy.pop(ready)
+                    answer = worker.receive()
+                    if answer is not None and answer.kind == "ready":
+                        busy[ready] = (worker, job, time.monotonic())
+                        continue
+                    if answer is None:
+                        told = f"the worker process died ({worker.death()})"
+                        answer = Answer("failed", error=told, expected=False)
+                        worker.kill()
+                    else:
+                        idle.append(worker)
+                    if self._settle(job, answer):
+                        finished += 1
+                        self.progress(finished, total)
+                    elif answer.kind == "failed":
+                        waiting.append(job)
+                for connection, (worker, job, since) in list(busy.items()):
+                    if time.monotonic() - since > self.settings.seconds:
+                        del busy[connection]
+                        worker.kill()
+                        told = f"took longer than {self.settings.seconds:.0f} s"
+                        if not self._settle(job, Answer("failed", error=told, expected=False)):
+                            waiting.append(job)
+        finally:
+            for worker in [*idle, *(worker for worker, _, _ in busy.values())]:
+                worker.kill()
+        if self.spent:
+            return self.spent
+        return "it was asked to stop" if self.stop() else None
+
+    def _worker(self) -> Worker:
+        return Worker(self.desk, self.steps, self.settings.threads)
+
+    def _ready(self, busy: dict[Connection, Any]) -> list[Connection]:
+        return [found for found in wait(list(busy), 0.5) if isinstance(found, Connection)]
+
+    def _jobs(self, own: Sequence[Sample], entries: dict[str, Entry]) -> Iterator[Job | None]:
+        """A job for each clip that needs one, None for each that does not."""
+        for pending in own:
+            given = given_hash(pending)
+            path = pending.clip_path(self.out)
+            stat = _stat(path)
+            entry = entries.get(pending.id)
+            same = entry is not None and (entry.given, entry.stat) == (given, stat)
+            if same and entry is not None and entry.error is not None:
+                if not self.settings.retry_failed:
+                    yield None
+                    continue
+                entry = None
+            previous = entry.sample() if entry is not None and entry.given == given else None
+            if same and previous is not None and previous.steps == self.stamps:
+                yield None
+                continue
+            sha256 = previous.sha256 if same and previous is not None else file_sha256(path)
+            if previous is not None and previous.sha256 != sha256:
+                previous = None
+            self._given[pending.id] = (given, stat)
+            yield Job(dataclasses.replace(pending, sha256=sha256), previous)
+
+    def _settle(self, job: Job, answer: Answer) -> bool:
+        """Write down what became of a job; False where it is to be tried again or left for later.
+
+        A budget that is spent leaves its clip for another call.
+        """
+        name = job.sample.id
+        given, stat = self._given[name]
+        if answer.kind == "broken":
+            raise OpenAffectError(answer.error)
+        if answer.kind == "spent":
+            self.spent = answer.error
+            return False
+        if answer.sample is not None:
+            sample = answer.sample
+            if sample.status == "pending":
+                sample = dataclasses.replace(sample, status="built")
+            self.journal.add_done(given, stat, sample)
+            self.new += 1
+            return True
+        tries = self._tries[name] = self._tries.get(name, 0) + 1
+        if not answer.expected and tries < TRIES:
+            return False
+        self.journal.add_failed(name, given, stat, answer.error, tries)
+        return True
+
+
+class _Finished:
+    """The finished samples of a plan, in its order, read from the journals each time anew."""
+
+    def __init__(self, plan: Sequence[Sample], entries: dict[str, Entry]) -> None:
+        self._plan = plan
+        self._entries = entries
+
+    def __iter__(self) -> Iterator[Sample]:
+        for pending in self._plan:
+            entry = self._entries.get(pending.id)
+            if entry is None or entry.given != given_hash(pending):
+                continue
+            sample = entry.sample()
+            if sample is not None:
+                yield sample
+
+
+def _rejections(out: Path) -> dict[str, int]:
+    from openaffect.annotation.sample import read_samples
+
+    counts: dict[str, int] = {}
+    for sample in read_samples(out):
+        if sample.status == "rejected":
+            rule = sample.reasons[-1].rule
+            counts[rule] = counts.get(rule, 0) + 1
+    return counts
+
+
+def _write_failed(out: Path, plan: Sequence[Sample], entries: dict[str, Entry]) -> None:
+    lines = []
+    for sample in plan:
+        entry = entries.get(sample.id)
+        if entry is not None and entry.error is not None:
+            told = {"id": sample.id, "clip": sample.clip, "error": entry.error}
+            lines.append(json.dumps({**told, "tries": entry.tries}, ensure_ascii=False) + "\n")
+    if lines:
+        _replace(out / FAILED_FILE, "".join(lines))
+    else:
+        (out / FAILED_FILE).unlink(missing_ok=True)
+
+
+def _write_record(
+    out: Path,
+    settings: BuildSettings,
+    desk: DeskSettings,
+    steps: Sequence[Step],
+    samples: int,
+    rejected: dict[str, int],
+    refused: int,
+) -> None:
+    """Write `build.json`: what the corpus was made by."""
+    record = {
+        "schema": RECORD_SCHEMA,
+        "pipeline": settings.pipeline,
+        "openaffect": __version__,
+        "without_consent": settings.without_consent,
+        "steps": {step.name: step.stamp for step in steps},
+        "describers": {task: who.identity for task, who in desk.describers.items()},
+        "selection": {
+            "duplicates": settings.selection.duplicates,
+            "most": settings.selection.most,
+            "against": [path.name for path in settings.selection.against],
+            "least": dataclasses.asdict(settings.selection.thresholds),
+        },
+        "samples": samples,
+        "rejected": rejected,
+        "refused": refused,
+    }
+    _replace(out / RECORD_FILE, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,50 @@
+"""What the built-in model perceives: from all streams, and from each alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from openaffect import DEFAULT_MODEL, __version__
+from openaffect.annotation import signals
+from openaffect.annotation.sample import Sample
+from openaffect.prompts.labels import BASIC_LABELS
+
+if TYPE_CHECKING:
+    from openaffect.annotation.desk import Desk
+
+TELLING = ("face", "voice", "words")
+WHOLE = "whole"
+
+
+class Perceived:
+    """Probabilities of the seven basic labels, for the self review and for stream labels.
+
+    Args:
+        model: preset or folder of the built-in model.
+    """
+
+    name, version = "perceived", "1"
+    reads, makes = ("clip", "subtitle"), (signals.PERCEIVED,)
+
+    def __init__(self, model: str = DEFAULT_MODEL) -> None:
+        self.model = model
+
+    @property
+    def stamp(self) -> str:
+        return f"{self.version} {self.model} {__version__}"
+
+    def run(self, sample: Sample, desk: Desk) -> Sample:
+        reading, talk = desk.reading(sample)
+        temperature = desk.analyzer.temperature
+        found = {WHOLE: talk.label_probabilities(BASIC_LABELS, temperature)}
+        for stream in TELLING:
+            given = reading.given.only((stream,))
+            if given.streams:
+                alone = desk.analyzer.converse(replace(reading, given=given))
+                found[stream] = alone.label_probabilities(BASIC_LABELS, temperature)
+        rounded = {
+            name: {label: round(p, 4) for label, p in sorted(each.items(), key=lambda i: -i[1])}
+            for name, each in found.items()
+        }
+        return sample.with_signal(signals.PERCEIVED, rounded)

@@ -1,0 +1,48 @@
+"""Steps that misbehave on certain clips; in a module of its own, which worker processes import."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from openaffect.annotation.desk import Desk
+from openaffect.annotation.sample import Sample
+from openaffect.errors import MediaError, WeightsError
+
+
+class Troubled:
+    """Notes that it was run, then dies, hangs or fails on clips of such names."""
+
+    name, version = "troubled", "1"
+    reads, makes = ("clip",), ("troubled",)
+    stamp = version
+
+    def __init__(self, runs: Path) -> None:
+        self.runs = runs  # folder that holds a file for each run
+
+    def run(self, sample: Sample, desk: Desk) -> Sample:
+        (self.runs / f"{sample.id}.{time.time_ns()}").touch()
+        if sample.id.startswith("dies"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if sample.id.startswith("hangs"):
+            time.sleep(60)
+        if sample.id.startswith("breaks"):
+            raise ZeroDivisionError("a bug")
+        if sample.id.startswith("damaged"):
+            raise MediaError("it is damaged")
+        if sample.id.startswith("weightless"):
+            raise WeightsError("its model is missing")
+        return sample.with_signal("troubled", len(sample.id))
+
+
+class Second:
+    """Rests on the first."""
+
+    name = "second"
+    reads, makes = ("troubled",), ("second",)
+
+    def __init__(self, stamp: str = "1") -> None:
+        self.stamp = stamp
+
+    def run(self, sample: Sample, desk: Desk) -> Sample:
+        return sample.with_signal("second", f"{sample.signals['troubled']} {self.stamp}")

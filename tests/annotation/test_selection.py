@@ -1,0 +1,162 @@
+"""Intake tables, copies, class balance and leaks."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from annotation_examples import EXAMPLE
+
+from openaffect.annotation.intake import pristine, read_intake
+from openaffect.annotation.rows import write_corpus
+from openaffect.annotation.sample import Annotation, Reason, Sample
+from openaffect.annotation.selection import SelectionSettings, is_copy, left_out, select
+from openaffect.annotation.steps.fingerprint import hexadecimal, picture_bits, sound_bits
+from openaffect.corpora.manifest import CORE_LABELS, Row, write_manifest
+from openaffect.errors import UsageError
+
+
+def built(name: str, label: str = "happy", **changes: object) -> Sample:
+    given = {"clip": f"{name}.mp4", "sha256": name.encode().hex(), "signals": {}}
+    return dataclasses.replace(EXAMPLE, id=name, label=label, **{**given, **changes})
+
+
+def test_rare_labels_stay_and_common_ones_are_thinned(tmp_path: Path) -> None:
+    corpus = [built(f"h{k}") for k in range(9)] + [built("d", "doubt"), built("f", "fear")]
+    settings = SelectionSettings(most=3)
+    reasons = select(corpus, settings, tmp_path)
+    assert len(reasons) == 6 and {reason.rule for reason in reasons.values()} == {"balance"}
+    kept = [s.id for s in left_out(corpus, reasons) if s.status != "rejected"]
+    assert {"d", "f"} < set(kept) and len(kept) == 5
+    grown = [*corpus, *(built(f"g{k}") for k in range(3))]
+    after = select(grown, settings, tmp_path)
+    assert set(reasons) <= set(after)  # what was left out of the smaller corpus stays out
+
+
+def test_copies_are_found_by_content_and_by_looks(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    bits = rng.random(192) > 0.5
+    near, far = bits.copy(), rng.random(192) > 0.5
+    near[rng.choice(192, 8, replace=False)] ^= True
+
+    def print_of(pictures: np.ndarray, seconds: float = 3.0, sound: str = "0f" * 8):
+        return {
+            "fingerprint": {
+                "seconds": seconds,
+                "pictures": hexadecimal(pictures),
+                "sound": sound,
+            }
+        }
+
+    corpus = [
+        built("a", signals=print_of(bits)),
+        built("a-again", sha256=built("a").sha256),
+        built("a-smaller", signals=print_of(near)),
+        built("b", signals=print_of(far)),
+        built("same-room-later", signals=print_of(near, sound="f0" * 8)),
+        built("longer", signals=print_of(near, seconds=4.0)),
+        dataclasses.replace(
+            built("gone", signals=print_of(bits)), status="rejected", reasons=(Reason("x", "y"),)
+        ),
+    ]
+    reasons = select(corpus, SelectionSettings(), tmp_path)
+    assert {name: reason.text for name, reason in reasons.items()} == {
+        "a-again": "the same file as a",
+        "a-smaller": "looks and sounds like a",
+    }
+    assert not select(corpus, SelectionSettings(duplicates=False), tmp_path)
+    assert not is_copy({}, {})
+
+
+def test_fingerprints_survive_scaling_and_noise_and_tell_pictures_apart() -> None:
+    rng = np.random.default_rng(1)
+    coarse = rng.integers(0, 255, (6, 6, 3), dtype=np.uint8)
+    picture = np.kron(coarse, np.ones((40, 40, 1), np.uint8))
+    noisy = np.clip(picture[::2, ::2] + rng.normal(0, 4, (120, 120, 3)), 0, 255).astype(np.uint8)
+    assert (picture_bits(picture) ^ picture_bits(noisy)).sum() <= 6
+    other = np.kron(coarse[::-1], np.ones((40, 40, 1), np.uint8))
+    assert (picture_bits(picture) ^ picture_bits(other)).sum() > 12
+    sound = rng.normal(0, 0.1, 48000).astype(np.float32) * np.repeat(rng.random(48), 1000)
+    sound = sound.astype(np.float32)
+    assert (sound_bits(sound) ^ sound_bits(sound * np.float32(0.5))).sum() <= 3
+    assert not sound_bits(sound[:160]).any()
+
+
+def test_clips_of_a_benchmark_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "bench").mkdir()
+    (tmp_path / "bench" / "x.mp4").write_bytes(b"a test clip")
+    row = Row("x", "dfew", "test", "x.mp4", None, None, None, "sad", ("sad",))
+    write_manifest([row], tmp_path / "bench" / "test.jsonl")
+    (tmp_path / "list_mer.txt").write_text("faces/sample_1 33 sad -10\n00025 9 fear\n", "utf-8")
+    from openaffect.media.digest import file_sha256
+
+    for name, content in (("renamed", b"a test clip"), ("mine", b"my own clip")):
+        (tmp_path / f"{name}.mp4").write_bytes(content)
+    (tmp_path / "sample_1.mp4").write_bytes(b"!")
+    (tmp_path / "00025.mp4").write_bytes(b"?")
+    names = ("renamed", "mine", "sample_1", "00025")
+    corpus = [built(n, sha256=file_sha256(tmp_path / f"{n}.mp4"), source="own") for n in names]
+    against = (tmp_path / "bench" / "test.jsonl", tmp_path / "list_mer.txt")
+    reasons = select(corpus, SelectionSettings(against=against), tmp_path)
+    assert {name: reason.text for name, reason in reasons.items()} == {
+        "renamed": "test.jsonl has a clip of the same content",
+        "sample_1": "list_mer.txt names it",
+    }
+    with pytest.raises(UsageError, match="nowhere"):
+        select(corpus, SelectionSettings(against=(tmp_path / "nowhere.txt",)), tmp_path)
+
+
+def test_a_table_says_what_is_known_of_clips(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.mp4", "b.wav", "c.mp4"):
+        (folder / name).write_bytes(b"x")
+    (folder / "b.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nGood morning.\n", "utf-8")
+    bare = read_intake(folder, tmp_path / "out")
+    assert [s.id for s in bare] == ["a", "b", "c"] and bare[1].subtitle == "Good morning."
+    assert {s.consent for s in bare} == {"unknown"} and bare[0].clip == "../in/a.mp4"
+    (folder / "clips.csv").write_text(
+        "clip,consent,label,perceived,subtitle_en,speaker,split,licence\n"
+        "a.mp4,yes,happiness,glad|warm,Hello.,s1,test,CC0\n"
+        "b.wav,no,,,,s2,,\n",
+        "utf-8",
+    )
+    a, b = read_intake(folder, tmp_path / "out")
+    assert (a.consent, a.given_label, a.open_labels) == ("given", "happiness", ("glad", "warm"))
+    assert (a.subtitle, a.split, a.licence) == ("Hello.", "test", "CC0")
+    assert (b.consent, b.subtitle) == ("refused", "Good morning.")
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ("name\nx\n", "no column clip"),
+        ("clip,consent\na.mp4,perhaps\n", "line 2: consent 'perhaps'"),
+        ("clip,split\na.mp4,dev\n", "split 'dev'"),
+        ("clip\nmissing.mp4\n", "is not there"),
+        ("clip\n/etc/passwd\n", "relative to the table"),
+        ("clip,id\na.mp4,x\na.mp4,x\n", "two clips are called 'x'"),
+    ],
+)
+def test_a_wrong_table_is_told_in_one_line(tmp_path: Path, table: str, told: str) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    (tmp_path / "clips.csv").write_text(table, "utf-8")
+    with pytest.raises(UsageError, match=told):
+        read_intake(tmp_path, tmp_path / "out")
+
+
+def test_manifests_are_taken_in_again(tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "clip-1.mp4").write_bytes(b"x")
+    corpus = tmp_path / "corpus"
+    recognised = EXAMPLE.annotated(Annotation(kind="transcript", text="x", made_by="whisper-base"))
+    write_corpus([recognised], corpus)
+    (again,) = read_intake(corpus, tmp_path / "out")
+    assert again == dataclasses.replace(pristine(recognised), clip="../clips/clip-1.mp4")
+    assert again.subtitle is None and again.status == "pending" and not again.annotations
+    rows = tmp_path / "clips" / "rows.jsonl"
+    row = Row("r", "synthetic", "train", "clip-1.mp4", "s", "en", "Hi.", CORE_LABELS[0], ("cross",))
+    text = Row("t", "synthetic", "train", None, None, "en", "Hi.", None, ("cross",))
+    write_manifest([row, text], rows)
+    (one,) = read_intake(rows, tmp_path / "out")
+    assert (one.consent, one.given_label, one.subtitle) == ("not_needed", "angry", "Hi.")
