@@ -18,8 +18,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from openaffect.annotation.review_desk import ReviewDesk
-from openaffect.annotation.review_server import ReviewServer
+from openaffect.annotation.review.desk import ReviewDesk
+from openaffect.annotation.review.server import ReviewServer
 from openaffect.annotation.rows import write_corpus
 from openaffect.annotation.sample import read_samples
 

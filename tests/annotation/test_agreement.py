@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
-from openaffect.annotation.agreement import (
+from openaffect.annotation.review.agreement import (
     Rating,
     agreement,
     cohen_kappa,

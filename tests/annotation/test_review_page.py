@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from review_corpus import Serving, call, write_reviewable
 
-from openaffect.annotation.review_desk import ReviewDesk
-from openaffect.annotation.review_store import review_track, standing
+from openaffect.annotation.review.desk import ReviewDesk
+from openaffect.annotation.review.store import review_track, standing
 
 pytest.importorskip("selenium", reason="selenium is not installed")
 from selenium import webdriver

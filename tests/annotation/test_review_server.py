@@ -15,10 +15,10 @@ import pytest
 from review_corpus import LABELS, Serving, call, sample, write_reviewable
 from sklearn.metrics import cohen_kappa_score
 
-from openaffect.annotation.review_desk import ReviewDesk
-from openaffect.annotation.review_media import Span, asked_span
-from openaffect.annotation.review_server import ReviewServer
-from openaffect.annotation.review_store import SETTLEMENT, review_track, standing
+from openaffect.annotation.review.desk import ReviewDesk
+from openaffect.annotation.review.media import Span, asked_span
+from openaffect.annotation.review.server import ReviewServer
+from openaffect.annotation.review.store import SETTLEMENT, review_track, standing
 from openaffect.annotation.rows import write_corpus
 from openaffect.annotation.sample import read_samples
 from openaffect.corpora.manifest import read_manifest

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from openaffect.annotation.review_queue import ReviewQueue, agreed
-from openaffect.annotation.review_store import (
+from openaffect.annotation.review.queue import ReviewQueue, agreed
+from openaffect.annotation.review.store import (
     SETTLEMENT,
     ClosedError,
     ConflictError,

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from openaffect.annotation import signals
-from openaffect.annotation.agreement import Agreement, Rating, agreement
 from openaffect.annotation.funnel import Funnel, funnel, funnel_table, left_before
 from openaffect.annotation.pictures import write_bars, write_funnel, write_histograms
+from openaffect.annotation.review.agreement import Agreement, Rating, agreement
 from openaffect.annotation.sample import Sample, read_samples
 
 CARD_FILE, FOLDER = "CARD.md", "card"  # the card, and the folder of its pictures

@@ -24,9 +24,9 @@ def review(
 
     Every review is on disk, in DIR/reviews.sqlite, before the page says so.
     """
-    from openaffect.annotation.review_desk import ReviewDesk
-    from openaffect.annotation.review_export import export_reviews
-    from openaffect.annotation.review_server import ReviewServer
+    from openaffect.annotation.review.desk import ReviewDesk
+    from openaffect.annotation.review.export import export_reviews
+    from openaffect.annotation.review.server import ReviewServer
 
     desk = ReviewDesk(folder, media or (), reviewers)
     if export:

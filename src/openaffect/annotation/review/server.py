@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from openaffect.annotation.review_desk import ReviewDesk
-from openaffect.annotation.review_media import TYPES, Span, asked_span
-from openaffect.annotation.review_store import ClosedError, ConflictError
+from openaffect.annotation.review.desk import ReviewDesk
+from openaffect.annotation.review.media import TYPES, Span, asked_span
+from openaffect.annotation.review.store import ClosedError, ConflictError
 from openaffect.errors import OpenAffectError, UsageError
 
 ADDRESS = "127.0.0.1"
@@ -68,7 +68,7 @@ class _Refused(Exception):
 
 @cache
 def _page_file(name: str) -> bytes:
-    return resources.files("openaffect.annotation.review_page").joinpath(name).read_bytes()
+    return resources.files("openaffect.annotation.review.page").joinpath(name).read_bytes()
 
 
 class _Handler(BaseHTTPRequestHandler):

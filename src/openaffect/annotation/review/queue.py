@@ -2,7 +2,7 @@
 
 Reviewers are blind to each other: nobody is shown what others said of a sample before enough
 reviews of it are in. Where these differ, the sample waits to be settled by anybody; who opens it
-there sees all reviews, and can then no longer change their own (`review_store.ClosedError`).
+there sees all reviews, and can then no longer change their own (`store.ClosedError`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from openaffect.annotation.agreement import Rating
-from openaffect.annotation.review_store import SETTLEMENT, Edit, ReviewStore, review_track, standing
+from openaffect.annotation.review.agreement import Rating
+from openaffect.annotation.review.store import SETTLEMENT, Edit, ReviewStore, review_track, standing
 
 HELD = 600.0  # seconds for which a sample that a reviewer has opened is not given to others
 Standing = Mapping[str, Mapping[str, Edit]]

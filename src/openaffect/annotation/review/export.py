@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from openaffect.annotation.review_queue import agreed, reviews_of
-from openaffect.annotation.review_store import SETTLEMENT, Edit, ReviewStore, standing
+from openaffect.annotation.review.queue import agreed, reviews_of
+from openaffect.annotation.review.store import SETTLEMENT, Edit, ReviewStore, standing
 from openaffect.annotation.rows import write_corpus
 from openaffect.annotation.sample import Reason, Review, Sample, Status, read_samples
 

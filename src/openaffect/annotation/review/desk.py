@@ -12,11 +12,11 @@ from typing import Any
 from urllib.parse import quote
 
 from openaffect.annotation import signals
-from openaffect.annotation.agreement import agreement
-from openaffect.annotation.review_export import export_reviews
-from openaffect.annotation.review_media import TYPES, allowed_path, served_file
-from openaffect.annotation.review_queue import ReviewQueue, ratings, reviews_of
-from openaffect.annotation.review_store import (
+from openaffect.annotation.review.agreement import agreement
+from openaffect.annotation.review.export import export_reviews
+from openaffect.annotation.review.media import TYPES, allowed_path, served_file
+from openaffect.annotation.review.queue import ReviewQueue, ratings, reviews_of
+from openaffect.annotation.review.store import (
     DECISIONS,
     REASONS,
     SETTLEMENT,

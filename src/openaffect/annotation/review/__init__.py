@@ -1,0 +1,1 @@
+"""Human review of a corpus on a local page: store, queue, server and page, agreement, export."""
