@@ -22,6 +22,7 @@ import torch
 from alignment import PRESET, STREAMS, Nearest, clips, nearest
 
 from openaffect.evaluation.benchmarks import BENCHMARKS
+from openaffect.evaluation.metrics import unweighted_average_recall
 from openaffect.evaluation.pictures import write_confusion_picture
 from openaffect.media.face_detection import BLENDSHAPE_NAMES
 from openaffect.media.voice import VOICE_STATISTICS
@@ -90,9 +91,13 @@ def report(name: str, stream: str, labels: Sequence[str], cases: Sequence[Case],
     causes = Counter(case.cause for case in wrong)
     pairs = Counter((case.found.truth, case.told) for case in wrong)
     common = ", ".join(f"{truth} read as {told} ({n})" for (truth, told), n in pairs.most_common(5))
+    truth = [case.found.truth for case in cases]
+    near = unweighted_average_recall(truth, [case.found.word for case in cases])
+    read = unweighted_average_recall(truth, [case.told for case in cases])
     lines = [
         f"### {name}, {stream} alone",
         "",
+        f"UAR {near:.3f} by the nearest word, {read:.3f} by the language model. "
         f"{len(cases)} clips, {len(wrong)} read wrongly: "
         + ", ".join(f"{cause} {causes[cause]}" for cause in (SIGNS, PROJECTOR, MODEL))
         + f". Commonest: {common}.",
