@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import safe_open
@@ -18,6 +18,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from openaffect.errors import WeightsError
 from openaffect.media.voice import VOICE_STATISTICS
+from openaffect.models.generation import MediaGeneration
 from openaffect.models.lora import merge_lora
 from openaffect.models.omni_emotion import (
     OmniEmotionConfig,
@@ -45,8 +46,15 @@ SMALL_CHOICES: dict[str, Any] = {
     "normalise_features": True,
     "projector_dropout": 0.2,
 }
+# Modules that no pretrained part has, in the order in which they are drawn.
+FRESH_PARTS = (
+    *("vision_projector", "audio_projector", "face_projector", "motion_projector"),
+    *("class_projector", "cross_attention"),
+)
 FRAME_GRID = 1  # places a side that a frame is averaged to: one token a frame
 ENCODER_PREFIX = "model.encoder."
+
+Model = TypeVar("Model", bound=MediaGeneration)
 
 
 def speech_encoder(folder: Path) -> WhisperEncoder:
@@ -106,14 +114,7 @@ def assemble_small(
         )
     tokenizer = AutoTokenizer.from_pretrained(parts["text"], padding_side="left")
     tokenizer.add_special_tokens({"additional_special_tokens": [VIDEO_TOKEN, AUDIO_TOKEN]})
-    frame_tower = load_part(parts["frame"])
-    frame_tower.config.output_grid = FRAME_GRID
-    towers = {
-        "vision_tower": frame_tower,
-        "audio_tower": speech_encoder(parts["speech"]),
-        "face_tower": face_tower(parts["expression"]),
-        "language_model": load_part(parts["text"]),
-    }
+    towers = small_towers(parts)
     config = OmniEmotionConfig(
         text_config=towers["language_model"].config,
         vision_config=towers["vision_tower"].config,
@@ -124,21 +125,50 @@ def assemble_small(
         fusion=fusion or stored or "video_concat",
         **SMALL_CHOICES,
     )
-    torch.manual_seed(seed)
-    with torch.device("meta"):
-        model = OmniEmotionForConditionalGeneration(config)
-    for name, tower in towers.items():
-        setattr(model.model, name, tower)
-    for name in ("vision_projector", "audio_projector", "face_projector", "cross_attention"):
-        if hasattr(model.model, name):
-            materialise(getattr(model.model, name), model)
+    model = around_towers(OmniEmotionForConditionalGeneration, config, towers, seed)
     size = config.text_config.hidden_size
     model.model.image_newline = nn.Parameter(torch.randn(size) / size**0.5)
     model.model.face_newline = nn.Parameter(torch.randn(size) / size**0.5)
+    fill_trained(model, trained)
+    return model.eval(), small_processor(config, tokenizer)
+
+
+def small_towers(parts: Mapping[str, Path]) -> dict[str, PreTrainedModel]:
+    """The frozen models of the small presets, by their place in either family."""
+    frame_tower = load_part(parts["frame"])
+    frame_tower.config.output_grid = FRAME_GRID
+    return {
+        "vision_tower": frame_tower,
+        "audio_tower": speech_encoder(parts["speech"]),
+        "face_tower": face_tower(parts["expression"]),
+        "language_model": load_part(parts["text"]),
+    }
+
+
+def around_towers(
+    family: type[Model], config: Any, towers: Mapping[str, PreTrainedModel], seed: int
+) -> Model:
+    """A model of the family with these towers and fresh projectors; loose parameters stay meta."""
+    torch.manual_seed(seed)
+    with torch.device("meta"):
+        model = family(config)
+    for name, tower in towers.items():
+        setattr(model.model, name, tower)
+    for name in FRESH_PARTS:
+        if (part := getattr(model.model, name, None)) is not None:
+            materialise(part, model)  # type: ignore[arg-type]
     model.lm_head.weight = model.model.language_model.embed_tokens.weight
+    return model
+
+
+def fill_trained(model: MediaGeneration, trained: Path | None) -> None:
+    """Load the parts trained on these towers, if there are any, adapters merged.
+
+    Raises:
+        WeightsError: they do not fit.
+    """
     if trained is not None and load_trained_parts(model, trained) is not None:
         merge_lora(model.model.language_model)
-    return model.eval(), small_processor(config, tokenizer)
 
 
 def face_tower(expression: Path) -> PreTrainedModel:

@@ -11,18 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from tokenizers import normalizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, WhisperFeatureExtractor
 
 from openaffect.media.voice import VOICE_STATISTICS
-from openaffect.models.assembly import (
-    FRAME_GRID,
-    face_tower,
-    load_part,
-    materialise,
-    speech_encoder,
-)
+from openaffect.models.assembly import FRAME_GRID, around_towers, fill_trained, small_towers
 from openaffect.models.clip_processing import ClipProcessor
 from openaffect.models.emotion_llama import (
     EmotionLlamaConfig,
@@ -31,8 +24,6 @@ from openaffect.models.emotion_llama import (
     EmotionLlamaProcessor,
 )
 from openaffect.models.encoders.expression_net import EXPRESSION_LABELS
-from openaffect.models.lora import merge_lora
-from openaffect.models.trained_parts import NEW_PARTS, load_trained_parts
 
 MEDIA_TOKEN = "<media>"
 SMALL_CHOICES: dict[str, Any] = {
@@ -62,14 +53,7 @@ def assemble_emotion_llama_small(
         WeightsError: the trained parts do not fit.
     """
     tokenizer = small_tokenizer(parts["text"])
-    frame_tower = load_part(parts["frame"])
-    frame_tower.config.output_grid = FRAME_GRID
-    towers = {
-        "vision_tower": frame_tower,
-        "audio_tower": speech_encoder(parts["speech"]),
-        "face_tower": face_tower(parts["expression"]),
-        "language_model": load_part(parts["text"]),
-    }
+    towers = small_towers(parts)
     config = EmotionLlamaConfig(
         text_config=towers["language_model"].config,
         vision_config=towers["vision_tower"].config,
@@ -78,17 +62,8 @@ def assemble_emotion_llama_small(
         media_token_id=tokenizer.convert_tokens_to_ids(MEDIA_TOKEN),
         **SMALL_CHOICES,
     )
-    torch.manual_seed(seed)
-    with torch.device("meta"):
-        model = EmotionLlamaForConditionalGeneration(config)
-    for name, tower in towers.items():
-        setattr(model.model, name, tower)
-    for name in NEW_PARTS:
-        if (part := getattr(model.model, name, None)) is not None:
-            materialise(part, model)
-    model.lm_head.weight = model.model.language_model.embed_tokens.weight
-    if trained is not None and load_trained_parts(model, trained) is not None:
-        merge_lora(model.model.language_model)
+    model = around_towers(EmotionLlamaForConditionalGeneration, config, towers, seed)
+    fill_trained(model, trained)
     return model.eval(), _processor(config, tokenizer)
 
 
