@@ -204,6 +204,8 @@ def serve(connection: Connection, settings: WorkerSettings, cancelled: Any) -> N
         with interrupts.held():
             connection.send(event)
 
+    # Imported now: a signal in the middle of it would leave half of it behind for good.
+    import av  # noqa: F401
     import torch
 
     if settings.threads is not None:
