@@ -5,8 +5,8 @@
 
 Every test clip's face or voice is read alone, three times on its way: by the expression net (faces
 only), by the label word nearest to its token, and by the language model. A mistake belongs to the
-last of them that did not yet have it wrong: the language model where the token was right, the
-projector where only the net was right, else the signs themselves. Prints Markdown tables (causes,
+step that made it: the language model where the token was right, the projector where only the net
+was right, else the signs themselves. Prints Markdown tables (causes,
 commonest confusions, the surest mistakes with what was measured) and draws confusion matrices.
 """
 

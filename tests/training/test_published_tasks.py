@@ -267,3 +267,5 @@ def test_wrong_recipes_are_refused(made):
         run_stage(recipe(made, task_pool=[]), say=lambda line: None)
     with pytest.raises(ConfigError, match="set task_pool"):
         run_stage(recipe(made, objective="embedding"), say=lambda line: None)
+    with pytest.raises(ConfigError, match=r"dropout\.mixing"):
+        run_stage(recipe(made, dropout={"mixing": 0.4}), say=lambda line: None)

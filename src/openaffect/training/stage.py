@@ -298,10 +298,14 @@ def run_stage(
     """
     model, processor = load_model(recipe, parts)
     model.to(recipe.device)  # before the features: the towers run there
-    if recipe.dropout.mixing:
-        model.config.stream_mixing = recipe.dropout.mixing
     lora = None
     streams = isinstance(model, EmotionLlamaForConditionalGeneration)
+    if recipe.dropout.mixing:
+        if streams or recipe.objective == "embedding":
+            raise ConfigError(
+                "dropout.mixing is for instruction tuning of Omni-Emotion alone; set it to 0 here"
+            )
+        model.config.stream_mixing = recipe.dropout.mixing
     if streams != bool(recipe.task_pool):
         raise ConfigError(
             "task_pool is Emotion-LLaMA's, and no other model's; "
