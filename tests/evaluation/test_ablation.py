@@ -10,7 +10,6 @@ from openaffect.evaluation.ablation import MODALITY_SETS, ablate_modalities
 from openaffect.evaluation.items import Item
 from openaffect.evaluation.scores import score
 from openaffect.evaluation.tables import ablation_table
-from openaffect.inference.answers import LabelCalibration
 
 LABELS = ("happy", "sad")
 
@@ -19,7 +18,7 @@ class Reader:
     """A clip's file names its streams; with faces the answer is right, without them it is wrong."""
 
     parts = {"text": "1"}
-    calibration = LabelCalibration(1.5)
+    temperature = 1.5
 
     def __init__(self) -> None:
         self.asked: list[str] = []

@@ -76,7 +76,7 @@ def request(analyzer: "Analyzer", labels: Sequence[str], streams: Sequence[str])
     return {
         "labels": list(labels),
         "streams": list(streams),
-        "calibration": asdict(analyzer.calibration),
+        "temperature": analyzer.temperature,
         "parts": dict(analyzer.parts),
     }
 

@@ -11,14 +11,7 @@ from transformers import AutoModelForMultimodalLM, AutoProcessor
 from openaffect import DEFAULT_MODEL
 from openaffect.errors import ConfigError, UsageError
 from openaffect.inference import reporting
-from openaffect.inference.answers import (
-    AS_SCORED,
-    Conversation,
-    LabelCalibration,
-    Reason,
-    conversation,
-    label_calibration,
-)
+from openaffect.inference.answers import Conversation, Reason, conversation
 from openaffect.inference.encoded_clip import EncodedClip, encode_clip
 from openaffect.inference.engine import Stream
 from openaffect.inference.feature_cache import FeatureCache
@@ -118,7 +111,7 @@ class Analyzer:
         transcriber: Callable[[], Transcriber],
         name: str,
         parts: dict[str, str],
-        calibration: LabelCalibration = AS_SCORED,
+        temperature: float = 1.0,
     ) -> None:
         self.model = model
         self.processor = processor
@@ -126,7 +119,7 @@ class Analyzer:
         self.detector = detector
         self.name = name
         self.parts = parts
-        self.calibration = calibration
+        self.temperature = temperature
         self.cache: FeatureCache | None = None  # of the clips that are scored
         self._make_transcriber = transcriber
         self._transcriber: Transcriber | None = None
@@ -151,13 +144,13 @@ class Analyzer:
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise UsageError("--device cuda: PyTorch finds no such device; use cpu")
         folder = Path(model)
-        calibration = AS_SCORED
+        temperature = 1.0
         if str(model) in SMALL_PRESETS or (folder / SETTINGS_FILE).is_file():
             trained = PRESETS / str(model) / "trained" if str(model) in SMALL_PRESETS else folder
             parts = tower_parts or {n: part_directory(DEFAULT_MODEL, n) for n in SMALL_PARTS}
             settings = read_settings(trained)
             network, processor = _assembled(settings, parts, trained, fusion)
-            calibration = label_calibration(settings)
+            temperature = float(settings.get("temperature", 1.0))
             identities = reporting.part_identities(DEFAULT_MODEL, trained)
         elif (folder / "config.json").is_file():
             network = AutoModelForMultimodalLM.from_pretrained(folder)
@@ -186,7 +179,7 @@ class Analyzer:
             lambda: Transcriber(part_directory(DEFAULT_MODEL, "speech")),
             str(model),
             identities,
-            calibration,
+            temperature,
         )
 
     def read(self, path: Path, options: AnalyzeOptions) -> Reading:
@@ -310,7 +303,7 @@ class Analyzer:
     ) -> Analysis:
         """What the model says about one reading of a clip."""
         labels = tuple(options.labels or self.dialogue.labels)
-        probabilities = talk.label_probabilities(labels, self.calibration)
+        probabilities = talk.label_probabilities(labels, self.temperature)
         reason, dropped = without_absent(talk.reason(), reading.given)
         answer = talk.answer(options.question) if options.question else None
         return reporting.analysis(
@@ -368,7 +361,7 @@ class Analyzer:
             MediaError: the file cannot be used, or gives none of `streams`.
         """
         clip = self.encoded(Path(path), options) if options else self.kept(Path(path), streams)
-        return self.converse_about(clip).label_probabilities(labels, self.calibration)
+        return self.converse_about(clip).label_probabilities(labels, self.temperature)
 
     def score_each(
         self,
@@ -389,7 +382,7 @@ class Analyzer:
         for streams in stream_sets:
             clip = whole.only(streams)
             talk = self.converse_about(clip) if clip.given.streams else None
-            answers.append(talk.label_probabilities(labels, self.calibration) if talk else None)
+            answers.append(talk.label_probabilities(labels, self.temperature) if talk else None)
         return answers
 
     def close(self) -> None:

@@ -252,7 +252,7 @@ def embedding_objective(model: MediaGeneration, processor: ClipProcessor) -> Emb
     return EmbeddingLoss(model, answers, words, phrases)
 
 
-def store_calibration(
+def store_temperature(
     model: MediaGeneration,
     builder: ExampleBuilder,
     entries: Sequence[Entry],
@@ -261,7 +261,7 @@ def store_calibration(
     seed: int,
     say: Say,
 ) -> None:
-    """Fit how the stored parts' label scores become probabilities, and write it beside them.
+    """Fit the label temperature of the stored parts and write it beside them.
 
     Each validation row counts once, with all its streams and once more with some left out.
     """
@@ -276,13 +276,10 @@ def store_calibration(
         sets = [labels for labels in builder.label_sets(label) if label in labels]
         if sets:
             clips.append((given, kept, label, rng.choice(sets)))
-    fitted = calibrate(model, builder, clips)
-    figures = {"temperature": round(fitted.temperature, 3), "alone_weight": round(fitted.alone, 3)}
-    write_settings(result, read_settings(result) | figures)
-    say(
-        f"label temperature {fitted.temperature:.2f}, weight of single streams {fitted.alone:.1f}, "
-        f"fitted on {len(clips)} validation readings"
-    )
+    temperature = calibrate(model, builder, clips)
+    settings = read_settings(result) | {"temperature": round(temperature, 3)}
+    write_settings(result, settings)
+    say(f"label temperature {temperature:.2f}, fitted on {len(clips)} validation readings")
 
 
 def run_stage(
@@ -365,7 +362,7 @@ def run_stage(
     asks = "emotion" in recipe.task_pool if streams else recipe.tasks.label > 0
     count = recipe.schedule.calibration_examples
     if asks and count and "language_model" in recipe.trains:
-        store_calibration(model, builder, entries, result, count, recipe.seed, say)
+        store_temperature(model, builder, entries, result, count, recipe.seed, say)
     draw_curve(trainer.history, output / "loss.png", recipe.stage)
     return result
 

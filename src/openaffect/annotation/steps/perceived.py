@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from openaffect import DEFAULT_MODEL, __version__
 from openaffect.annotation import signals
 from openaffect.annotation.sample import Sample
-from openaffect.inference.answers import TELLING_STREAMS
 from openaffect.prompts.labels import BASIC_LABELS
 
 if TYPE_CHECKING:
     from openaffect.annotation.desk import Desk
 
+TELLING = ("face", "voice", "words")
 WHOLE = "whole"
 
 
@@ -35,11 +35,11 @@ class Perceived:
 
     def run(self, sample: Sample, desk: Desk) -> Sample:
         reading, talk = desk.reading(sample)
-        calibration = desk.analyzer.calibration
-        found = {WHOLE: talk.label_probabilities(BASIC_LABELS, calibration)}
-        for stream in TELLING_STREAMS:
+        temperature = desk.analyzer.temperature
+        found = {WHOLE: talk.label_probabilities(BASIC_LABELS, temperature)}
+        for stream in TELLING:
             if stream in reading.given.streams:
-                found[stream] = talk.about(stream).label_probabilities(BASIC_LABELS, calibration)
+                found[stream] = talk.about(stream).label_probabilities(BASIC_LABELS, temperature)
         rounded = {
             name: {label: round(p, 4) for label, p in sorted(each.items(), key=lambda i: -i[1])}
             for name, each in found.items()
