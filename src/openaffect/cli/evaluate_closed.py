@@ -227,7 +227,7 @@ class ClosedSetRun:
         out, name, title = self.run.out, self.benchmark.name, self.benchmark.title
         if out is None:
             return
-        write_latex(out, name, latex_rows(("system",), {(Path(system).name,): mean}))
+        write_latex(out, name, latex_rows(["system"], [([Path(system).name], mean)]))
         matrix = np.sum(matrices, axis=0)
         write_picture(out / f"{name}-confusion.png", write_confusion_picture, title, labels, matrix)
         sure, right = confidences(predictions)

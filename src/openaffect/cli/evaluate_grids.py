@@ -96,5 +96,5 @@ def fusions(run: ClosedSetRun, models: Sequence[str]) -> None:
 
 def _write_rows(run: ClosedSetRun, grid: str, scores: Mapping[str, Scores]) -> None:
     """The grid's LaTeX rows; one that no clip gave anything for has no figures to tell."""
-    rows = {(name,): fold_means({1: row}) for name, row in scores.items() if row.answered}
-    write_latex(run.run.out, f"{run.benchmark.name}-{grid}", latex_rows((grid,), rows))
+    rows = [([name], fold_means({1: row})) for name, row in scores.items() if row.answered]
+    write_latex(run.run.out, f"{run.benchmark.name}-{grid}", latex_rows([grid], rows))

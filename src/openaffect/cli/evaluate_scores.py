@@ -106,7 +106,7 @@ def classification(
     _show("classification", found, text, json, files, out)
     if out is not None:
         title = predictions.stem
-        write_latex(out, "classification", latex_rows(("system",), {(title,): scores.figures}))
+        write_latex(out, "classification", latex_rows(["system"], [([title], scores.figures)]))
         path = out / "classification-confusion.png"
         write_picture(path, write_confusion_picture, title, classes, scores.confusion)
         if sure:
@@ -181,8 +181,8 @@ def open_vocabulary(
         found["judge"] = _judge_record(asked)
     text = word_sets_table(scores, means)
     _show("open-vocabulary", found, text, json, [reference, predictions], out)
-    cells = {(row.grouping,): {name: getattr(row, name) for name in SET_COLUMNS} for row in scores}
-    write_latex(out, "open-vocabulary", latex_rows(("grouping",), cells, SET_COLUMNS))
+    cells = [([row.grouping], {name: getattr(row, name) for name in SET_COLUMNS}) for row in scores]
+    write_latex(out, "open-vocabulary", latex_rows(["grouping"], cells, SET_COLUMNS))
 
 
 def overlap(

@@ -1,6 +1,6 @@
 """Figures of anybody's predictions as Markdown, and rows of a LaTeX table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from openaffect.evaluation.calibration import Abstention, Calibration
 from openaffect.evaluation.closed_set import ClassificationScores
@@ -67,21 +67,21 @@ def folds_table(title: str, scores: Mapping[int, ClassificationScores]) -> str:
 
 def latex_rows(
     about: Sequence[str],
-    rows: Mapping[tuple[str, ...], Mapping[str, float]],
+    rows: Iterable[tuple[Sequence[str], Mapping[str, float]]],
     columns: Mapping[str, str] = LABEL_COLUMNS,
 ) -> str:
     """Rows for a LaTeX table in percent, under a comment that names the columns.
 
     Args:
         about: what the first columns tell.
-        rows: these first cells -> figures.
+        rows: these first cells, and the figures.
         columns: the figures that are told, in this order, and their titles.
     """
     signs: dict[str, str | int | None] = {sign: f"\\{sign}" for sign in "&%$#_{}"}
     signs["\\"] = r"\textbackslash{}"
     plain = str.maketrans(signs)
     lines = [f"% {' & '.join([*about, *columns.values()])}, in percent"]
-    for names, figures in rows.items():
+    for names, figures in rows:
         cells = [name.translate(plain) for name in names]
         cells += [f"{100 * figures[name]:.2f}" for name in columns]
         lines.append(f"{' & '.join(cells)} \\\\")

@@ -73,20 +73,20 @@ def systems_latex(
     closed: Mapping[str, Mapping[str, ClosedResult]], words: Mapping[str, Mapping[str, SetScores]]
 ) -> str:
     """The same rows for LaTeX tables, one of labels and one of open words."""
-    about, parts = ("test set", "system"), []
+    about, parts = ["test set", "system"], []
     if closed:
-        labels = {
-            (name, system): fold_means(result.scores)
+        labels = [
+            ([name, system], fold_means(result.scores))
             for name, systems in closed.items()
             for system, result in systems.items()
-        }
+        ]
         parts.append(latex_rows(about, labels))
     if words:
-        sets = {
-            (name, system): {figure: getattr(row, figure) for figure in SET_COLUMNS}
+        sets = [
+            ([name, system], {figure: getattr(row, figure) for figure in SET_COLUMNS})
             for name, systems in words.items()
             for system, row in systems.items()
-        }
+        ]
         parts.append(latex_rows(about, sets, SET_COLUMNS))
     return "\n".join(parts)
 
