@@ -51,6 +51,7 @@ def train(variant: str, seed: int, chosen: argparse.Namespace) -> Path:
         f"trains=[{', '.join(trains)}]",
         f"schedule.steps={chosen.steps}",
         f"schedule.precision={chosen.precision}",
+        "schedule.calibration_examples=0",
     )
     return run_stage(load_recipe(RECIPE, changes), say=lambda line: None)
 

@@ -10,6 +10,7 @@ from openaffect.evaluation.ablation import MODALITY_SETS, ablate_modalities
 from openaffect.evaluation.items import Item
 from openaffect.evaluation.scores import score
 from openaffect.evaluation.tables import ablation_table
+from openaffect.inference.answers import LabelCalibration
 
 LABELS = ("happy", "sad")
 
@@ -18,7 +19,7 @@ class Reader:
     """A clip's file names its streams; with faces the answer is right, without them it is wrong."""
 
     parts = {"text": "1"}
-    temperature = 1.5
+    calibration = LabelCalibration(1.5)
 
     def __init__(self) -> None:
         self.asked: list[str] = []

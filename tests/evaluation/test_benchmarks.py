@@ -12,6 +12,7 @@ from openaffect.evaluation.benchmarks import BENCHMARKS, read_items
 from openaffect.evaluation.predictions import PREDICTIONS, Prediction, predict
 from openaffect.evaluation.scores import score
 from openaffect.evaluation.tables import scores_table
+from openaffect.inference.answers import LabelCalibration
 
 
 class Reader:
@@ -19,7 +20,7 @@ class Reader:
 
     def __init__(self, parts: dict[str, str] | None = None, temperature: float = 1.5) -> None:
         self.parts = parts or {"text": "1"}
-        self.temperature = temperature
+        self.calibration = LabelCalibration(temperature)
         self.asked: list[str] = []
 
     def score(

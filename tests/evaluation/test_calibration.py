@@ -9,6 +9,7 @@ from openaffect.errors import UsageError
 from openaffect.evaluation.calibration import (
     abstention_curve,
     accuracy_at_coverage,
+    error_by_chance,
     expected_calibration_error,
     reliability,
 )
@@ -42,6 +43,17 @@ def test_calibration_of_known_cases():
     assert expected_calibration_error([1.0, 1.0], [False, False]) == 1.0
     assert expected_calibration_error([0.75] * 4, [True, True, True, False]) == 0.0
     assert expected_calibration_error([], []) == 0.0
+
+
+def test_exact_confidences_show_the_error_that_is_told():
+    rng = np.random.default_rng(5)
+    sure = rng.uniform(0.3, 1, 80)
+    drawn = [expected_calibration_error(sure, rng.random(80) < sure) for _ in range(600)]
+    mean, high = error_by_chance(sure.tolist())
+    assert mean == pytest.approx(np.mean(drawn), abs=0.005)
+    assert high == pytest.approx(np.quantile(drawn, 0.95), abs=0.01)
+    assert error_by_chance([1.0] * 9) == (0.0, 0.0) == error_by_chance([])
+    assert error_by_chance(np.tile(sure, 100).tolist())[0] < mean / 5  # it falls with the samples
 
 
 @given(samples_of)

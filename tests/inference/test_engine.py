@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from openaffect.inference.answers import Conversation
+from openaffect.inference.answers import Conversation, LabelCalibration
 from openaffect.inference.engine import Stream
 from openaffect.models.omni_emotion.tiny import tiny_model, tiny_processor
 from openaffect.prompts.conversation import (
@@ -83,7 +83,9 @@ def test_a_fork_leaves_its_origin_alone(setting):
 
 def test_temperature_changes_how_sure_and_not_which(setting):
     conversation = Conversation(opened(setting), ChatDialogue(setting[1]), GIVEN)
-    sharp, flat = (conversation.label_probabilities(["a", "b", "c"], t) for t in (0.5, 5.0))
+    sharp, flat = (
+        conversation.label_probabilities(["a", "b", "c"], LabelCalibration(t)) for t in (0.5, 5.0)
+    )
     assert sorted(sharp, key=sharp.get) == sorted(flat, key=flat.get)
     assert max(sharp.values()) > max(flat.values())
     assert sum(flat.values()) == pytest.approx(1)
@@ -94,21 +96,42 @@ def test_a_reason_has_clues_for_the_given_streams_only(setting):
     assert list(reason.clues) == ["voice", "scene", "words"]
 
 
-def test_what_is_said_of_a_stream_does_not_depend_on_the_others(setting):
+def talk(setting, given: Given) -> Conversation:
     model, processor = setting
+    frames, voice = media()["videos"][0], media()["audio"][0]
+    inputs = processor(
+        text=render(processor, given, REASON_QUESTION).shared,
+        videos=[frames if given.video else None],
+        audio=[voice if given.voice else None],
+    )
+    stream = Stream.open(model, dict(inputs))
+    return Conversation(
+        stream, ChatDialogue(processor), given, lambda name: talk(setting, given.only((name,)))
+    )
 
-    def talk(given: Given) -> Conversation:
-        frames, voice = media()["videos"][0], media()["audio"][0]
-        inputs = processor(
-            text=render(processor, given, REASON_QUESTION).shared,
-            videos=[frames if given.video else None],
-            audio=[voice if given.voice else None],
-        )
-        stream = Stream.open(model, dict(inputs))
-        return Conversation(
-            stream, ChatDialogue(processor), given, lambda name: talk(given.only((name,)))
-        )
 
-    whole = talk(GIVEN).reason()
+def test_what_is_said_of_a_stream_does_not_depend_on_the_others(setting):
+    whole = talk(setting, GIVEN).reason()
     for stream, told in whole.clues.items():
-        assert told == talk(GIVEN.only((stream,))).reason().clues[stream]
+        assert told == talk(setting, GIVEN.only((stream,))).reason().clues[stream]
+
+
+def test_single_streams_weigh_in_as_factors(setting):
+    labels, weight = ["sad", "happy", "x"], 0.4
+    found = talk(setting, GIVEN).label_probabilities(labels, LabelCalibration(2.0, weight))
+    logs = torch.tensor(talk(setting, GIVEN).label_scores(labels))
+    for stream in ("voice", "words"):
+        single = talk(setting, GIVEN.only((stream,))).label_probabilities(labels)
+        logs = logs + weight * torch.tensor(list(single.values())).log()
+    torch.testing.assert_close(
+        torch.tensor(list(found.values())), (logs / 2).softmax(0), atol=1e-4, rtol=1e-4
+    )
+
+
+def test_one_stream_is_weighed_once(setting):
+    only = GIVEN.only(("voice",))
+    alone, weighed = (
+        talk(setting, only).label_probabilities(["a", "b"], LabelCalibration(1.0, weight))
+        for weight in (0.0, 0.5)
+    )
+    assert alone == weighed

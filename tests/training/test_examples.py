@@ -246,11 +246,16 @@ def test_a_wrong_recipe_says_what_is_wrong(override, message):
         load_recipe(RECIPES[0], (override,))
 
 
-def test_the_fitted_temperature_is_the_one_that_made_the_labels():
-    from openaffect.training.calibration import fit_temperature
+def test_the_fitted_calibration_is_the_one_that_made_the_labels():
+    from openaffect.training.calibration import LabelReadings, fit
 
     rng = np.random.default_rng(0)
-    true_logits = rng.normal(0, 1.5, (3000, 5))
+    whole, face, voice = rng.normal(0, 1.5, (3, 3000, 5))
+    true_logits = whole + 0.5 * (face + voice)
     chances = np.exp(true_logits) / np.exp(true_logits).sum(1, keepdims=True)
     truth = [int(rng.choice(5, p=row)) for row in chances]
-    assert fit_temperature((3 * true_logits).tolist(), truth) == pytest.approx(3, rel=0.08)
+    streams = zip(3 * whole, 3 * face, 3 * voice, strict=True)
+    clips = [LabelReadings(together, each) for together, *each in streams]
+    found = fit(clips, truth)
+    assert found.temperature == pytest.approx(3, rel=0.08)
+    assert found.alone == pytest.approx(0.5, abs=0.11)

@@ -30,7 +30,7 @@ def reliability(
     Raises UsageError for confidences outside 0..1 or unequal lengths.
     """
     sure, hits = _checked(confidence, right)
-    place = np.clip(np.ceil(sure * bins).astype(int) - 1, 0, bins - 1)
+    place = _bin(sure, bins)
     count = np.bincount(place, minlength=bins)
     sums = np.bincount(place, weights=sure, minlength=bins)
     correct = np.bincount(place, weights=hits, minlength=bins)
@@ -59,6 +59,36 @@ def expected_calibration_error(
     total = sum(row.count for row in rows)
     gap = sum(row.count * abs(row.accuracy - row.confidence) for row in rows)
     return gap / total if total else 0.0
+
+
+def error_by_chance(
+    confidence: Sequence[float],
+    bins: int = CALIBRATION_BINS,
+    draws: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """The error that exact confidences would show on as few samples: mean, 95th percentile.
+
+    Few samples a bin stray from their confidence by chance, so that a small set shows an error
+    however good the probabilities are (consistency resampling, Bröcker and Smith 2007). Outcomes
+    are drawn `draws` times with each confidence as the chance of being right. 0 for no samples;
+    raises as `reliability` does.
+    """
+    sure, _ = _checked(confidence, [False] * len(confidence))
+    if not sure.size:
+        return 0.0, 0.0
+    place = _bin(sure, bins)
+    rng = np.random.default_rng(seed)
+    errors = np.empty(draws)
+    for draw in range(draws):
+        surplus = (rng.random(sure.size) < sure) - sure
+        errors[draw] = np.abs(np.bincount(place, weights=surplus)).sum() / sure.size
+    return float(errors.mean()), float(np.quantile(errors, 0.95))
+
+
+def _bin(sure: np.ndarray, bins: int) -> np.ndarray:
+    """The place of each confidence among equal-width bins (lower, upper]."""
+    return np.clip(np.ceil(sure * bins).astype(int) - 1, 0, bins - 1)
 
 
 @dataclass(frozen=True)
@@ -102,6 +132,7 @@ class Calibration:
     """How far the probabilities of a run's answers can be believed."""
 
     error: float  # expected calibration error
+    by_chance: tuple[float, float]  # the same of exact confidences: mean, 95th percentile
     reliability: tuple[ReliabilityBin, ...]  # what it is made of
     abstention: tuple[Abstention, ...]  # when the least sure are withheld, at COVERAGES
 
@@ -111,6 +142,7 @@ def calibrate(confidence: Sequence[float], right: Sequence[bool]) -> Calibration
     points = accuracy_at_coverage(abstention_curve(confidence, right)).values()
     return Calibration(
         expected_calibration_error(confidence, right),
+        error_by_chance(confidence),
         reliability(confidence, right),
         tuple(dict.fromkeys(points)),
     )

@@ -1,6 +1,7 @@
 """The open emotion words that a model finds in each clip of a folder, kept as they come."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ def open_words(
 
     Finished clips are kept in out/words.jsonl and taken from there.
     """
-    wanted = {"temperature": analyzer.temperature, "parts": dict(analyzer.parts)}
+    wanted = {"calibration": asdict(analyzer.calibration), "parts": dict(analyzer.parts)}
     lines = RunLines(out / WORDS, wanted)
     found = {}
     for row in rows:

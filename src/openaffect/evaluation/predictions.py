@@ -76,7 +76,7 @@ def request(analyzer: "Analyzer", labels: Sequence[str], streams: Sequence[str])
     return {
         "labels": list(labels),
         "streams": list(streams),
-        "temperature": analyzer.temperature,
+        "calibration": asdict(analyzer.calibration),
         "parts": dict(analyzer.parts),
     }
 

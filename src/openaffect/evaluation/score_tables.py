@@ -41,8 +41,13 @@ def classification_table(scores: ClassificationScores) -> str:
 
 def calibration_table(found: Calibration) -> str:
     """Calibration error and abstention."""
-    told = f"expected calibration error {found.error:.4f}"
+    told = f"expected calibration error {believed(found.error, found.by_chance)}"
     return "\n".join([told, "", *abstention_table(found.abstention)])
+
+
+def believed(error: float, by_chance: tuple[float, float]) -> str:
+    """A calibration error beside what as few samples of exact probabilities would show."""
+    return f"{error:.3f} ({by_chance[0]:.3f}, in 95 % of draws under {by_chance[1]:.3f})"
 
 
 def abstention_table(points: Sequence[Abstention]) -> list[str]:

@@ -35,6 +35,7 @@ class Scores:
     weighted_f1: float  # over answered clips
     uar_all: float  # over all clips, unanswered ones counted as wrong
     calibration_error: float  # expected calibration error over answered clips
+    calibration_by_chance: tuple[float, float]  # of exact confidences: mean, 95th percentile
     reliability: tuple[ReliabilityBin, ...]  # what it is made of
     abstention: tuple[Abstention, ...]  # when the least sure answers are withheld, at COVERAGES
     clear: float  # share of answered clips whose reading is not called unclear
@@ -75,6 +76,7 @@ def score(name: str, predictions: Sequence[Prediction], labels: Sequence[str]) -
         weighted_f1=weighted_f1(truth, guesses),
         uar_all=unweighted_average_recall(*everything),
         calibration_error=believed.error,
+        calibration_by_chance=believed.by_chance,
         reliability=believed.reliability,
         abstention=believed.abstention,
         clear=len(clear) / len(right) if right else 0.0,

@@ -8,7 +8,7 @@ from openaffect.corpora.manifest import Row
 from openaffect.evaluation.benchmarks import Benchmark
 from openaffect.evaluation.markdown import confusion_table, span, table
 from openaffect.evaluation.resampling import Difference
-from openaffect.evaluation.score_tables import abstention_table, difference_told
+from openaffect.evaluation.score_tables import abstention_table, believed, difference_told
 from openaffect.evaluation.scores import Scores
 from openaffect.evaluation.sources import SOURCES, TEXT_SETS, UNSTATED
 from openaffect.results.analysis import Analysis
@@ -43,7 +43,10 @@ def scores_table(title: str, scores: Scores, seconds: float) -> str:
         ("macro F1, weighted F1", f"{scores.macro_f1:.3f}, {scores.weighted_f1:.3f}"),
         ("clips that gave something to judge", f"{scores.answered} ({share:.1%})"),
         ("UAR with the others counted as wrong", f"{scores.uar_all:.3f}"),
-        ("expected calibration error", f"{scores.calibration_error:.3f}"),
+        (
+            "expected calibration error (exact probabilities would show)",
+            believed(scores.calibration_error, scores.calibration_by_chance),
+        ),
         ("readings not called unclear; WAR of these", f"{scores.clear:.1%}; {told_war}"),
     ]
     about = f"{scores.clips} clips, {len(scores.labels)} labels, {seconds:.2f} s a clip"

@@ -11,7 +11,14 @@ from transformers import AutoModelForMultimodalLM, AutoProcessor
 from openaffect import DEFAULT_MODEL
 from openaffect.errors import ConfigError, UsageError
 from openaffect.inference import reporting
-from openaffect.inference.answers import Conversation, Reason, conversation
+from openaffect.inference.answers import (
+    AS_SCORED,
+    Conversation,
+    LabelCalibration,
+    Reason,
+    conversation,
+    label_calibration,
+)
 from openaffect.inference.encoded_clip import EncodedClip, encode_clip
 from openaffect.inference.engine import Stream
 from openaffect.inference.feature_cache import FeatureCache
@@ -111,7 +118,7 @@ class Analyzer:
         transcriber: Callable[[], Transcriber],
         name: str,
         parts: dict[str, str],
-        temperature: float = 1.0,
+        calibration: LabelCalibration = AS_SCORED,
     ) -> None:
         self.model = model
         self.processor = processor
@@ -119,7 +126,7 @@ class Analyzer:
         self.detector = detector
         self.name = name
         self.parts = parts
-        self.temperature = temperature
+        self.calibration = calibration
         self.cache: FeatureCache | None = None  # of the clips that are scored or analysed
         self._make_transcriber = transcriber
         self._transcriber: Transcriber | None = None
@@ -144,13 +151,13 @@ class Analyzer:
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise UsageError("--device cuda: PyTorch finds no such device; use cpu")
         folder = Path(model)
-        temperature = 1.0
+        calibration = AS_SCORED
         if str(model) in SMALL_PRESETS or (folder / SETTINGS_FILE).is_file():
             trained = PRESETS / str(model) / "trained" if str(model) in SMALL_PRESETS else folder
             parts = tower_parts or {n: part_directory(DEFAULT_MODEL, n) for n in SMALL_PARTS}
             settings = read_settings(trained)
             network, processor = _assembled(settings, parts, trained, fusion)
-            temperature = float(settings.get("temperature", 1.0))
+            calibration = label_calibration(settings)
             identities = reporting.part_identities(DEFAULT_MODEL, trained)
         elif (folder / "config.json").is_file():
             network = AutoModelForMultimodalLM.from_pretrained(folder)
@@ -179,7 +186,7 @@ class Analyzer:
             lambda: Transcriber(part_directory(DEFAULT_MODEL, "speech")),
             str(model),
             identities,
-            temperature,
+            calibration,
         )
 
     def read(self, path: Path, options: AnalyzeOptions) -> Reading:
@@ -330,7 +337,7 @@ class Analyzer:
         self, seen: Analysis, talk: Conversation, options: AnalyzeOptions, path: Path
     ) -> Analysis:
         labels = tuple(options.labels or self.dialogue.labels)
-        probabilities = talk.label_probabilities(labels, self.temperature)
+        probabilities = talk.label_probabilities(labels, self.calibration)
         reason, dropped = without_absent(talk.reason(), talk.given)
         answer = talk.answer(options.question) if options.question else None
         return reporting.analysis(self, seen, options, probabilities, reason, answer, dropped, path)
@@ -386,7 +393,7 @@ class Analyzer:
             MediaError: the file cannot be used, or gives none of `streams`.
         """
         clip = self.encoded(Path(path), options) if options else self.kept(Path(path), streams)
-        return self.converse_about(clip).label_probabilities(labels, self.temperature)
+        return self.converse_about(clip).label_probabilities(labels, self.calibration)
 
     def score_each(
         self,
@@ -407,7 +414,7 @@ class Analyzer:
         for streams in stream_sets:
             clip = whole.only(streams)
             talk = self.converse_about(clip) if clip.given.streams else None
-            answers.append(talk.label_probabilities(labels, self.temperature) if talk else None)
+            answers.append(talk.label_probabilities(labels, self.calibration) if talk else None)
         return answers
 
     def close(self) -> None:

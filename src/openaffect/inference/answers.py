@@ -1,8 +1,9 @@
 """Questions about one clip, answered from one shared reading of it."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from openaffect.inference.engine import Stream
 from openaffect.prompts.clues import readings, weigh
@@ -22,6 +23,40 @@ MAX_CLUE_TOKENS = 32  # of one stream's clues
 MAX_ANSWER_TOKENS = 96  # of a free answer
 MAX_REASON_TOKENS = 192  # of a reason in the model's own words
 MAX_OPEN_WORDS = 6
+
+
+TELLING_STREAMS = ("face", "voice", "words")
+"""Streams that tell of a feeling by themselves; the scene alone tells nothing of a person's."""
+
+
+@dataclass(frozen=True)
+class LabelCalibration:
+    """How label scores become probabilities; fitted on validation clips."""
+
+    temperature: float = 1.0  # scores are divided by it: it changes how sure, not which
+    alone: float = 0.0  # weight of each stream's own scores beside those of the whole clip
+
+    def probabilities(
+        self, whole: Sequence[float], alone: Sequence[Sequence[float]] = ()
+    ) -> list[float]:
+        """Of each label, from its log-likelihood given the whole clip and given single streams.
+
+        The weighted product of all readings, as of experts that err apart (Hinton 2002).
+        """
+        scores = [
+            (of_all + self.alone * sum(of_one)) / self.temperature
+            for of_all, *of_one in zip(whole, *alone, strict=True)
+        ]
+        weights = [math.exp(score - max(scores)) for score in scores]
+        return [weight / sum(weights) for weight in weights]
+
+
+def label_calibration(settings: Mapping[str, Any]) -> LabelCalibration:
+    """The calibration that trained parts were stored with."""
+    return LabelCalibration(settings.get("temperature", 1.0), settings.get("alone_weight", 0.0))
+
+
+AS_SCORED = LabelCalibration()
 
 
 @dataclass(frozen=True)
@@ -69,6 +104,7 @@ class Conversation:
         self.dialogue = dialogue
         self.given = given
         self.alone = alone if len(given.streams) > 1 else None
+        self._single: dict[str, Conversation] = {}
 
     def _text(self, ids: Sequence[int]) -> str:
         return self.dialogue.processor.tokenizer.decode(ids, skip_special_tokens=True)
@@ -79,19 +115,29 @@ class Conversation:
         fork.feed(self.dialogue.continued_ids(prompt.question))
         return fork
 
-    def label_probabilities(
-        self, labels: Sequence[str], temperature: float = 1.0
-    ) -> dict[str, float]:
-        """Probability of every label: its likelihood as the answer, over the whole set.
+    def about(self, stream: str) -> "Conversation":
+        """The conversation about one stream of the clip, opened when it is first asked for."""
+        if self.alone is None:
+            return self
+        if stream not in self._single:
+            self._single[stream] = self.alone(stream)
+        return self._single[stream]
 
-        `temperature` was fitted on validation clips; it changes how sure, not which.
-        """
-        answers = [self.dialogue.answer_ids(label) for label in labels]
+    def label_scores(self, labels: Sequence[str]) -> list[float]:
+        """Log-likelihood of every label as the answer."""
         asked = self._asked(self.dialogue.label_question(labels))
-        scores = [score / temperature for score in asked.score(answers)]
-        highest = max(scores)
-        weights = [math.exp(score - highest) for score in scores]
-        return {label: w / sum(weights) for label, w in zip(labels, weights, strict=True)}
+        return asked.score([self.dialogue.answer_ids(label) for label in labels])
+
+    def label_probabilities(
+        self, labels: Sequence[str], calibration: LabelCalibration = AS_SCORED
+    ) -> dict[str, float]:
+        """Probability of every label, over the whole set."""
+        telling = [stream for stream in TELLING_STREAMS if stream in self.given.streams]
+        alone = []
+        if calibration.alone and self.alone is not None:
+            alone = [self.about(stream).label_scores(labels) for stream in telling]
+        shares = calibration.probabilities(self.label_scores(labels), alone)
+        return dict(zip(labels, shares, strict=True))
 
     def reason(self) -> Reason:
         """The clues of each given stream, each read by itself, then open words for the whole.
@@ -99,10 +145,7 @@ class Conversation:
         What one stream shows cannot colour what is said of another. Whether they agree follows from
         what was said of each, and the open words from all of that and the whole clip.
         """
-        clues = {
-            name: (self.alone(name) if self.alone else self).told(name)
-            for name in self.given.streams
-        }
+        clues = {name: self.about(name).told(name) for name in self.given.streams}
         together = weigh(readings(clues))
         stream = self._asked(self.dialogue.reason_question)
         stream.feed(self.dialogue.continued_ids(reason_opening(clues, together)))

@@ -104,7 +104,7 @@ class ExampleBuilder:
         stream = self._asked_stream(row, given, rng) if task == "stream" else None
         if stream in given.streams and rng.random() < self.tasks.stream_alone:
             given = given.only((stream,))
-            features = _left(features, given)
+            features = left_of(features, given)
         if training and features.faces is not None and self.face_scale is not None:
             faces = change_faces(
                 features.faces, row.face_label, self.face_scale, self.dropout, rng, task == "label"
@@ -145,7 +145,7 @@ class ExampleBuilder:
             voice="voice" in kept,
             words=row.words if "words" in kept else None,
         )
-        return given, _left(features, given)
+        return given, left_of(features, given)
 
     def _asked_stream(self, row: Row, given: Given, rng: Random) -> str | None:
         """A stream to ask about; nobody can tell what an undescribed scene shows."""
@@ -239,7 +239,7 @@ class ExampleBuilder:
         )
 
 
-def _left(features: Any, given: Given) -> Any:
+def left_of(features: Any, given: Given) -> Any:
     """The features of what is given alone."""
     gone: set[str] = set() if given.video else {"video"}
     gone |= set() if given.face else {"faces", "face_mask", "motion", "blendshapes"}

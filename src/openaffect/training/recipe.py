@@ -99,6 +99,7 @@ class Schedule(Strict):
     gradient_clip: float | None = Field(1.0, gt=0)  # largest global norm; null: none
     validate_every: int = Field(50, ge=1)  # steps
     validation_examples: int = Field(128, ge=1)
+    calibration_examples: int = Field(100, ge=0)  # readings that probabilities are fitted on
     checkpoint_every: int = Field(50, ge=1)  # steps
     gradient_checkpointing: bool = False
     # Of the frozen language model; bfloat16 is faster only where the processor multiplies it.

@@ -62,7 +62,6 @@ from openaffect.training.trainer import Progress, Trainer
 
 SMALL_PARTS = ("text", "speech", "frame", "expression")
 LANDMARKS = "landmarks"
-CALIBRATION_CLIPS = 100  # validation readings that the label temperature is fitted on
 RESULT = "trained"  # folder of the best trained parts, within the recipe's output
 
 Say = Callable[[str], None]
@@ -253,15 +252,16 @@ def embedding_objective(model: MediaGeneration, processor: ClipProcessor) -> Emb
     return EmbeddingLoss(model, answers, words, phrases)
 
 
-def store_temperature(
+def store_calibration(
     model: MediaGeneration,
     builder: ExampleBuilder,
     entries: Sequence[Entry],
     result: Path,
+    count: int,
     seed: int,
     say: Say,
 ) -> None:
-    """Fit the label temperature of the stored parts and write it beside them.
+    """Fit how the stored parts' label scores become probabilities, and write it beside them.
 
     Each validation row counts once, with all its streams and once more with some left out.
     """
@@ -269,17 +269,20 @@ def store_temperature(
     held = [entry for entry in entries if entry.row.split == "validation"]
     readings = [(entry, training) for entry in held for training in (False, True)]
     clips = []
-    for entry, training in Random(seed).sample(readings, min(len(readings), CALIBRATION_CLIPS)):
+    for entry, training in Random(seed).sample(readings, min(len(readings), count)):
         rng = Random(f"{seed}/{entry.row.id}")
         given, kept = builder.given(entry.row, entry.variants[0], rng, training)
         label = builder.label_of(entry.row, given)
         sets = [labels for labels in builder.label_sets(label) if label in labels]
         if sets:
             clips.append((given, kept, label, rng.choice(sets)))
-    temperature = calibrate(model, builder, clips)
-    settings = read_settings(result) | {"temperature": round(temperature, 3)}
-    write_settings(result, settings)
-    say(f"label temperature {temperature:.2f}, fitted on {len(clips)} validation readings")
+    fitted = calibrate(model, builder, clips)
+    figures = {"temperature": round(fitted.temperature, 3), "alone_weight": round(fitted.alone, 3)}
+    write_settings(result, read_settings(result) | figures)
+    say(
+        f"label temperature {fitted.temperature:.2f}, weight of single streams {fitted.alone:.1f}, "
+        f"fitted on {len(clips)} validation readings"
+    )
 
 
 def run_stage(
@@ -360,8 +363,9 @@ def run_stage(
         say(f"continuing {output} at step {trainer.step}")
     trainer.run(report)
     asks = "emotion" in recipe.task_pool if streams else recipe.tasks.label > 0
-    if asks and "language_model" in recipe.trains:
-        store_temperature(model, builder, entries, result, recipe.seed, say)
+    count = recipe.schedule.calibration_examples
+    if asks and count and "language_model" in recipe.trains:
+        store_calibration(model, builder, entries, result, count, recipe.seed, say)
     draw_curve(trainer.history, output / "loss.png", recipe.stage)
     return result
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from openaffect.annotation import signals
 from openaffect.annotation.sample import Reason, Sample
-from openaffect.annotation.steps.perceived import TELLING, WHOLE
+from openaffect.annotation.steps.perceived import WHOLE
+from openaffect.inference.answers import TELLING_STREAMS
 
 if TYPE_CHECKING:
     from openaffect.annotation.desk import Desk
@@ -70,6 +71,8 @@ class PerceivedLabel:
     def run(self, sample: Sample, desk: Desk) -> Sample:
         perceived = sample.signals.get(signals.PERCEIVED) or {}
         tops = {stream: next(iter(labels)) for stream, labels in perceived.items()}
-        streams = {s: tops[s] for s in TELLING if s in tops and (s, tops[s]) != ("words", NEUTRAL)}
+        streams = {
+            s: tops[s] for s in TELLING_STREAMS if s in tops and (s, tops[s]) != ("words", NEUTRAL)
+        }
         label = sample.given_label or tops.get(WHOLE)
         return dataclasses.replace(sample, label=label, stream_labels=streams)

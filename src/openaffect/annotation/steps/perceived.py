@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from openaffect import DEFAULT_MODEL, __version__
 from openaffect.annotation import signals
 from openaffect.annotation.sample import Sample
+from openaffect.inference.answers import TELLING_STREAMS
 from openaffect.prompts.labels import BASIC_LABELS
 
 if TYPE_CHECKING:
     from openaffect.annotation.desk import Desk
 
-TELLING = ("face", "voice", "words")
 WHOLE = "whole"
 
 
@@ -24,7 +23,7 @@ class Perceived:
         model: preset or folder of the built-in model.
     """
 
-    name, version = "perceived", "1"
+    name, version = "perceived", "2"
     reads, makes = ("clip", "subtitle"), (signals.PERCEIVED,)
 
     def __init__(self, model: str = DEFAULT_MODEL) -> None:
@@ -36,13 +35,11 @@ class Perceived:
 
     def run(self, sample: Sample, desk: Desk) -> Sample:
         reading, talk = desk.reading(sample)
-        temperature = desk.analyzer.temperature
-        found = {WHOLE: talk.label_probabilities(BASIC_LABELS, temperature)}
-        for stream in TELLING:
-            given = reading.given.only((stream,))
-            if given.streams:
-                alone = desk.analyzer.converse(replace(reading, given=given))
-                found[stream] = alone.label_probabilities(BASIC_LABELS, temperature)
+        calibration = desk.analyzer.calibration
+        found = {WHOLE: talk.label_probabilities(BASIC_LABELS, calibration)}
+        for stream in TELLING_STREAMS:
+            if stream in reading.given.streams:
+                found[stream] = talk.about(stream).label_probabilities(BASIC_LABELS, calibration)
         rounded = {
             name: {label: round(p, 4) for label, p in sorted(each.items(), key=lambda i: -i[1])}
             for name, each in found.items()
