@@ -10,14 +10,14 @@ import random
 import resource
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from openaffect.evaluation.benchmarks import BENCHMARKS, read_items
 from openaffect.evaluation.closed_set import score_labels
 from openaffect.evaluation.grouping import OnWheel
 from openaffect.evaluation.open_vocabulary import score_sets
-from openaffect.evaluation.wheels import BuiltinWheel, read_wheels
+from openaffect.evaluation.wheels import BuiltinWheel, Wheel, read_wheels
 
 PREDICTIONS = 100_000
 SAMPLES = 10_000
@@ -63,8 +63,9 @@ def scoring(wheels: Path | None) -> None:
     truth = {str(i): rng.choice(LABELS) for i in range(PREDICTIONS)}
     told = {name: rng.choice(LABELS) for name in truth}
     print(f"{PREDICTIONS} labels: {seconds(lambda: score_labels(truth, told, LABELS)):.1f} s")
-    found = read_wheels(wheels, 1) if wheels else [BuiltinWheel(1)]
-    vocabulary = sorted(found[0].words)
+    published = read_wheels(wheels, 1) if wheels else ()
+    found: Sequence[Wheel | BuiltinWheel] = published or [BuiltinWheel(1)]
+    vocabulary = sorted(published[0].words if published else BuiltinWheel(1).sectors)
     sets = [
         {str(i): rng.sample(vocabulary, rng.randint(1, 8)) for i in range(SAMPLES)}
         for _ in range(2)

@@ -2,14 +2,17 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import save_tiny
 
+from openaffect.cli.evaluate_run import CONDITIONS
 from openaffect.corpora.manifest import CORE_LABELS, Row, write_manifest
 from openaffect.evaluation.ablation import MODALITY_SETS
 from openaffect.inference.analyzer import Analyzer
+from openaffect.inference.answers import Conversation
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "surprise-and-joy.mp4"
 
@@ -161,3 +164,23 @@ def test_a_table_of_what_is_not_there(run_here, tmp_path):
     ):
         code, out, told = run_here([*base, *more])
         assert code == 2 and out == "" and expected in told and told.count("\n") == 1
+
+
+def test_reasons_are_read_from_kept_features_and_kept_themselves(
+    run_here, own_home, corpus, model, readings, monkeypatch
+):
+    (corpus / "clips.csv").write_text("clip,perceived,subtitle_en\na.mp4,surprise|joy,\n")
+    row = Row("a", "synthetic", "test", "a.mp4", "s1", "en", None, "happy", ("happy",))
+    row = replace(row, face_label="happy", voice_label="sad")
+    write_manifest([row], corpus / "manifest.jsonl")
+    for name, opened in (("conflicts", 1), ("clips", 0), ("claims", len(CONDITIONS) - 1)):
+        out = corpus.parent / name
+        arguments = ["eval", name, "--data", str(corpus), "--model", str(model)]
+        readings.clear()
+        first, *told = run_here([*arguments, "--out", str(out)])
+        assert len(readings) == opened, told  # the whole clip's features are there from the first
+        assert run_here(arguments) == (first, *told) and len(readings) == opened
+        with monkeypatch.context() as silent:
+            silent.setattr(Conversation, "reason", lambda self: pytest.fail("asked again"))
+            assert run_here([*arguments, "--out", str(out)]) == (first, *told)
+        assert len(readings) == opened
