@@ -21,6 +21,7 @@ from openaffect.evaluation.wheels import BuiltinWheel, Wheel, read_wheels
 
 PREDICTIONS = 100_000
 SAMPLES = 10_000
+REASONED = 3  # clips that are analysed whole
 LABELS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 
 
@@ -44,7 +45,12 @@ def features(data: Path, limit: int) -> None:
         for item in items:
             analyzer.score(item.path, asked)
 
+    def reason() -> float:
+        return seconds(lambda: [analyzer.analyze(item.path) for item in reasoned]) / len(reasoned)
+
+    reasoned = items[:REASONED]
     plain = seconds(lambda: ask(labels)) / len(items)
+    plain_reason = reason()
     print(f"{len(items)} clips, all streams, processor seconds a clip")
     print(f"  nothing kept          {plain:.2f}")
     with tempfile.TemporaryDirectory() as folder:
@@ -52,6 +58,12 @@ def features(data: Path, limit: int) -> None:
         print(f"  kept on the way       {seconds(lambda: ask(labels)) / len(items):.2f}")
         again = seconds(lambda: ask(labels[::-1])) / len(items)
         print(f"  another question      {again:.2f} ({again / plain:.0%})")
+        reason()
+        again = reason()
+        print(
+            f"  a reason, {len(reasoned)} clips    {plain_reason:.2f}, again {again:.2f}", end=" "
+        )
+        print(f"({again / plain_reason:.0%})")
         size = sum(path.stat().st_size for path in analyzer.cache.folder.iterdir())
         print(f"  kept of a clip        {size / 1e6 / len(items):.2f} MB")
     analyzer.close()
