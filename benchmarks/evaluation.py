@@ -60,10 +60,8 @@ def features(data: Path, limit: int) -> None:
         print(f"  another question      {again:.2f} ({again / plain:.0%})")
         reason()
         again = reason()
-        print(
-            f"  a reason, {len(reasoned)} clips    {plain_reason:.2f}, again {again:.2f}", end=" "
-        )
-        print(f"({again / plain_reason:.0%})")
+        told = f"{plain_reason:.2f}, again {again:.2f} ({again / plain_reason:.0%})"
+        print(f"  a reason, {len(reasoned)} clips    {told}")
         size = sum(path.stat().st_size for path in analyzer.cache.folder.iterdir())
         print(f"  kept of a clip        {size / 1e6 / len(items):.2f} MB")
     analyzer.close()
