@@ -10,17 +10,18 @@ import random
 import resource
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from openaffect.evaluation.benchmarks import BENCHMARKS, read_items
 from openaffect.evaluation.closed_set import score_labels
 from openaffect.evaluation.grouping import OnWheel
 from openaffect.evaluation.open_vocabulary import score_sets
-from openaffect.evaluation.wheels import BuiltinWheel, read_wheels
+from openaffect.evaluation.wheels import BuiltinWheel, Wheel, read_wheels
 
 PREDICTIONS = 100_000
 SAMPLES = 10_000
+REASONED = 3  # clips that are analysed whole
 LABELS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 
 
@@ -44,7 +45,12 @@ def features(data: Path, limit: int) -> None:
         for item in items:
             analyzer.score(item.path, asked)
 
+    def reason() -> float:
+        return seconds(lambda: [analyzer.analyze(item.path) for item in reasoned]) / len(reasoned)
+
+    reasoned = items[:REASONED]
     plain = seconds(lambda: ask(labels)) / len(items)
+    plain_reason = reason()
     print(f"{len(items)} clips, all streams, processor seconds a clip")
     print(f"  nothing kept          {plain:.2f}")
     with tempfile.TemporaryDirectory() as folder:
@@ -52,6 +58,10 @@ def features(data: Path, limit: int) -> None:
         print(f"  kept on the way       {seconds(lambda: ask(labels)) / len(items):.2f}")
         again = seconds(lambda: ask(labels[::-1])) / len(items)
         print(f"  another question      {again:.2f} ({again / plain:.0%})")
+        reason()
+        again = reason()
+        told = f"{plain_reason:.2f}, again {again:.2f} ({again / plain_reason:.0%})"
+        print(f"  a reason, {len(reasoned)} clips    {told}")
         size = sum(path.stat().st_size for path in analyzer.cache.folder.iterdir())
         print(f"  kept of a clip        {size / 1e6 / len(items):.2f} MB")
     analyzer.close()
@@ -63,8 +73,9 @@ def scoring(wheels: Path | None) -> None:
     truth = {str(i): rng.choice(LABELS) for i in range(PREDICTIONS)}
     told = {name: rng.choice(LABELS) for name in truth}
     print(f"{PREDICTIONS} labels: {seconds(lambda: score_labels(truth, told, LABELS)):.1f} s")
-    found = read_wheels(wheels, 1) if wheels else [BuiltinWheel(1)]
-    vocabulary = sorted(found[0].words)
+    published = read_wheels(wheels, 1) if wheels else ()
+    found: Sequence[Wheel | BuiltinWheel] = published or [BuiltinWheel(1)]
+    vocabulary = sorted(published[0].words if published else BuiltinWheel(1).sectors)
     sets = [
         {str(i): rng.sample(vocabulary, rng.randint(1, 8)) for i in range(SAMPLES)}
         for _ in range(2)

@@ -10,7 +10,7 @@ from openaffect.corpora.manifest import Row, write_manifest
 from openaffect.errors import UsageError
 from openaffect.evaluation.benchmarks import BENCHMARKS, read_items
 from openaffect.evaluation.provenance import truth_sha256
-from openaffect.evaluation.score_tables import latex_row
+from openaffect.evaluation.score_tables import latex_rows
 
 
 def test_every_published_layout_is_tested():
@@ -102,5 +102,5 @@ def test_groups_leaks_and_provenance_of_predictions(run_here, tmp_path):
 
 def test_latex_escapes_what_would_break_a_row():
     figures = {"uar": 0.5, "war": 0.25, "macro_f1": 1 / 3, "weighted_f1": 1.0}
-    row = latex_row(r"my_model\v2 50%", figures).splitlines()[1]
+    row = latex_rows(["system"], [([r"my_model\v2 50%"], figures)]).splitlines()[1]
     assert row == r"my\_model\textbackslash{}v2 50\% & 50.00 & 25.00 & 33.33 & 100.00 \\"

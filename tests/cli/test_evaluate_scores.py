@@ -117,8 +117,10 @@ def test_open_vocabulary_without_any_file_of_wheels(run_here, tmp_path):
     reference = table(tmp_path / "r.csv", "name,openset", "a,\"['glad', 'worried']\"", "b,[]")
     predicted = table(tmp_path / "p.csv", "name,openset", 'a,"[happy]"', "b,\"['sad']\"")
     arguments = ["eval", "open-vocabulary", "--reference", reference, "--predictions", predicted]
-    code, out, _ = run_here(arguments)
+    code, out, _ = run_here([*arguments, "--out", str(tmp_path / "out")])
     assert code == 0 and "| builtin | 1 | 0 | 1.0000 | 0.5000 | 0.6667" in out
+    row = (tmp_path / "out" / "open-vocabulary.tex").read_text().splitlines()[1]
+    assert row == r"builtin & 100.00 & 50.00 & 66.67 & 75.00 & 100.00 \\"
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,17 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import save_tiny
 
+from openaffect.cli.evaluate_run import CONDITIONS
 from openaffect.corpora.manifest import CORE_LABELS, Row, write_manifest
 from openaffect.evaluation.ablation import MODALITY_SETS
 from openaffect.inference.analyzer import Analyzer
+from openaffect.inference.answers import Conversation
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "surprise-and-joy.mp4"
 
@@ -81,6 +84,13 @@ def test_modalities_left_out(run_here, own_home, corpus, model, readings, ablate
     assert rows == list(MODALITY_SETS) and len(readings) == 1
     figures = json.loads((out / "synthetic-modalities.json").read_text())
     assert set(MODALITY_SETS) < set(figures) and figures["provenance"]["split"] == "test"
+    head, *latex = (out / "synthetic-modalities.tex").read_text().splitlines()
+    assert head == "% modalities & UAR & WAR & macro F1 & weighted F1, in percent"
+    for line in latex:
+        name, uar, war, _, _ = line.removesuffix(r" \\").split(" & ")
+        told = figures[name]
+        assert (uar, war) == (f"{100 * told['uar']:.2f}", f"{100 * told['war']:.2f}")
+    assert len(latex) == sum(figures[name]["answered"] > 0 for name in MODALITY_SETS)
 
 
 def test_fusions_share_what_the_towers_say(run_here, own_home, corpus, model, readings, tmp_path):
@@ -96,6 +106,8 @@ def test_fusions_share_what_the_towers_say(run_here, own_home, corpus, model, re
     assert len(readings) == 1
     figures = json.loads((tmp_path / "out" / "synthetic-fusion.json").read_text())
     assert figures["frame_concat"]["model"] == str(other)
+    latex = (tmp_path / "out" / "synthetic-fusion.tex").read_text().splitlines()
+    assert latex[1].startswith(r"video\_concat & ") and len(latex) == 3
     assert figures["frame_concat"]["against_first"]["p_value"] == pytest.approx(1)
     for wrong, expected in (
         (models[:2], "second --model"),
@@ -121,6 +133,9 @@ def test_one_table_of_models_and_test_sets(run_here, own_home, corpus, model, re
     assert "| synthetic | other | 1 | 1 |" in printed and "| clips | other | 1 |" in printed
     assert "| limit | 1 clips of each test set |" in printed
     assert (out / "table.md").read_text() == printed
+    labels, words = (out / "table.tex").read_text().split("\n\n")
+    assert labels.startswith("% test set & system & UAR") and len(labels.splitlines()) == 3
+    assert words.startswith("% test set & system & precision") and "clips & other & " in words
     figures = json.loads((out / "table.json").read_text())
     assert figures["systems"]["other"]["model"] == str(other)
     folds = figures["closed"]["synthetic"]["other"]["folds"]
@@ -149,3 +164,23 @@ def test_a_table_of_what_is_not_there(run_here, tmp_path):
     ):
         code, out, told = run_here([*base, *more])
         assert code == 2 and out == "" and expected in told and told.count("\n") == 1
+
+
+def test_reasons_are_read_from_kept_features_and_kept_themselves(
+    run_here, own_home, corpus, model, readings, monkeypatch
+):
+    (corpus / "clips.csv").write_text("clip,perceived,subtitle_en\na.mp4,surprise|joy,\n")
+    row = Row("a", "synthetic", "test", "a.mp4", "s1", "en", None, "happy", ("happy",))
+    row = replace(row, face_label="happy", voice_label="sad")
+    write_manifest([row], corpus / "manifest.jsonl")
+    for name, opened in (("conflicts", 1), ("clips", 0), ("claims", len(CONDITIONS) - 1)):
+        out = corpus.parent / name
+        arguments = ["eval", name, "--data", str(corpus), "--model", str(model)]
+        readings.clear()
+        first, *told = run_here([*arguments, "--out", str(out)])
+        assert len(readings) == opened, told  # the whole clip's features are there from the first
+        assert run_here(arguments) == (first, *told) and len(readings) == opened
+        with monkeypatch.context() as silent:
+            silent.setattr(Conversation, "reason", lambda self: pytest.fail("asked again"))
+            assert run_here([*arguments, "--out", str(out)]) == (first, *told)
+        assert len(readings) == opened

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from openaffect.errors import MediaError, UsageError
-from openaffect.inference.analyzer import Analyzer
+from openaffect.inference.analyzer import AnalyzeOptions, Analyzer
 from openaffect.inference.encoded_clip import SCENE_BY_FACE
 from openaffect.inference.feature_cache import FeatureCache, settings_identity
 from openaffect.media.digest import file_sha256
@@ -76,6 +76,27 @@ def test_cached_equals_uncached_to_the_last_bit(plain, keeping):
     sets = [("scene",), ("face",), ("scene", "face"), SEEN]
     assert analyzer.score_each(EXAMPLE, LABELS, sets) == plain.score_each(EXAMPLE, LABELS, sets)
     assert reads.count == 1
+
+
+def test_an_analysis_is_the_same_and_says_what_is_true_of_the_streams_it_was_asked_for(
+    plain, keeping, tmp_path
+):
+    analyzer, reads = keeping
+    copy = tmp_path / "other name.mp4"
+    shutil.copy(EXAMPLE, copy)
+    for times, streams in enumerate((SEEN, ("voice",)), start=1):
+        options = AnalyzeOptions(streams=streams)
+        for path in (EXAMPLE, copy):
+            assert analyzer.analyze(path, options) == plain.analyze(path, options)
+        assert reads.count == times
+    # Another label set is another question about the same; other frames are another reading.
+    assert analyzer.score(EXAMPLE, LABELS, streams=SEEN) and reads.count == 2
+    analyzer.analyze(EXAMPLE, AnalyzeOptions(streams=SEEN, frames=2))
+    assert reads.count == 3
+    (seen,) = analyzer.cache.folder.glob("*.voice.json")
+    seen.write_text(seen.read_text()[:-9])
+    again = analyzer.analyze(EXAMPLE, AnalyzeOptions(streams=("voice",)))
+    assert again == plain.analyze(EXAMPLE, AnalyzeOptions(streams=("voice",))) and reads.count == 4
 
 
 def test_the_frame_that_a_face_chose_is_kept_beside_the_other(keeping):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import typer
 
-from openaffect.cli.evaluate_outputs import progress, tell_cost, write_picture, write_row
+from openaffect.cli.evaluate_outputs import progress, tell_cost, write_latex, write_picture
 from openaffect.cli.evaluate_run import EvaluateRun
 from openaffect.errors import MediaError, UsageError
 from openaffect.evaluation.ablation import streams_of
@@ -26,7 +26,7 @@ from openaffect.evaluation.metrics import FIGURES
 from openaffect.evaluation.pictures import write_calibration_picture, write_confusion_picture
 from openaffect.evaluation.predictions import Prediction, predict
 from openaffect.evaluation.provenance import provenance
-from openaffect.evaluation.score_tables import folds_table
+from openaffect.evaluation.score_tables import folds_table, latex_rows
 from openaffect.evaluation.scores import confidences, score
 from openaffect.evaluation.tables import fold_means, model_folds_table, scores_table
 from openaffect.inference.analyzer import Analyzer
@@ -227,7 +227,7 @@ class ClosedSetRun:
         out, name, title = self.run.out, self.benchmark.name, self.benchmark.title
         if out is None:
             return
-        write_row(out, name, Path(system).name, mean)
+        write_latex(out, name, latex_rows(["system"], [([Path(system).name], mean)]))
         matrix = np.sum(matrices, axis=0)
         write_picture(out / f"{name}-confusion.png", write_confusion_picture, title, labels, matrix)
         sure, right = confidences(predictions)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from openaffect.cli.evaluate_closed import ClosedSetRun
-from openaffect.cli.evaluate_outputs import progress
+from openaffect.cli.evaluate_outputs import progress, write_latex
 from openaffect.errors import UsageError
 from openaffect.evaluation.ablation import ablate_modalities
 from openaffect.evaluation.predictions import Prediction
-from openaffect.evaluation.scores import score, uar_differences
-from openaffect.evaluation.tables import ablation_table, differences_dict
+from openaffect.evaluation.score_tables import latex_rows
+from openaffect.evaluation.scores import Scores, score, uar_differences
+from openaffect.evaluation.tables import ablation_table, differences_dict, fold_means
 
 
 def ablate(run: ClosedSetRun, grid: str, models: Sequence[str]) -> None:
@@ -47,6 +48,7 @@ def modalities(run: ClosedSetRun) -> None:
     )
     text = ablation_table(title, "modalities", scores)
     run.finish(test, figures, text, name=f"{name}-modalities")
+    _write_rows(run, "modalities", scores)
 
 
 def fusions(run: ClosedSetRun, models: Sequence[str]) -> None:
@@ -89,3 +91,10 @@ def fusions(run: ClosedSetRun, models: Sequence[str]) -> None:
     title = f"**{run.benchmark.title}**: how frames and faces are joined ({told_models})"
     text = ablation_table(title, "fusion", scores, differences)
     run.finish(test, figures, text, name=f"{name}-fusion")
+    _write_rows(run, "fusion", scores)
+
+
+def _write_rows(run: ClosedSetRun, grid: str, scores: Mapping[str, Scores]) -> None:
+    """The grid's LaTeX rows; one that no clip gave anything for has no figures to tell."""
+    rows = [([name], fold_means({1: row})) for name, row in scores.items() if row.answered]
+    write_latex(run.run.out, f"{run.benchmark.name}-{grid}", latex_rows([grid], rows))

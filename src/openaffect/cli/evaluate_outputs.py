@@ -25,12 +25,12 @@ def finish(name: str, figures: dict[str, Any], text: str, json: bool, out: Path 
     typer.echo(jsonlib.dumps(figures, ensure_ascii=False) if json else text)
 
 
-def write_row(out: Path, name: str, system: str, figures: dict[str, float]) -> None:
-    """The system's row for a LaTeX table, as NAME.tex."""
-    from openaffect.evaluation.score_tables import latex_row
+def write_latex(out: Path | None, name: str, rows: str) -> None:
+    """Rows for a LaTeX table, as NAME.tex, into a folder where one is named."""
     from openaffect.results.writers.base import write_atomically
 
-    write_atomically(out / f"{name}.tex", latex_row(system, figures))
+    if out is not None:
+        write_atomically(out / f"{name}.tex", rows)
 
 
 def write_picture(path: Path, write: Callable[..., None], *about: Any) -> None:

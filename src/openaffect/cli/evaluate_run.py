@@ -12,11 +12,12 @@ from openaffect.cli.evaluate_outputs import finish, progress
 from openaffect.corpora.clips_table import read_clips_table
 from openaffect.corpora.manifest import media_path, read_manifest
 from openaffect.errors import MediaError, UsageError
+from openaffect.evaluation.analyses import Analyses
 from openaffect.evaluation.benchmarks import MANIFEST
 from openaffect.evaluation.claims import absent_streams, false_claims
 from openaffect.evaluation.conflicts import conflict, conflicting, conflicts_table
 from openaffect.evaluation.tables import claims_table, clip_section
-from openaffect.inference.analyzer import AnalyzeOptions, Analyzer
+from openaffect.inference.analyzer import Analyzer
 from openaffect.inference.feature_cache import FeatureCache
 from openaffect.media.folder import find_clips
 
@@ -39,20 +40,21 @@ class EvaluateRun:
     data: Path  # folder of the corpus
     limit: int | None  # most clips
     json: bool  # whether stdout gets JSON
-    out: Path | None  # folder for predictions and figures
+    out: Path | None  # folder for predictions or analyses, and figures
     cache: bool = True  # whether tower features of scored clips are kept
 
     def clips(self) -> None:
         """Print open words and reasoning beside what viewers perceived."""
         rows = read_clips_table(self.data, source="clips", licence="")[: self.limit]
         analyzer = self.load()
+        analyses = Analyses(analyzer, self.out)
         sections, figures = [], []
         with progress("clips", len(rows)) as advance:
             for row in rows:
                 path = media_path(row, self.data)
                 assert path is not None
                 try:
-                    analysis = analyzer.analyze(path)
+                    analysis = analyses.of(path)
                 except MediaError as error:
                     sections.append(f"### {path.name}\n{error}\n")
                 else:
@@ -72,13 +74,14 @@ class EvaluateRun:
                 "labels; make some with `openaffect data synth`"
             )
         analyzer = self.load()
+        analyses = Analyses(analyzer, self.out)
         found = []
         with progress("conflicts", len(rows)) as advance:
             for row in rows:
                 path = media_path(row, manifest.parent)
                 assert path is not None
                 try:
-                    found.append(conflict(row, analyzer.analyze(path).reasoning))
+                    found.append(conflict(row, analyses.of(path).reasoning))
                 except MediaError as error:
                     typer.echo(f"left out {row.id}: {error}", err=True)
                 advance()
@@ -90,12 +93,13 @@ class EvaluateRun:
         """Look for claims of absent streams; returns how many results hold one."""
         paths = find_clips([self.data])[: self.limit]
         analyzer = self.load()
+        analyses = Analyses(analyzer, self.out)
         rows: list[dict[str, Any]] = []
         with progress("claims", len(paths) * len(CONDITIONS)) as advance:
             for path in paths:
                 for condition, streams in CONDITIONS.items():
                     try:
-                        analysis = analyzer.analyze(path, AnalyzeOptions(streams=streams))
+                        analysis = analyses.of(path, streams)
                     except MediaError:  # nothing of these streams in this file: nothing to claim
                         advance()
                         continue

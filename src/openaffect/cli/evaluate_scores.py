@@ -58,7 +58,7 @@ def classification(
     """
     from dataclasses import asdict
 
-    from openaffect.cli.evaluate_outputs import write_picture, write_row
+    from openaffect.cli.evaluate_outputs import write_latex, write_picture
     from openaffect.evaluation.calibration import calibrate
     from openaffect.evaluation.closed_set import compare_labels, read_guesses, score_labels
     from openaffect.evaluation.groups import group_scores, groups_dict, groups_table
@@ -69,6 +69,7 @@ def classification(
         calibration_table,
         classification_table,
         difference_table,
+        latex_rows,
     )
 
     truth, told = read_labels(reference), read_labels(predictions)
@@ -105,7 +106,7 @@ def classification(
     _show("classification", found, text, json, files, out)
     if out is not None:
         title = predictions.stem
-        write_row(out, "classification", title, scores.figures)
+        write_latex(out, "classification", latex_rows(["system"], [([title], scores.figures)]))
         path = out / "classification-confusion.png"
         write_picture(path, write_confusion_picture, title, classes, scores.confusion)
         if sure:
@@ -138,14 +139,18 @@ def open_vocabulary(
     cache: Cache = JUDGE_CACHE,
     seed: Seed = 0,
     dry_run: DryRun = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for JSON, Markdown and LaTeX rows.")
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Set-level precision, recall and F of emotion words: columns name and openset."""
     from dataclasses import asdict
 
+    from openaffect.cli.evaluate_outputs import write_latex
     from openaffect.evaluation.label_tables import read_word_sets
     from openaffect.evaluation.open_vocabulary import mean_scores, score_sets
-    from openaffect.evaluation.score_tables import word_sets_table
+    from openaffect.evaluation.score_tables import SET_COLUMNS, latex_rows, word_sets_table
 
     truth, told = _both(read_word_sets, reference, predictions)
     asked = None
@@ -174,7 +179,10 @@ def open_vocabulary(
         found["level"] = level
     if asked is not None:
         found["judge"] = _judge_record(asked)
-    _show("open-vocabulary", found, word_sets_table(scores, means), json, [reference, predictions])
+    text = word_sets_table(scores, means)
+    _show("open-vocabulary", found, text, json, [reference, predictions], out)
+    cells = [([row.grouping], {name: getattr(row, name) for name in SET_COLUMNS}) for row in scores]
+    write_latex(out, "open-vocabulary", latex_rows(["grouping"], cells, SET_COLUMNS))
 
 
 def overlap(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from openaffect.cli.evaluate_closed import ClosedSetRun, TestSet
-from openaffect.cli.evaluate_outputs import progress
+from openaffect.cli.evaluate_outputs import progress, write_latex
 from openaffect.cli.evaluate_run import EvaluateRun
 from openaffect.cli.evaluate_table import CLIPS
 from openaffect.corpora.clips_table import TABLE as CLIPS_TABLE
@@ -22,7 +22,7 @@ from openaffect.evaluation.open_vocabulary import SetScores, score_sets
 from openaffect.evaluation.open_words import open_words
 from openaffect.evaluation.predictions import Prediction
 from openaffect.evaluation.provenance import folds_provenance, software
-from openaffect.evaluation.systems import ClosedResult, closed_results, systems_table
+from openaffect.evaluation.systems import ClosedResult, closed_results, systems_latex, systems_table
 from openaffect.evaluation.tables import differences_dict, fold_means
 from openaffect.evaluation.wheels import BuiltinWheel
 from openaffect.inference.analyzer import Analyzer
@@ -116,13 +116,15 @@ class SystemsRun:
             "open_words": {system: asdict(row) for system, row in words.items()},
             "provenance": software() | {"limit": self.run.limit, "test_sets": sources},
         }
-        text = systems_table(closed_sets, {CLIPS: words} if words else {})
+        viewed = {CLIPS: words} if words else {}
+        text = systems_table(closed_sets, viewed)
         leaks = {name: test.leaks for name, test in tests.items() if test.leaks}
         if leaks:
             figures = {"leaks": {name: asdict(row) for name, row in leaks.items()}} | figures
             notices = (f"{name}: {leaks_notice(row)}" for name, row in leaks.items())
             text = "\n\n".join([*notices, text])
         self.run.finish("table", figures, f"{text}\n\n{self._provenance(figures)}")
+        write_latex(self.out, "table", systems_latex(closed_sets, viewed))
 
     def _provenance(self, figures: dict[str, Any]) -> str:
         """What the figures depend on, as Markdown."""

@@ -1,6 +1,6 @@
-"""Figures of anybody's predictions as Markdown, and the row of a LaTeX table."""
+"""Figures of anybody's predictions as Markdown, and rows of a LaTeX table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from openaffect.evaluation.calibration import Abstention, Calibration
 from openaffect.evaluation.closed_set import ClassificationScores
@@ -16,7 +16,14 @@ TITLES = {
     "macro_f1": "macro F1",
     "macro_f1_true_classes": "macro F1 over true classes",
 }
-SET_FIGURES = ("precision", "recall", "f", "average", "hit_rate")
+LABEL_COLUMNS = {name: TITLES[name] for name in ("uar", "war", "macro_f1", "weighted_f1")}
+SET_COLUMNS = {
+    "precision": "precision",
+    "recall": "recall",
+    "f": "F",
+    "average": "average",
+    "hit_rate": "hit rate",
+}
 
 
 def classification_table(scores: ClassificationScores) -> str:
@@ -63,14 +70,27 @@ def folds_table(title: str, scores: Mapping[int, ClassificationScores]) -> str:
     return "\n".join([f"**{title}**", "", *table(columns, rows)])
 
 
-def latex_row(system: str, figures: Mapping[str, float]) -> str:
-    """One row for a LaTeX table in percent, under a comment that names its columns."""
-    names = ("uar", "war", "macro_f1", "weighted_f1")
-    cells = " & ".join(f"{100 * figures[name]:.2f}" for name in names)
+def latex_rows(
+    about: Sequence[str],
+    rows: Iterable[tuple[Sequence[str], Mapping[str, float]]],
+    columns: Mapping[str, str] = LABEL_COLUMNS,
+) -> str:
+    """Rows for a LaTeX table in percent, under a comment that names the columns.
+
+    Args:
+        about: what the first columns tell.
+        rows: these first cells, and the figures.
+        columns: the figures that are told, in this order, and their titles.
+    """
     signs: dict[str, str | int | None] = {sign: f"\\{sign}" for sign in "&%$#_{}"}
     signs["\\"] = r"\textbackslash{}"
-    system = system.translate(str.maketrans(signs))
-    return f"% system & UAR & WAR & macro F1 & weighted F1, in percent\n{system} & {cells} \\\\\n"
+    plain = str.maketrans(signs)
+    lines = [f"% {' & '.join([*about, *columns.values()])}, in percent"]
+    for names, figures in rows:
+        cells = [name.translate(plain) for name in names]
+        cells += [f"{100 * figures[name]:.2f}" for name in columns]
+        lines.append(f"{' & '.join(cells)} \\\\")
+    return "\n".join(lines) + "\n"
 
 
 def difference_table(differences: Mapping[str, Difference]) -> str:
@@ -100,15 +120,15 @@ def word_sets_table(scores: Sequence[SetScores], means: Mapping[str, float]) -> 
         [row.grouping, row.scored, row.unanswered, *set_figures(row)] for row in scores
     ]
     if len(scores) > 1:
-        rows.append(["mean", "", "", *(f"{means[name]:.4f}" for name in SET_FIGURES)])
+        rows.append(["mean", "", "", *(f"{means[name]:.4f}" for name in SET_COLUMNS)])
     columns = ["grouping", "scored", "unanswered", "precision", "recall", "F (95 %)"]
     lines = table([*columns, "average", "hit rate"], rows)
     return "\n".join([f"**{scores[0].samples} samples**", "", *lines])
 
 
 def set_figures(row: SetScores) -> list[str]:
-    """SET_FIGURES as cells, F with its interval."""
-    told = {name: f"{getattr(row, name):.4f}" for name in SET_FIGURES}
+    """SET_COLUMNS as cells, F with its interval."""
+    told = {name: f"{getattr(row, name):.4f}" for name in SET_COLUMNS}
     return list((told | {"f": f"{row.f:.4f} ({span(row.f_interval, 4)})"}).values())
 
 

@@ -7,7 +7,7 @@ from openaffect.evaluation.markdown import span, table
 from openaffect.evaluation.open_vocabulary import SetScores
 from openaffect.evaluation.predictions import Prediction
 from openaffect.evaluation.resampling import Difference
-from openaffect.evaluation.score_tables import set_figures
+from openaffect.evaluation.score_tables import SET_COLUMNS, latex_rows, set_figures
 from openaffect.evaluation.scores import Scores, score, uar_differences
 from openaffect.evaluation.tables import DIFFERENCE, difference_cell, fold_means
 
@@ -67,6 +67,28 @@ def systems_table(
             ],
         )
     return "\n".join(lines).rstrip()
+
+
+def systems_latex(
+    closed: Mapping[str, Mapping[str, ClosedResult]], words: Mapping[str, Mapping[str, SetScores]]
+) -> str:
+    """The same rows for LaTeX tables, one of labels and one of open words."""
+    about, parts = ["test set", "system"], []
+    if closed:
+        labels = [
+            ([name, system], fold_means(result.scores))
+            for name, systems in closed.items()
+            for system, result in systems.items()
+        ]
+        parts.append(latex_rows(about, labels))
+    if words:
+        sets = [
+            ([name, system], {figure: getattr(row, figure) for figure in SET_COLUMNS})
+            for name, systems in words.items()
+            for system, row in systems.items()
+        ]
+        parts.append(latex_rows(about, sets, SET_COLUMNS))
+    return "\n".join(parts)
 
 
 def _closed_row(name: str, system: str, result: ClosedResult) -> list[object]:

@@ -120,7 +120,7 @@ class Analyzer:
         self.name = name
         self.parts = parts
         self.temperature = temperature
-        self.cache: FeatureCache | None = None  # of the clips that are scored
+        self.cache: FeatureCache | None = None  # of the clips that are scored or analysed
         self._make_transcriber = transcriber
         self._transcriber: Transcriber | None = None
 
@@ -272,22 +272,44 @@ class Analyzer:
     ) -> Analysis:
         """Analyse one clip; a long one segment by segment, each told to `on_segment` when done.
 
-        `on_reading` is given the conversation about a short clip, for further questions.
+        `on_reading` is given the conversation about a short clip, for further questions. Where
+        there is a cache, a short clip that was analysed before, with no option but `streams`, is
+        taken from there.
 
         Raises:
             MediaError: the file cannot be used.
         """
-        options = options or AnalyzeOptions()
+        path, options = Path(path), options or AnalyzeOptions()
         torch.manual_seed(options.seed)
-        reading = self.read_short(Path(path), options)
-        if reading is not None:
-            talk = self.converse(reading)
+        taken = self._taken(path, options)
+        if taken is not None:
+            clip, seen = taken
+            talk = self.converse_about(clip)
             if on_reading is not None:
                 on_reading(talk)
-            return self.findings(reading, talk, options, Path(path))
+            return self._told(seen, talk, options, path)
         from openaffect.inference.long_video import analyze_long
 
-        return analyze_long(self, Path(path), options, on_segment)
+        return analyze_long(self, path, options, on_segment)
+
+    def _taken(self, path: Path, options: AnalyzeOptions) -> tuple[EncodedClip, Analysis] | None:
+        """A short clip after its towers, and what is told of it besides; None for a long one."""
+        cache = self.cache if options == AnalyzeOptions(streams=options.streams) else None
+        media = file_sha256(path) if cache is not None and path.is_file() else None
+        if cache is not None and media is not None:
+            known = cache.load(media, options.streams)
+            told = cache.load_seen(media, options.streams)
+            if known is not None and told is not None and known.given.streams:
+                return known, told
+        reading = self.read_short(path, options)
+        if reading is None:
+            return None
+        clip = encode_clip(self.model, self.processor, reading.inputs, reading.given)
+        seen = reporting.seen(self, reading, options, path)
+        if cache is not None and media is not None:
+            cache.save(media, options.streams, clip)
+            cache.save_seen(media, options.streams, seen)
+        return clip, seen
 
     def converse_without_media(self) -> Conversation:
         """A conversation in which nothing is given: the language model alone answers."""
@@ -302,13 +324,16 @@ class Analyzer:
         self, reading: Reading, talk: Conversation, options: AnalyzeOptions, path: Path
     ) -> Analysis:
         """What the model says about one reading of a clip."""
+        return self._told(reporting.seen(self, reading, options, path), talk, options, path)
+
+    def _told(
+        self, seen: Analysis, talk: Conversation, options: AnalyzeOptions, path: Path
+    ) -> Analysis:
         labels = tuple(options.labels or self.dialogue.labels)
         probabilities = talk.label_probabilities(labels, self.temperature)
-        reason, dropped = without_absent(talk.reason(), reading.given)
+        reason, dropped = without_absent(talk.reason(), talk.given)
         answer = talk.answer(options.question) if options.question else None
-        return reporting.analysis(
-            self, reading, options, probabilities, reason, answer, dropped, path
-        )
+        return reporting.analysis(self, seen, options, probabilities, reason, answer, dropped, path)
 
     def encoded(self, path: Path, options: AnalyzeOptions) -> EncodedClip:
         """What the model is given of a clip, after its towers.

@@ -67,24 +67,30 @@ class Stream:
     def score(self, answers: Sequence[Sequence[int]]) -> list[float]:
         """Log-probability of each answer, all its tokens, as the continuation from here.
 
-        The prefix is shared: one pass over all answers, whatever their number. The stream itself
-        stays where it is.
+        The prefix is shared, and all answers go through in one pass, side by side: a token sees the
+        prefix and its own answer (the tree attention of SpecInfer, arXiv 2305.09781). The stream
+        itself stays where it is.
         """
         first = self.logits.float().log_softmax(-1)
         scores = [float(first[answer[0]]) for answer in answers]
-        longest = max(len(answer) for answer in answers)
-        if longest == 1:
+        places = [(row, place) for row, ids in enumerate(answers) for place in range(len(ids) - 1)]
+        if not places:
             return scores
-        cache = copy.deepcopy(self.cache)
-        cache.batch_repeat_interleave(len(answers))
-        tokens = torch.zeros(len(answers), longest - 1, dtype=torch.long)
-        for row, answer in zip(tokens, answers, strict=True):
-            row[: len(answer) - 1] = torch.tensor(answer[:-1])
-        tokens = tokens.to(self.model.device)
-        output = self.model(input_ids=tokens, past_key_values=cache, use_cache=True)
-        rest = output.logits.float().log_softmax(-1)
-        for index, answer in enumerate(answers):
-            scores[index] += sum(
-                float(rest[index, place, token]) for place, token in enumerate(answer[1:])
-            )
+        device, past = self.model.device, self.cache.get_seq_length()
+        tokens = torch.tensor([[answers[row][place] for row, place in places]], device=device)
+        rows, steps = torch.tensor(places, device=device).T
+        unseen = (rows[:, None] != rows) | (steps[:, None] < steps)
+        mask = torch.zeros(len(places), past + len(places), dtype=self.model.dtype, device=device)
+        mask[:, past:].masked_fill_(unseen, torch.finfo(mask.dtype).min)
+        output = self.model(
+            input_ids=tokens,
+            attention_mask=mask[None, None],
+            position_ids=(past + steps)[None],
+            past_key_values=self.cache,
+            use_cache=True,
+        )
+        self.cache.crop(-len(places))
+        rest = output.logits[0].float().log_softmax(-1)
+        for told, (row, place) in zip(rest, places, strict=True):
+            scores[row] += float(told[answers[row][place + 1]])
         return scores

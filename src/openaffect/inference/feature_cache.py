@@ -3,7 +3,9 @@
 One file for each stream of a clip, named by the sha256 of the media, in a folder named by all that
 the features depend on: a changed clip, other towers or another way to read is another file. What
 is kept is exact: tower features in their own precision, the words as they were recognised, and
-that a stream was looked for and is not there. It is biometric data, see models.tower_features.
+that a stream was looked for and is not there. Of an analysed clip, what its Analysis tells besides
+the model's findings (people, measured signals, why a stream is missing) is kept beside them, one
+file for each set of streams. It is biometric data, see models.tower_features.
 """
 
 import hashlib
@@ -24,10 +26,13 @@ from openaffect.models.home import HOME_VARIABLE, home
 from openaffect.models.preset import load_preset
 from openaffect.models.store import FEATURES
 from openaffect.models.tower_features import read_origin, towers_identity, write_features
-from openaffect.prompts.conversation import Given
+from openaffect.prompts.conversation import STREAMS, Given
+from openaffect.results.analysis import Analysis, AnalysisError
+from openaffect.results.writers.base import write_atomically
 
 EVALUATION = "evaluation"  # folder below the features
 MEDIA_KEY, SETTINGS_KEY, THERE_KEY, WORDS_KEY = "media", "settings", "there", "words"
+SEEN_KEY = "seen"
 READERS = ("landmarks", "speech")  # parts of the default model that find faces and words
 PICTURE_SETTINGS = ("size", "image_mean", "image_std", "face_size", "face_mean", "face_std")
 PROCESSOR_SETTINGS = ("clip_frames", "frame_sampling", "people_seen", "frame_follows_face")
@@ -119,6 +124,28 @@ class FeatureCache:
                     f"{self.folder}: features cannot be kept there ({error}); keep none with "
                     f"--no-cache, or set {HOME_VARIABLE} to a folder with room"
                 ) from None
+
+    def load_seen(self, media: str, streams: Sequence[str]) -> Analysis | None:
+        """What `reporting.seen` told of the clip, asked for `streams`; None where none is kept."""
+        try:
+            kept = json.loads(self._seen_path(media, streams).read_bytes())
+            if (kept[MEDIA_KEY], kept[SETTINGS_KEY]) != (media, self.identity):
+                return None
+            return Analysis.from_dict(kept[SEEN_KEY])
+        except (OSError, ValueError, LookupError, TypeError, AnalysisError):
+            return None  # not there, or damaged
+
+    def save_seen(self, media: str, streams: Sequence[str], seen: Analysis) -> None:
+        """Keep what is told of the clip, besides its encoded streams.
+
+        Raises OpenAffectError where the folder cannot be written.
+        """
+        kept = {MEDIA_KEY: media, SETTINGS_KEY: self.identity, SEEN_KEY: seen.to_dict()}
+        write_atomically(self._seen_path(media, streams), json.dumps(kept))
+
+    def _seen_path(self, media: str, streams: Sequence[str]) -> Path:
+        asked = "+".join(stream for stream in STREAMS if stream in streams)
+        return self.folder / f"{media}.{asked}.json"
 
     def _path(self, media: str, stream: str) -> Path:
         return self.folder / f"{media}.{stream}.safetensors"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -197,9 +198,29 @@ def signals(reading: Reading) -> Signals:
     return Signals(faces, voice)
 
 
+def seen(analyzer: Analyzer, reading: Reading, options: AnalyzeOptions, path: Path) -> Analysis:
+    """What is told of a clip without asking the language model: an Analysis without findings."""
+    clip = reading.inputs.clip
+    warnings = list(clip.warnings)
+    if clip.end - clip.start > LONG_CLIP:
+        warnings.append(
+            f"one reading for {clip.end - clip.start:.0f} seconds; without --segments never it "
+            "is read in parts"
+        )
+    return Analysis(
+        clip=ClipReference(str(path), clip.sha256, clip.start, clip.end, clip.duration),
+        modalities=modalities(reading, options, analyzer.processor),
+        people=people(analyzer, reading),
+        signals=signals(reading),
+        model=ModelReference(analyzer.name, __version__, analyzer.parts),
+        settings={"frames": 0 if clip.frames is None else len(clip.frames)},
+        warnings=tuple(warnings),
+    )
+
+
 def analysis(
     analyzer: Analyzer,
-    reading: Reading,
+    seen: Analysis,
     options: AnalyzeOptions,
     probabilities: dict[str, float],
     reason: Reason,
@@ -207,32 +228,24 @@ def analysis(
     dropped: list[str],
     path: Path,
 ) -> Analysis:
-    """Everything about one clip."""
-    clip = reading.inputs.clip
+    """Everything about one clip: what was `seen` of it, by whichever model, and the findings."""
     ranked = sorted(probabilities.items(), key=lambda item: -item[1])
-    warnings = list(clip.warnings)
+    warnings = list(seen.warnings)
     if ranked[0][1] < UNCLEAR:
         warnings.append(f"unclear: the likeliest label has a probability of {ranked[0][1]:.2f}")
-    if clip.end - clip.start > LONG_CLIP:
-        warnings.append(
-            f"one reading for {clip.end - clip.start:.0f} seconds; without --segments never it "
-            "is read in parts"
-        )
     warnings += [f"left out of the reasoning, its stream was not used: {text}" for text in dropped]
-    return Analysis(
-        clip=ClipReference(str(path), clip.sha256, clip.start, clip.end, clip.duration),
-        modalities=modalities(reading, options, analyzer.processor),
+    return replace(
+        seen,
+        clip=replace(seen.clip, path=str(path)),
         emotions=tuple(Emotion(label, share) for label, share in ranked),
         open_emotions=reason.emotions,
         reasoning=reason.text(),
         clues={stream: clues for stream, clues in reason.clues.items() if clues},  # type: ignore[misc]
-        people=people(analyzer, reading),
-        signals=signals(reading),
         question=options.question,
         answer=answer,
         model=ModelReference(analyzer.name, __version__, analyzer.parts),
         settings={
-            "frames": 0 if clip.frames is None else len(clip.frames),
+            **seen.settings,
             "labels": tuple(probabilities),
             "language": options.language,
             "seed": options.seed,

@@ -78,12 +78,14 @@ def voice_chunks(audio: NDArray[np.float32]) -> list[NDArray[np.float32]]:
 
 
 class ClipProcessor(ProcessorMixin):
-    """Faces and voices of a batch as tensors; the families add their text and their frames.
+    """Text, and the media of each sample, as a model's tensors.
 
+    Faces and voices are laid out here; the families add their frames and their text.
     `image_processor` is a ClipImageProcessor. `audio_crop` and `voice_signals` say how a voice is
     laid out: cropped to its own length, and with measured figures beside it.
     """
 
+    media_input_names: tuple[str, ...]  # every tensor that `media_inputs` may return
     audio_crop: bool
     voice_signals: bool
     clip_frames: int = 8  # frames that a clip is read with
@@ -95,6 +97,33 @@ class ClipProcessor(ProcessorMixin):
         """How many of the frames that were read the model looks at as pictures."""
         return frames
 
+    def __call__(  # type: ignore[override]
+        self,
+        text: str | Sequence[str],
+        videos: Any = None,
+        faces: Sequence[Sequence[Sequence[FaceInput]]] | None = None,
+        audio: Any = None,
+        images: None = None,
+        return_tensors: str | None = "pt",
+        padding_side: str = "left",
+        **kwargs: Any,
+    ) -> BatchFeature:
+        """Tensors for the family's model, padded on the left.
+
+        Args:
+            text: one prompt, or one for each sample, with the places of its media.
+            videos: for each sample frames (T, H, W, 3) uint8, the path of a clip, or None.
+            faces: for each sample a list of people, the main one first, each a list of FaceInput.
+            audio: for each sample (S,) float32 mono at 16 kHz, or None.
+            kwargs: what `lay_out` takes besides.
+
+        Raises:
+            UsageError: a text and its media do not agree, or images are given as such.
+        """
+        texts = [text] if isinstance(text, str) else list(text)
+        media = self.media_inputs(*media_of(len(texts), videos, faces, audio, images))
+        return self.lay_out(texts, media, return_tensors, padding_side, **kwargs)
+
     def media_inputs(
         self,
         clips: Sequence[Picture | None],
@@ -102,13 +131,44 @@ class ClipProcessor(ProcessorMixin):
         voices: Sequence[NDArray[np.float32] | None],
     ) -> dict[str, Tensor]:
         """Frames (T, H, W, 3), people and voice (S,) of each sample as the model takes them."""
+        inputs: dict[str, Tensor] = {}
+        if any(clip is not None for clip in clips):
+            inputs |= self.frame_inputs(clips, people)
+        if any(track for tracks in people for track in tracks):
+            inputs |= self.people_inputs(people)
+        if any(voice is not None for voice in voices):
+            inputs |= self.voice_inputs(voices)
+        return inputs
+
+    def frame_inputs(
+        self, clips: Sequence[Picture | None], people: Sequence[Sequence[Sequence[FaceInput]]]
+    ) -> dict[str, Tensor]:
+        """The frames that the model looks at, where `people` may decide which."""
         raise NotImplementedError
 
+    def people_inputs(self, people: Sequence[Sequence[Sequence[FaceInput]]]) -> dict[str, Tensor]:
+        """The faces of each sample's people as the model takes them."""
+        return self.face_inputs(people)
+
+    def voice_inputs(self, voices: Sequence[NDArray[np.float32] | None]) -> dict[str, Tensor]:
+        """Each sample's voice as the model takes it."""
+        return self.audio_inputs(voices)
+
     def lay_out(
-        self, texts: Sequence[str], media: Mapping[str, Tensor], **kwargs: Any
+        self,
+        texts: Sequence[str],
+        media: Mapping[str, Tensor],
+        return_tensors: str | None = "pt",
+        padding_side: str = "left",
+        **kwargs: Any,
     ) -> BatchFeature:
         """Texts with their placeholders expanded for `media_inputs`, or for what towers say."""
         raise NotImplementedError
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """Every tensor that `__call__` may return."""
+        return ["input_ids", "attention_mask", *self.media_input_names]
 
     @property
     def settings(self) -> dict[str, Any]:

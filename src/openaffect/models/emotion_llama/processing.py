@@ -25,7 +25,6 @@ from openaffect.models.clip_processing import (
     ClipProcessor,
     FaceInput,
     Picture,
-    media_of,
 )
 from openaffect.models.emotion_llama.configuration import FrameChoice
 
@@ -126,6 +125,17 @@ class EmotionLlamaProcessor(ClipProcessor):
     """
 
     people_seen = 1
+    media_input_names = (
+        "pixel_values",
+        "frame_mask",
+        "face_pixel_values",
+        "face_signals",
+        "face_mask",
+        "input_values",
+        "input_features",
+        "audio_lengths",
+        "audio_signals",
+    )
 
     def __init__(
         self,
@@ -215,32 +225,6 @@ class EmotionLlamaProcessor(ClipProcessor):
             ids += self.tokenizer(piece, add_special_tokens=False)["input_ids"] if piece else []
         return ids
 
-    def __call__(  # type: ignore[override]
-        self,
-        text: str | Sequence[str],
-        videos: Any = None,
-        faces: Sequence[Sequence[Sequence[FaceInput]]] | None = None,
-        audio: Any = None,
-        images: None = None,
-        return_tensors: str | None = "pt",
-        padding_side: str = "left",
-        **kwargs: Any,
-    ) -> BatchFeature:
-        """Tensors for `EmotionLlamaForConditionalGeneration`, padded on the left.
-
-        Args:
-            text: one prompt, or one for each sample, with the slots of its media.
-            videos: for each sample frames (T, H, W, 3) uint8, the path of a clip, or None.
-            faces: for each sample a list of people, each a list of FaceInput; the first is shown.
-            audio: for each sample (S,) float32 mono at 16 kHz, or None.
-
-        Raises:
-            UsageError: slots and media do not agree, or images are given as such.
-        """
-        texts = [text] if isinstance(text, str) else list(text)
-        media = self.media_inputs(*media_of(len(texts), videos, faces, audio, images))
-        return self.lay_out(texts, media, return_tensors, padding_side)
-
     def lay_out(
         self,
         texts: Sequence[str],
@@ -249,7 +233,7 @@ class EmotionLlamaProcessor(ClipProcessor):
         padding_side: str = "left",
         **kwargs: Any,
     ) -> BatchFeature:
-        """As `__call__`, for media that are tensors already, or what the towers said of them.
+        """As `ClipProcessor.lay_out`; a text has the slots of its media.
 
         Raises:
             UsageError: slots and media do not agree.
@@ -272,15 +256,10 @@ class EmotionLlamaProcessor(ClipProcessor):
         people: Sequence[Sequence[Sequence[FaceInput]]],
         voices: Sequence[NDArray[np.float32] | None],
     ) -> dict[str, Tensor]:
-        people = [tracks[:1] for tracks in people]
-        inputs: dict[str, Tensor] = {}
-        if any(clip is not None for clip in clips):
-            inputs |= self.frame_inputs(clips, people)
-        if any(track for tracks in people for track in tracks):
-            inputs |= {name: t[:, 0] for name, t in self.face_inputs(people).items()}
-        if any(voice is not None for voice in voices):
-            inputs |= self.voice_inputs(voices)
-        return inputs
+        return super().media_inputs(clips, [tracks[:1] for tracks in people], voices)
+
+    def people_inputs(self, people: Sequence[Sequence[Sequence[FaceInput]]]) -> dict[str, Tensor]:
+        return {name: tensor[:, 0] for name, tensor in self.face_inputs(people).items()}
 
     def frame_inputs(
         self, clips: Sequence[Picture | None], people: Sequence[Sequence[Sequence[FaceInput]]]
@@ -312,20 +291,3 @@ class EmotionLlamaProcessor(ClipProcessor):
                 samples = self.feature_extractor(voice, sampling_rate=SAMPLE_RATE).input_values[0]
                 values[index, 0, : len(voice)] = torch.as_tensor(samples)
         return {"input_values": values, "audio_lengths": lengths}
-
-    @property
-    def model_input_names(self) -> list[str]:
-        """Every tensor that `__call__` may return."""
-        return [
-            "input_ids",
-            "attention_mask",
-            "pixel_values",
-            "frame_mask",
-            "face_pixel_values",
-            "face_signals",
-            "face_mask",
-            "input_values",
-            "input_features",
-            "audio_lengths",
-            "audio_signals",
-        ]

@@ -18,7 +18,7 @@ from openaffect.models.clip_processing import (
     ClipImageProcessor,
     ClipProcessor,
     FaceInput,
-    media_of,
+    Picture,
 )
 from openaffect.models.fusion import fused_length
 from openaffect.models.omni_emotion.projectors import audio_tokens
@@ -68,6 +68,17 @@ class OmniEmotionProcessor(ClipProcessor):
         tokens_per_face: tokens of one face after pooling.
         voice_signals: measured voice figures go with every chunk (`media.voice.voice_statistics`).
     """
+
+    media_input_names = (
+        "pixel_values_videos",
+        "video_mask",
+        "face_pixel_values",
+        "face_signals",
+        "face_mask",
+        "input_features",
+        "audio_lengths",
+        "audio_signals",
+    )
 
     def __init__(
         self,
@@ -153,40 +164,6 @@ class OmniEmotionProcessor(ClipProcessor):
         )
         return texts[0], offsets[0]
 
-    def __call__(  # type: ignore[override]
-        self,
-        text: str | Sequence[str],
-        videos: Any = None,
-        faces: Sequence[Sequence[Sequence[FaceInput]]] | None = None,
-        audio: Any = None,
-        images: None = None,
-        return_tensors: str | None = "pt",
-        padding_side: str = "left",
-        return_text_replacement_offsets: bool = False,
-        **kwargs: Any,
-    ) -> BatchFeature:
-        """Tensors for `OmniEmotionForConditionalGeneration`, padded on the left.
-
-        Args:
-            text: one prompt, or one for each sample, with at most one placeholder of each kind.
-            videos: for each sample frames (T, H, W, 3) uint8, the path of a clip, or None.
-            faces: for each sample a list of people, each a list of FaceInput.
-            audio: for each sample (S,) float32 mono at 16 kHz, or None.
-
-        Raises:
-            UsageError: placeholders and media do not agree, or images are given as such.
-        """
-        texts = [text] if isinstance(text, str) else list(text)
-        media = self.media_inputs(*media_of(len(texts), videos, faces, audio, images))
-        return self.lay_out(
-            texts,
-            media,
-            return_tensors,
-            padding_side,
-            return_text_replacement_offsets,
-            **kwargs,
-        )
-
     def lay_out(
         self,
         texts: Sequence[str],
@@ -196,7 +173,7 @@ class OmniEmotionProcessor(ClipProcessor):
         return_text_replacement_offsets: bool = False,
         **kwargs: Any,
     ) -> BatchFeature:
-        """As `__call__`, for media that are tensors already, or what the towers said of them.
+        """As `ClipProcessor.lay_out`; a text has at most one placeholder of each kind.
 
         Raises:
             UsageError: placeholders and media do not agree.
@@ -223,22 +200,10 @@ class OmniEmotionProcessor(ClipProcessor):
             return BatchFeature(data)
         return BatchFeature(data, tensor_type=return_tensors)
 
-    def media_inputs(
-        self,
-        clips: Sequence[NDArray[np.uint8] | None],
-        people: Sequence[Sequence[Sequence[FaceInput]]],
-        voices: Sequence[NDArray[np.float32] | None],
+    def frame_inputs(
+        self, clips: Sequence[Picture | None], people: Sequence[Sequence[Sequence[FaceInput]]]
     ) -> dict[str, Tensor]:
-        inputs: dict[str, Tensor] = {}
-        if any(clip is not None for clip in clips):
-            inputs |= self._video_inputs(clips)
-        if any(track for tracks in people for track in tracks):
-            inputs |= self.face_inputs(people)
-        if any(voice is not None for voice in voices):
-            inputs |= self.audio_inputs(voices)
-        return inputs
-
-    def _video_inputs(self, clips: Sequence[NDArray[np.uint8] | None]) -> dict[str, Tensor]:
+        """All frames of each sample that has any."""
         longest = max(len(clip) for clip in clips if clip is not None)
         side = self.image_processor.size
         pixels = torch.zeros(len(clips), longest, 3, side, side)
@@ -248,19 +213,3 @@ class OmniEmotionProcessor(ClipProcessor):
                 pixels[index, : len(clip)] = self.image_processor.frames(clip)
                 mask[index, : len(clip)] = True
         return {"pixel_values_videos": pixels, "video_mask": mask}
-
-    @property
-    def model_input_names(self) -> list[str]:
-        """Every tensor that `__call__` may return."""
-        return [
-            "input_ids",
-            "attention_mask",
-            "pixel_values_videos",
-            "video_mask",
-            "face_pixel_values",
-            "face_signals",
-            "face_mask",
-            "input_features",
-            "audio_lengths",
-            "audio_signals",
-        ]

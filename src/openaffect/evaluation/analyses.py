@@ -1,0 +1,42 @@
+"""Whole analyses of a run, kept so that a run cut off goes on and a second one asks nothing."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from openaffect.evaluation.run_lines import RunLines
+from openaffect.inference.analyzer import AnalyzeOptions
+from openaffect.prompts.conversation import STREAMS
+from openaffect.results.analysis import Analysis
+
+if TYPE_CHECKING:
+    from openaffect.inference.analyzer import Analyzer
+
+ANALYSES = "analyses.jsonl"
+
+
+class Analyses:
+    """What a model says of clips; with `out`, kept in out/analyses.jsonl and taken from there.
+
+    Raises UsageError where the file holds the analyses of another model.
+    """
+
+    def __init__(self, analyzer: "Analyzer", out: Path | None = None) -> None:
+        wanted = {"temperature": analyzer.temperature, "parts": dict(analyzer.parts)}
+        self.analyzer = analyzer
+        self._lines = RunLines(out / ANALYSES, wanted) if out else None
+
+    def of(self, path: Path, streams: Sequence[str] = STREAMS) -> Analysis:
+        """The analysis of one clip from `streams`.
+
+        Raises:
+            MediaError: the file cannot be used, or gives none of `streams`; asked again next time.
+        """
+        id = f"{path} {'+'.join(streams)}"
+        done = self._lines.get(id) if self._lines else None
+        if done is not None:
+            return Analysis.from_dict(done["analysis"])
+        analysis = self.analyzer.analyze(path, AnalyzeOptions(streams=streams))
+        if self._lines:
+            self._lines.add({"id": id, "analysis": analysis.to_dict()})
+        return analysis
