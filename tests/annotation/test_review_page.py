@@ -32,7 +32,7 @@ EXAMPLE = next(Path(__file__).parents[2].glob("examples/*.mp4"))
 SAMPLES = 5
 LOOK = ("--disable-gpu", "--window-size=1200,1000")
 
-pytestmark = [needs_browser, pytest.mark.timeout(400)]
+pytestmark = [needs_browser, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture

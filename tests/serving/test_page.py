@@ -34,7 +34,7 @@ ENDINGS = {
     "html": ".html",
 }
 
-pytestmark = [needs_browser, pytest.mark.timeout(600)]
+pytestmark = [needs_browser, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")
