@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from openaffect.prompts.clues import PHRASES
+from openaffect.prompts.clues import PHRASES, READS, WORDS_CLUES
 from openaffect.prompts.labels import BASIC_LABELS
 
 STREAMS = ("face", "voice", "scene", "words")
@@ -200,7 +200,7 @@ class Dialogue(ABC):
 
     @property
     def drafts(self) -> Sequence[Sequence[int]]:
-        """Tokens of phrases that answers are likely to hold."""
+        """Tokens of phrases, with the comma after them, that answers are likely to hold."""
         return ()
 
     @property
@@ -231,7 +231,13 @@ class ChatDialogue(Dialogue):
 
     @cached_property
     def drafts(self) -> Sequence[Sequence[int]]:
-        return [self.word_ids(phrase) for phrase in dict.fromkeys(PHRASES)]
+        openings = [
+            f"{verb.capitalize()} {label}," for verb in READS.values() for label in WORDS_CLUES
+        ]
+        return [
+            *map(self.continued_ids, openings),
+            *(self.word_ids(f"{phrase},") for phrase in dict.fromkeys(PHRASES)),
+        ]
 
     @property
     def end_ids(self) -> list[int]:
