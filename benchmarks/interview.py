@@ -5,12 +5,15 @@
 The interview is put together from the test clips of a manifest (`openaffect data synth`), whose
 heads, voices and sentences no training saw: each turn holds clips of one label, with half a second
 of quiet between clips, and the next turn has another label. A turn is found where a change of the
-Analysis lies within a second of its true moment. `--out FILE` keeps the Analysis. `--memory-only`
-reads all of it without the model and compares peak memory with one minute of it.
+Analysis lies within a second of its true moment. `--keep DIR` holds the interview and the segments
+that are read, so that a run that was cut off goes on and `--score-only` finds the changes anew.
+`--memory-only` reads all of it without the model and compares peak memory with one minute of it.
 """
 
 import argparse
+import contextlib
 import json
+import pickle
 import random
 import resource
 import subprocess
@@ -22,6 +25,11 @@ from pathlib import Path
 
 import av
 import numpy as np
+
+from openaffect.inference.changes import stretches_of
+from openaffect.inference.whole import changes_between, shares_of
+from openaffect.media.turns import OVERLAP, WINDOW
+from openaffect.results.analysis import Segment
 
 SIDE = (320, 240)
 RATE = 10  # pictures a second
@@ -106,6 +114,61 @@ def peak_of_reading(path: Path, end: float | None) -> float:
     return int(done.stdout) * 1024 / 1e6
 
 
+def read_kept(path: Path) -> list[Segment]:
+    """The segments that an earlier run kept; one that was cut off while it was written is none."""
+    found: list[Segment] = []
+    if path.is_file():
+        with path.open("rb") as file, contextlib.suppress(EOFError, pickle.UnpicklingError):
+            while True:
+                found.append(pickle.load(file))
+    return found
+
+
+def next_start(segments: list[Segment]) -> float | None:
+    """The second at which the segment after these begins."""
+    if not segments:
+        return None
+    last = segments[-1]
+    cut_by_window = abs(last.end - last.start - WINDOW) < 1e-3
+    return last.end - OVERLAP * cut_by_window
+
+
+def peak() -> float:
+    """Peak resident memory of this process in 10^9 bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
+def read_whole(options: argparse.Namespace, path: Path, kept: Path) -> list[Segment]:
+    """The segments of the interview, of which those in `kept` are not read again."""
+    import torch
+
+    from openaffect.inference.analyzer import AnalyzeOptions, Analyzer
+
+    torch.set_num_threads(options.threads)
+    segments = read_kept(kept)
+    with kept.open("wb") as file:
+        for segment in segments:
+            pickle.dump(segment, file)
+    analyzer = Analyzer.load(options.model)
+    began = time.perf_counter()
+    analyzer.analyze(path, AnalyzeOptions(segments="always", end=60.0))
+    short, taken = peak(), time.perf_counter() - began
+    print(f"one minute: {taken:.0f} s, peak memory {short:.2f} GB", flush=True)
+
+    def keep(segment: Segment) -> None:
+        segments.append(segment)
+        with kept.open("ab") as file:
+            pickle.dump(segment, file)
+
+    began, first = time.process_time(), next_start(segments)
+    analyzer.analyze(path, AnalyzeOptions(segments="always", start=first), keep)
+    taken = time.process_time() - began
+    print(f"{f'from {first:.1f} s' if first else 'all of it'}: {taken:.0f} s of processor time")
+    print(f"peak memory {peak():.2f} GB, {peak() / short:.2f}x of the one minute's")
+    analyzer.close()
+    return segments
+
+
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -117,38 +180,34 @@ def main() -> None:
     parser.add_argument("--model", default="omni-emotion-small")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--memory-only", action="store_true")
-    parser.add_argument("--whole-only", action="store_true", help="do not analyse one minute first")
-    parser.add_argument("--out", type=Path, default=None)
+    parser.add_argument("--keep", type=Path, default=None, help="folder of a run that can go on")
+    parser.add_argument("--score-only", action="store_true", help="what --keep holds, nothing new")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "interview.mp4"
-        moments = write_interview(
-            options.manifest, path, options.minutes, options.turns, options.seed, options.split
-        )
-        long, short = peak_of_reading(path, None), peak_of_reading(path, 60.0)
-        print(f"peak memory of reading: {long:.0f} MB; of one minute {short:.0f} MB")
-        print(f"that is {long / short:.2f}x")
-        if options.memory_only:
-            return
-        import torch
-
-        from openaffect.inference.analyzer import AnalyzeOptions, Analyzer
-
-        torch.set_num_threads(options.threads)
-        analyzer = Analyzer.load(options.model)
-        for end in (None,) if options.whole_only else (60.0, None):
-            began = time.perf_counter()
-            analysis = analyzer.analyze(path, AnalyzeOptions(segments="always", end=end))
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-            taken = time.perf_counter() - began
-            told = "one minute" if end else "all of it"
-            print(f"{told}: {taken:.0f} s, peak memory so far {peak:.2f} GB")
-        analyzer.close()
-    if options.out is not None:
-        options.out.write_text(analysis.to_json(), "utf-8")
-        print(f"turns at {', '.join(f'{moment:.1f}' for moment in moments)}")
-    found = [change.time for change in analysis.changes]
-    edges = [segment.start for segment in analysis.segments[1:]]
+    with contextlib.ExitStack() as stack:
+        folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder.mkdir(parents=True, exist_ok=True)
+        path, turns = folder / "interview.mp4", folder / "turns.json"
+        if not turns.is_file():
+            moments = write_interview(
+                options.manifest, path, options.minutes, options.turns, options.seed, options.split
+            )
+            turns.write_text(json.dumps(moments), "utf-8")
+        moments = json.loads(turns.read_text("utf-8"))
+        kept = folder / "segments.pickle"
+        if options.score_only:
+            segments = read_kept(kept)
+            moments = [moment for moment in moments if moment < segments[-1].end]
+        else:
+            long, short = peak_of_reading(path, None), peak_of_reading(path, 60.0)
+            told = f"{long:.0f} MB; of one minute {short:.0f} MB, {long / short:.2f}x"
+            print(f"peak memory of reading: {told}", flush=True)
+            if options.memory_only:
+                return
+            segments = read_whole(options, path, kept)
+    _, table = shares_of(segments)
+    parts = stretches_of(table, [s.start for s in segments], [s.end for s in segments])
+    found = [change.time for change in changes_between(parts, segments)]
+    edges = [segment.start for segment in segments[1:]]
     hits = sum(any(abs(t - m) <= TOLERANCE for t in found) for m in moments)
     at_edges = sum(any(abs(t - m) <= TOLERANCE for t in edges) for m in moments)
     true = sum(any(abs(t - m) <= TOLERANCE for m in moments) for t in found)

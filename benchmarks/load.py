@@ -34,7 +34,8 @@ def memory_of(pid: int) -> int:
         number = waiting.pop()
         try:
             status = Path(f"/proc/{number}/status").read_text()
-            waiting += map(int, Path(f"/proc/{number}/task/{number}/children").read_text().split())
+            for children in Path(f"/proc/{number}/task").glob("*/children"):  # of every thread
+                waiting += map(int, children.read_text().split())
         except OSError:
             continue
         for line in status.splitlines():

@@ -25,7 +25,7 @@ class Troubled:
         if sample.id.startswith("dies"):
             os.kill(os.getpid(), signal.SIGKILL)
         if sample.id.startswith("hangs"):
-            time.sleep(60)
+            time.sleep(3600)
         if sample.id.startswith("breaks"):
             raise ZeroDivisionError("a bug")
         if sample.id.startswith("damaged"):

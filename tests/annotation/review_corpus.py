@@ -16,7 +16,7 @@ from openaffect.annotation.rows import write_corpus
 from openaffect.annotation.sample import Annotation, Sample
 
 LABELS = ("happy", "sad", "angry")
-PATIENCE = 60  # seconds for a server to start
+PATIENCE = 240  # seconds for a server to start; the machine may be busy
 
 
 def sample(number: int, **changes: Any) -> Sample:
@@ -117,7 +117,7 @@ class Serving:
         self.process.stdout.close()
 
 
-def call(url: str, body: Any = None, timeout: float = 30) -> Any:
+def call(url: str, body: Any = None, timeout: float = 120) -> Any:
     """The JSON answer to a GET, or to a POST of `body`; an error's body where it is refused."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})

@@ -21,6 +21,8 @@ from openaffect.inference.worker_process import CANCEL_SIGNAL, Request, WorkerSe
 from openaffect.inference.workers import Worker, WorkerDied, run_all
 from openaffect.results.analysis import Analysis
 
+START_SECONDS = 240.0  # a busy machine is slow to load a model
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory, small_parts) -> Path:
@@ -68,7 +70,7 @@ def test_two_workers_write_what_one_writes_and_list_what_failed(clips, tmp_path,
             command(clips, tmp_path / jobs, model, "--jobs", jobs, "--format", "csv"),
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=START_SECONDS,
         )
         assert done.returncode == 1
         assert "1 of 7 clips failed" in done.stderr and "Traceback" not in done.stderr
@@ -94,48 +96,28 @@ def test_clips_in_batches_are_answered_as_one_by_one(clips, tmp_path, model) -> 
             assert a.label == b.label and a.probability == pytest.approx(b.probability, abs=1e-4)
 
 
-def test_killed_runs_go_on_and_do_no_clip_twice(clips, tmp_path, model) -> None:
-    out = tmp_path / "out"
-    (clips / "broken.mp4").unlink()
-    kills = 0
-    for wait in (5.5, 6.5):
-        run = subprocess.Popen(
-            command(clips, out, model, "--jobs", "1"),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            run.wait(wait)
-        except subprocess.TimeoutExpired:
-            run.send_signal(signal.SIGKILL)
-            run.wait()
-            kills += 1
-    assert kills
-    done = subprocess.run(
-        command(clips, out, model, "--jobs", "1"), capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    assert sorted(results(out)) == [f"{n}.json" for n in range(6)]
-    finished = [row["key"] for row in rows(out) if row["status"] == "done"]
-    assert len(finished) == len(set(finished)) == 6
-    assert {path.name for path in out.iterdir()} == {RECORD_NAME, *results(out)}
+@pytest.mark.parametrize("more", [("--jobs", "2"), ("--engine", "ray"), ("--segments", "always")])
+def test_batches_are_refused_where_they_would_do_nothing(tmp_path, more) -> None:
+    done = CliRunner().invoke(build_app(), ["analyze", str(tmp_path), "--batch", "4", *more])
+    assert isinstance(done.exception, UsageError)
+    assert "--batch" in str(done.exception) and more[0] in str(done.exception)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_ten_kills_lose_no_clip_and_do_none_twice(tmp_path, model) -> None:
+@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
+def test_kills_lose_no_clip_and_do_none_twice(tmp_path, model, kills: int) -> None:
     """Each run is killed as soon as it has finished a clip, at some moment of the next one."""
-    clips, out = tmp_path / "clips", tmp_path / "out"
+    clips, out, count = tmp_path / "clips", tmp_path / "out", 4 + 2 * kills
     clips.mkdir()
-    for number in range(24):
+    for number in range(count):
         write_clip(clips / f"{number:02d}.mp4", 20 + 8 * number)
 
     def done() -> list[str]:
         there = (out / RECORD_NAME).is_file()
         return [row["key"] for row in rows(out) if row["status"] == "done"] if there else []
 
-    for kill in range(10):
-        before, deadline = len(done()), time.monotonic() + 150
+    for kill in range(kills):
+        before, deadline = len(done()), time.monotonic() + START_SECONDS
         run = subprocess.Popen(
             command(clips, out, model, "--jobs", "1"),
             stdout=subprocess.DEVNULL,
@@ -151,13 +133,14 @@ def test_ten_kills_lose_no_clip_and_do_none_twice(tmp_path, model) -> None:
             run.wait(30)
         assert len(done()) > before
     last = subprocess.run(
-        command(clips, out, model, "--jobs", "1"), capture_output=True, text=True, timeout=300
+        command(clips, out, model, "--jobs", "1"), capture_output=True, text=True, timeout=600
     )
     assert last.returncode == 0, last.stderr
-    assert len(done()) == len(set(done())) == 24
-    assert sorted(results(out)) == [f"{n:02d}.json" for n in range(24)]
+    assert len(done()) == len(set(done())) == count
+    assert sorted(results(out)) == [f"{n:02d}.json" for n in range(count)]
     for text in results(out).values():
         Analysis.from_json(text)
+    assert {path.name for path in out.iterdir()} == {RECORD_NAME, *results(out)}
 
 
 def test_one_run_at_a_time_writes_to_a_folder(tmp_path: Path) -> None:
@@ -196,18 +179,16 @@ def test_a_worker_that_dies_is_replaced_and_the_clip_tried_again(clips, model, m
 
 
 @pytest.mark.skipif(CANCEL_SIGNAL is None, reason="this system has no SIGUSR1")
-def test_a_cancelled_request_frees_its_worker_at_once(tmp_path, clips, model) -> None:
+def test_a_cancelled_request_frees_its_worker(tmp_path, clips, model) -> None:
     shutil.copy(clips / "0.mp4", tmp_path / "again.mp4")
     worker = Worker(WorkerSettings((str(model),)))
     try:
         assert worker.receive().kind == "ready"
         options = AnalyzeOptions(question="What?" * 2000)  # thousands of tokens to read
-        began = time.monotonic()
         worker.submit(Request(1, "analyze", str(clips / "0.mp4"), options=options))
         time.sleep(0.05)
         worker.cancel(1)
-        assert worker.receive().kind == "cancelled"
-        assert time.monotonic() - began < 10
+        assert worker.receive().kind == "cancelled"  # it did not read and answer all of it
         worker.submit(Request(2, "analyze", str(tmp_path / "again.mp4"), options=AnalyzeOptions()))
         event = worker.receive()
         assert (event.kind, event.id) == ("done", 2)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from openaffect.inference.answers import Conversation
-from openaffect.inference.engine import Stream
+from openaffect.inference.engine import Stream, foreseen
 from openaffect.models.omni_emotion.tiny import tiny_model, tiny_processor
 from openaffect.prompts.conversation import (
     REASON_QUESTION,
@@ -48,6 +48,68 @@ def test_shared_prefix_and_fed_question_equal_generate(setting):
     stream.feed(processor.tokenizer(prompt.question, add_special_tokens=False)["input_ids"])
     made = stream.generate(8, lambda ids: False)
     assert made == expected[0, whole["input_ids"].shape[1] :].tolist()
+
+
+LENGTH = 24
+
+
+@pytest.fixture(scope="module")
+def plain(setting) -> list[int]:
+    """What is generated without drafts."""
+    return opened(setting).fork().generate(LENGTH, lambda ids: False)
+
+
+def drafts_of(tokens: list[int], kind: str) -> list[list[int]]:
+    drafts = {
+        "none": [],
+        "right": [tokens],
+        "pieces": [tokens[:5], tokens[4:11], tokens[12:]],
+        "wrong": [[token, 3, 4, 5] for token in tokens],
+        "right, then wrong": [[*tokens[k : k + 3], 3, 4] for k in range(0, LENGTH - 3, 3)],
+    }
+    return drafts[kind]
+
+
+@pytest.mark.parametrize("kind", ["none", "right", "pieces", "wrong", "right, then wrong"])
+@pytest.mark.parametrize("limit", [1, 7, LENGTH])
+def test_drafts_change_no_token_and_leave_the_stream_as_without(setting, plain, kind, limit):
+    with_drafts, without = opened(setting), opened(setting)
+    assert without.generate(limit, lambda ids: False) == plain[:limit]
+    made = with_drafts.generate(limit, lambda ids: False, (), drafts_of(plain, kind))
+    assert made == plain[:limit]
+    assert with_drafts.cache.get_seq_length() == without.cache.get_seq_length()
+    torch.testing.assert_close(with_drafts.logits, without.logits, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["none", "right", "wrong"])
+def test_drafts_do_not_run_over_an_end(setting, plain, kind):
+    drafts, last = drafts_of(plain, kind), plain[9]
+    upto = plain.index(last)
+    stopped = opened(setting).generate(LENGTH, lambda ids: ids[-1] == last, (), drafts)
+    assert stopped == plain[: upto + 1]
+    assert opened(setting).generate(LENGTH, lambda ids: False, [last], drafts) == plain[:upto]
+
+
+def test_right_drafts_save_passes(setting, plain, monkeypatch):
+    passes = []
+    read = Stream._read
+
+    def counted(stream: Stream, ids: list[int]) -> torch.Tensor:
+        passes.append(len(ids))
+        return read(stream, ids)
+
+    monkeypatch.setattr(Stream, "_read", counted)
+    opened(setting).generate(LENGTH, lambda ids: False, (), drafts_of(plain, "right"))
+    assert len(passes) < LENGTH / 2
+
+
+def test_what_is_foreseen_is_what_all_phrases_agree_on():
+    phrases = [[1, 2, 3, 4], [9, 2, 3, 5], [7, 8]]
+    assert foreseen([6, 7], phrases) == [8]
+    assert foreseen([6, 2], phrases) == [3]
+    assert foreseen([1, 2], phrases) == [3, 4]
+    assert foreseen([9, 2], phrases) == [3, 5]
+    assert foreseen([8], phrases) == foreseen([3], phrases) == foreseen([1], []) == []
 
 
 def test_scores_are_the_likelihoods_of_the_whole_sequences(setting):

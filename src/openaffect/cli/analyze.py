@@ -123,6 +123,8 @@ def analyze(
         raise UsageError(f"--engine is local or ray, not {engine!r}")
     if batch > 1 and (jobs is not None or engine == "ray"):
         raise UsageError("--batch is of one process: leave out --jobs and --engine, or --batch")
+    if batch > 1 and segments == "always":
+        raise UsageError("--batch is of short clips: leave out --segments always, or --batch")
     clips = collect_clips(paths, recursive=recursive)
     if subtitle is not None and len(clips) > 1:
         raise UsageError(f"--subtitle belongs to one clip, and there are {len(clips)}")

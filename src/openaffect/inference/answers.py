@@ -123,7 +123,10 @@ class Conversation:
     def _sentence(self, stream: Stream, limit: int) -> str:
         """What the model says next, up to the full stop."""
         made = stream.generate(
-            limit, lambda ids: "." in self._text(ids[-1:]), self.dialogue.end_ids
+            limit,
+            lambda ids: "." in self._text(ids[-1:]),
+            self.dialogue.end_ids,
+            self.dialogue.drafts,
         )
         return self._text(made).split(".")[0].strip()
 
@@ -143,8 +146,9 @@ class Conversation:
                 heard(self._text(ids).strip())
             return False
 
-        stream = self._asked(question)
-        return self._text(stream.generate(limit, goes_on, self.dialogue.end_ids)).strip()
+        stream, dialogue = self._asked(question), self.dialogue
+        made = stream.generate(limit, goes_on, dialogue.end_ids, dialogue.drafts)
+        return self._text(made).strip()
 
 
 class FreeConversation(Conversation):

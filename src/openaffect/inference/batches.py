@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
+from torch import Tensor
 from torch.nn.functional import pad
 from transformers import DynamicCache
 
@@ -108,6 +109,20 @@ class _Member(Stream):
     def feed(self, ids: Sequence[int]) -> None:
         if ids:
             self.batch.feed(self, ids)
+
+    def generate(
+        self,
+        limit: int,
+        stop: Callable[[list[int]], bool],
+        end_ids: Sequence[int] = (),
+        drafts: Sequence[Sequence[int]] = (),
+    ) -> list[int]:
+        # A token of each clip goes through together; reading ahead would pad all the others.
+        return super().generate(limit, stop, end_ids)
+
+    def _read(self, ids: Sequence[int]) -> Tensor:
+        self.batch.feed(self, ids)
+        return self.logits[None]
 
 
 @torch.inference_mode()

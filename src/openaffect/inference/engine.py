@@ -6,6 +6,7 @@ transformers' `generate` on the whole prompt.
 
 import copy
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 
 import torch
 from torch import Tensor
@@ -46,22 +47,48 @@ class Stream:
         self.logits = output.logits[0, -1]
 
     def generate(
-        self, limit: int, stop: Callable[[list[int]], bool], end_ids: Sequence[int] = ()
+        self,
+        limit: int,
+        stop: Callable[[list[int]], bool],
+        end_ids: Sequence[int] = (),
+        drafts: Sequence[Sequence[int]] = (),
     ) -> list[int]:
         """Append the likeliest token until `stop` says so of the tokens so far, or `limit`.
 
-        An end token ends it too and is neither appended nor returned.
+        An end token ends it too and is neither appended nor returned. `drafts` are phrases that an
+        answer may hold: what they go on with is read together with the latest token and kept as far
+        as it is the likeliest, so the tokens are those of a generation without them (prompt lookup
+        decoding, Saxena 2023; a pass over few tokens costs little more than one over one).
         """
         made: list[int] = []
         while len(made) < limit:
             token = int(self.logits.argmax())
             if token in end_ids:
                 break
-            made.append(token)
-            self.feed([token])
-            if stop(made):
+            pending = [token, *foreseen([*made, token], drafts)]
+            each = self._read(pending)
+            for place, logits in enumerate(each):
+                made.append(pending[place])
+                ended = stop(made) or len(made) == limit
+                likeliest = int(logits.argmax())
+                rest = pending[place + 1 :]
+                if ended or not rest or rest[0] != likeliest or likeliest in end_ids:
+                    break
+            self.logits = logits
+            if rest:
+                self.cache.crop(-len(rest))
+            if ended:
                 break
         return made
+
+    @torch.inference_mode()
+    def _read(self, ids: Sequence[int]) -> Tensor:
+        """Append tokens; the logits (len(ids), vocabulary) of what comes after each."""
+        tokens = torch.tensor([list(ids)], device=self.model.device)
+        output = self.model(
+            input_ids=tokens, past_key_values=self.cache, use_cache=True, logits_to_keep=len(ids)
+        )
+        return output.logits[0]
 
     @torch.inference_mode()
     def score(self, answers: Sequence[Sequence[int]]) -> list[float]:
@@ -94,3 +121,19 @@ class Stream:
         for told, (row, place) in zip(rest, places, strict=True):
             scores[row] += float(told[answers[row][place + 1]])
         return scores
+
+
+def foreseen(made: Sequence[int], drafts: Sequence[Sequence[int]]) -> list[int]:
+    """What the phrases that hold the latest tokens go on with, as far as all of them agree."""
+    for length in (2, 1):
+        latest = list(made[-length:])
+        found = [
+            list(draft[at + length :])
+            for draft in drafts
+            for at in range(len(draft) - length)
+            if list(draft[at : at + length]) == latest
+        ]
+        if found:
+            agreed = takewhile(lambda tokens: len(set(tokens)) == 1, zip(*found, strict=False))
+            return [tokens[0] for tokens in agreed]
+    return []

@@ -107,15 +107,14 @@ def summarised(
     options: AnalyzeOptions,
 ) -> Analysis:
     """The Analysis of the whole clip; `last` is the analysis of its last segment."""
-    labels = [emotion.label for emotion in segments[0].emotions]
-    table = np.array([[_share(segment, label) for label in labels] for segment in segments])
+    labels, table = shares_of(segments)
     starts, ends = [s.start for s in segments], [s.end for s in segments]
     parts = stretches_of(table, starts, ends)
     middles = [(a + b) / 2 for a, b in zip(starts, ends, strict=True)]
     course = smoothed(table, middles, parts)
-    lengths = np.maximum(np.array(ends) - np.array(starts), 1e-3)
+    lengths = _lengths(segments)
     mean = (table * lengths[:, None]).sum(0) / lengths.sum()
-    changes = _changes(table, lengths, parts, segments, labels)
+    changes = changes_between(parts, segments)
     emotions = _ranked(labels, mean)
     everyone = people.all()
     clip = dataclasses.replace(last.clip, start=starts[0], end=ends[-1])
@@ -159,23 +158,19 @@ def summarised(
     )
 
 
-def _share(segment: Segment, label: str) -> float:
-    return next((e.probability for e in segment.emotions if e.label == label), 0.0)
+def shares_of(segments: Sequence[Segment]) -> tuple[list[str], np.ndarray]:
+    """The labels, and the (segments, labels) table of their probabilities."""
+    labels = [emotion.label for emotion in segments[0].emotions]
+    return labels, np.array([[_share(segment, label) for label in labels] for segment in segments])
 
 
-def _ranked(labels: Sequence[str], shares: np.ndarray) -> tuple[Emotion, ...]:
-    order = np.argsort(-shares, kind="stable")
-    return tuple(Emotion(labels[index], float(shares[index])) for index in order)
-
-
-def _changes(
-    table: np.ndarray,
-    lengths: np.ndarray,
-    parts: Sequence[tuple[int, int]],
-    segments: Sequence[Segment],
-    labels: Sequence[str],
+def changes_between(
+    parts: Sequence[tuple[int, int]], segments: Sequence[Segment]
 ) -> tuple[Change, ...]:
-    tops = [labels[int((table[a:b] * lengths[a:b, None]).sum(0).argmax())] for a, b in parts]
+    """The changes between stretches [first, last) of segments, with the likeliest label of each."""
+    labels, table = shares_of(segments)
+    weighted = table * _lengths(segments)[:, None]
+    tops = [labels[int(weighted[a:b].sum(0).argmax())] for a, b in parts]
     return tuple(
         Change(
             round((segments[first - 1].end + segments[first].start) / 2, 3),
@@ -184,6 +179,20 @@ def _changes(
         )
         for index, (first, _) in enumerate(parts[1:])
     )
+
+
+def _lengths(segments: Sequence[Segment]) -> np.ndarray:
+    """Seconds of each segment."""
+    return np.maximum(np.array([segment.end - segment.start for segment in segments]), 1e-3)
+
+
+def _share(segment: Segment, label: str) -> float:
+    return next((e.probability for e in segment.emotions if e.label == label), 0.0)
+
+
+def _ranked(labels: Sequence[str], shares: np.ndarray) -> tuple[Emotion, ...]:
+    order = np.argsort(-shares, kind="stable")
+    return tuple(Emotion(labels[index], float(shares[index])) for index in order)
 
 
 def _frequent(weighted: Iterable[tuple[str, float]], most: int) -> tuple[str, ...]:

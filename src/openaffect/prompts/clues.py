@@ -235,6 +235,15 @@ def scene_clues(light: str, background: str, people: int) -> tuple[str, ...]:
     )
 
 
+PHRASES = (
+    *(phrase for ways in (*FACE_PHRASES, *VOICE_PHRASES, *WORDS_CLUES.values()) for phrase in ways),
+    *LIGHT_WORDS.values(),
+    *BACKGROUND_WORDS.values(),
+    *PEOPLE_WORDS.values(),
+)
+"""Everything that training targets tell of a stream besides its label."""
+
+
 READS = {"face": "looks", "voice": "sounds", "words": "seem"}
 """How a stream's own reading is told: the verb before its label."""
 

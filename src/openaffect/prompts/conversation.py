@@ -7,8 +7,10 @@ share everything before the question, and the language model reads it once.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+from openaffect.prompts.clues import PHRASES, READS, WORDS_CLUES
 from openaffect.prompts.labels import BASIC_LABELS
 
 STREAMS = ("face", "voice", "scene", "words")
@@ -197,6 +199,11 @@ class Dialogue(ABC):
         """Tokens of a whole answer, its end included."""
 
     @property
+    def drafts(self) -> Sequence[Sequence[int]]:
+        """Tokens of phrases, with the comma after them, that answers are likely to hold."""
+        return ()
+
+    @property
     @abstractmethod
     def end_ids(self) -> list[int]:
         """Tokens that end an answer."""
@@ -221,6 +228,16 @@ class ChatDialogue(Dialogue):
 
     def answer_ids(self, answer: str) -> list[int]:
         return self.continued_ids(answer + END_OF_TURN)
+
+    @cached_property
+    def drafts(self) -> Sequence[Sequence[int]]:
+        openings = [
+            f"{verb.capitalize()} {label}," for verb in READS.values() for label in WORDS_CLUES
+        ]
+        return [
+            *map(self.continued_ids, openings),
+            *(self.word_ids(f"{phrase},") for phrase in dict.fromkeys(PHRASES)),
+        ]
 
     @property
     def end_ids(self) -> list[int]:

@@ -135,6 +135,7 @@ $("ask").addEventListener("submit", async (event) => {
   if (!state.file) { complain("Choose or record a clip first."); $("file").focus(); return; }
   clear();
   busy(true);
+  say("Sending the clip.");
   const picture = !state.file.type.startsWith("image/");
   $("player").src = picture ? URL.createObjectURL(state.file) : "";
   $("stage").hidden = !picture;
