@@ -156,7 +156,7 @@ def feed_together(streams: Sequence[Stream], pieces: Sequence[Sequence[int]]) ->
         input_ids=tokens.to(device),
         attention_mask=mask.to(device),
         position_ids=places.to(device),
-        past_key_values=joint,
+        cache=joint,
         use_cache=True,
         logits_to_keep=1,
     )

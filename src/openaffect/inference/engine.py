@@ -28,7 +28,7 @@ class Stream:
     def open(cls, model: MediaGeneration, inputs: dict[str, Tensor]) -> "Stream":
         """Read a prompt with its media; `inputs` is what the processor returned for one sample."""
         cache = DynamicCache(config=model.config.get_text_config())
-        output = model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        output = model(**inputs, cache=cache, use_cache=True, logits_to_keep=1)
         return cls(model, cache, output.logits[0, -1])
 
     def fork(self) -> "Stream":
@@ -41,9 +41,7 @@ class Stream:
         if not ids:
             return
         tokens = torch.tensor([list(ids)], device=self.model.device)
-        output = self.model(
-            input_ids=tokens, past_key_values=self.cache, use_cache=True, logits_to_keep=1
-        )
+        output = self.model(input_ids=tokens, cache=self.cache, use_cache=True, logits_to_keep=1)
         self.logits = output.logits[0, -1]
 
     def generate(
@@ -86,7 +84,7 @@ class Stream:
         """Append tokens; the logits (len(ids), vocabulary) of what comes after each."""
         tokens = torch.tensor([list(ids)], device=self.model.device)
         output = self.model(
-            input_ids=tokens, past_key_values=self.cache, use_cache=True, logits_to_keep=len(ids)
+            input_ids=tokens, cache=self.cache, use_cache=True, logits_to_keep=len(ids)
         )
         return output.logits[0]
 
@@ -113,7 +111,7 @@ class Stream:
             input_ids=tokens,
             attention_mask=mask[None, None],
             position_ids=(past + steps)[None],
-            past_key_values=self.cache,
+            cache=self.cache,
             use_cache=True,
         )
         self.cache.crop(-len(places))

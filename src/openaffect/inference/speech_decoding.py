@@ -83,10 +83,8 @@ class SpeechDecoder:
         fed, past = ids, None
         room = self.model.config.max_target_positions - ids.shape[1]
         for _ in range(min(max_tokens, room)):
-            out = decoder(
-                input_ids=fed, encoder_hidden_states=shared, past_key_values=past, use_cache=True
-            )
-            past = out.past_key_values
+            out = decoder(input_ids=fed, encoder_hidden_states=shared, cache=past, use_cache=True)
+            past = out.cache
             logits = self.model.proj_out(out.last_hidden_state[:, -1]).float()
             scores = logits
             for rule in rules:

@@ -79,7 +79,7 @@ class EmotionLlamaPreTrainedModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _supports_flash_attn = True
-    _skip_keys_device_placement = ["past_key_values"]
+    _skip_keys_device_placement = ["cache"]
     # What is trained stays in single precision, as released.
     _keep_in_fp32_modules_strict = {
         "lora_A",
