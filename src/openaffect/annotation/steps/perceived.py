@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from openaffect import DEFAULT_MODEL, __version__
@@ -35,13 +34,11 @@ class Perceived:
         return f"{self.version} {self.model} {__version__}"
 
     def run(self, sample: Sample, desk: Desk) -> Sample:
-        reading, talk = desk.reading(sample)
-        temperature = desk.analyzer.temperature
+        talk, temperature = desk.talk(sample), desk.analyzer.temperature
         found = {WHOLE: talk.label_probabilities(BASIC_LABELS, temperature)}
         for stream in TELLING:
-            given = reading.given.only((stream,))
-            if given.streams:
-                alone = desk.analyzer.converse(replace(reading, given=given))
+            if stream in talk.given.streams:
+                alone = talk.alone(stream) if talk.alone else talk
                 found[stream] = alone.label_probabilities(BASIC_LABELS, temperature)
         rounded = {
             name: {label: round(p, 4) for label, p in sorted(each.items(), key=lambda i: -i[1])}
