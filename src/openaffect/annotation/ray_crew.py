@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -74,9 +75,10 @@ def annotated_on_ray(
         rows = [{"job": pickle.dumps(job)} for job in wave]
         arguments = (crew, str(Path.cwd()), flag)
         found = through_actors(rows, _Hand, arguments, crew.desk.device, crew.threads, crew.jobs)
-        for row in found:
-            if stop():
-                flag.raise_it.remote()
-            outcome = pickle.loads(row["outcome"])
-            if outcome is not None:
-                yield outcome
+        with closing(found):
+            for row in found:
+                if stop():
+                    flag.raise_it.remote()
+                outcome = pickle.loads(row["outcome"])
+                if outcome is not None:
+                    yield outcome

@@ -10,7 +10,8 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +62,13 @@ def run_on_ray(
         settings.threads or 1,
         jobs,
     )
-    for row in answers:
-        if row["unusable"]:
-            kind = UsageError if row["exit_code"] == UsageError.exit_code else OpenAffectError
-            raise kind(row["unusable"])
-        number = row["number"]
-        yield _outcome(row, requests[number], there[number], settings.models[0])
+    with closing(answers):
+        for row in answers:
+            if row["unusable"]:
+                kind = UsageError if row["exit_code"] == UsageError.exit_code else OpenAffectError
+                raise kind(row["unusable"])
+            number = row["number"]
+            yield _outcome(row, requests[number], there[number], settings.models[0])
 
 
 def joined_ray() -> Any:
@@ -94,10 +96,11 @@ def through_actors(
     device: str,
     threads: int,
     jobs: int | None,
-) -> Iterator[dict[str, Any]]:
+) -> Generator[dict[str, Any], None, None]:
     """Rows through `jobs` actors made with `arguments`; what they return, as it comes.
 
-    Raises UsageError where the cluster is too small for so many actors of `threads` threads.
+    Close it where it is left early, so that the actors end. Raises UsageError where the cluster is
+    too small for so many actors of `threads` threads.
     """
     import ray
     from ray import data
