@@ -18,16 +18,12 @@ from openaffect.inference.worker_process import WorkerSettings
 
 def test_no_more_actors_than_the_cluster_holds() -> None:
     two = {"CPU": 4.0, "GPU": 1.0}
-    assert _actors(two, WorkerSettings(("m",), threads=2), None, 9) == 2
-    assert _actors(two, WorkerSettings(("m",), threads=1), None, 3) == 3
-    assert _actors(two, WorkerSettings(("m",), "cuda", threads=1), None, 9) == 1
-    for settings, jobs in (
-        (WorkerSettings(("m",), threads=2), 3),
-        (WorkerSettings(("m",), threads=8), None),
-        (WorkerSettings(("m",), "cuda:0"), 2),
-    ):
+    assert _actors(two, "cpu", 2, None, 9) == 2
+    assert _actors(two, "cpu", 1, None, 3) == 3
+    assert _actors(two, "cuda", 1, None, 9) == 1
+    for device, threads, jobs in (("cpu", 2, 3), ("cpu", 8, None), ("cuda:0", 1, 2)):
         with pytest.raises(UsageError, match="room for"):
-            _actors(two, settings, jobs, 9)
+            _actors(two, device, threads, jobs, 9)
 
 
 def test_without_ray_it_says_what_to_install(tmp_path, monkeypatch) -> None:

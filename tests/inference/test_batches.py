@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from openaffect.inference.answers import Conversation
-from openaffect.inference.batches import Batch, feed_together
+from openaffect.inference.batches import Batch, feed_together, reason_together
 from openaffect.inference.engine import Stream
 from openaffect.models.omni_emotion.tiny import tiny_model, tiny_processor
 from openaffect.prompts.conversation import REASON_QUESTION, ChatDialogue, Given, render
@@ -140,3 +140,9 @@ def test_a_pass_that_fails_is_told_to_all_of_it(setting, monkeypatch) -> None:
     ]
     monkeypatch.setattr(type(model), "forward", broken)
     assert [type(result) for result in in_threads(jobs)] == [RuntimeError] * 2
+
+
+@pytest.mark.parametrize("given", GIVENS)
+def test_streams_told_together_give_the_reason_of_one_after_another(setting, given) -> None:
+    talk = conversation(setting, given, 3)
+    assert reason_together(conversation(setting, given, 3)) == talk.reason()

@@ -24,7 +24,7 @@ from openaffect.media.sampling import Sampling
 
 if TYPE_CHECKING:
     from openaffect.annotation.describers import Describer
-    from openaffect.inference.analyzer import Analyzer, Reading
+    from openaffect.inference.analyzer import Analyzer
     from openaffect.inference.answers import Conversation, Reason
     from openaffect.inference.transcription import Transcriber
     from openaffect.media.clip import Clip
@@ -107,13 +107,13 @@ class Desk:
     def __init__(self, settings: DeskSettings) -> None:
         self.settings = settings
         self._clip: OpenClip | None = None
-        self._readings: dict[str | None, tuple[Reading, Conversation]] = {}
+        self._talks: dict[str | None, Conversation] = {}
         self._reasons: dict[str | None, Reason] = {}
 
     def clip(self, sample: Sample) -> OpenClip:
         """The sample's clip; the one before it is let go."""
         if self._clip is None or self._clip.sample.id != sample.id:
-            self._readings, self._reasons = {}, {}
+            self._talks, self._reasons = {}, {}
             self._clip = OpenClip(sample, sample.clip_path(self.settings.folder), self)
         return self._clip
 
@@ -139,28 +139,29 @@ class Desk:
 
         return Analyzer.load(self.settings.model, device=self.settings.device)
 
-    def reading(self, sample: Sample) -> tuple[Reading, Conversation]:
-        """The clip as the built-in model reads it with the sample's words, and the talk about it.
+    def talk(self, sample: Sample) -> Conversation:
+        """The built-in model's conversation about the clip with the sample's words.
 
         Raises MediaError for a clip that gives the model nothing.
         """
         from openaffect.inference.analyzer import AnalyzeOptions
 
         clip, words = self.clip(sample), sample.subtitle
-        if words not in self._readings:
+        if words not in self._talks:
             options = AnalyzeOptions(subtitle=words, transcribe=False)
-            reading = self.analyzer.read(clip.path, options)
-            self._readings[words] = (reading, self.analyzer.converse(reading))
-        return self._readings[words]
+            encoded = self.analyzer.encoded(clip.path, options)
+            self._talks[words] = self.analyzer.converse_about(encoded)
+        return self._talks[words]
 
     def reason(self, sample: Sample) -> Reason:
         """What the built-in model says led it to which words, of streams in use alone."""
         from openaffect.inference.analyzer import without_absent
+        from openaffect.inference.batches import reason_together
 
-        reading, talk = self.reading(sample)
         words = sample.subtitle
         if words not in self._reasons:
-            self._reasons[words] = without_absent(talk.reason(), reading.given)[0]
+            talk = self.talk(sample)
+            self._reasons[words] = without_absent(reason_together(talk), talk.given)[0]
         return self._reasons[words]
 
     def describer(self, task: str) -> Describer | None:

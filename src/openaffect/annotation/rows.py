@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from openaffect.annotation.sample import SAMPLES_FILE, Sample, read_samples, write_samples
+from openaffect.annotation.signals import missing
 from openaffect.corpora.manifest import LABELS, Row, write_manifest
 from openaffect.corpora.merr import HOUSE_LABELS
 from openaffect.corpora.vocabulary import label_of_words
@@ -38,6 +39,15 @@ def house_label(word: str | None) -> str | None:
     return word if word in LABELS else label_of_words((word,))
 
 
+def stream_labels(sample: Sample) -> Mapping[str, str]:
+    """What each stream shows alone; nothing where face or voice was there and not asked.
+
+    In a row, None says that a stream tells nothing, not that nobody knows.
+    """
+    asked = {"face", "voice"} - set(missing(sample))
+    return sample.stream_labels if asked <= set(sample.stream_labels) else {}
+
+
 def row_of(sample: Sample) -> Row:
     """The manifest row that trainings read.
 
@@ -50,7 +60,8 @@ def row_of(sample: Sample) -> Row:
     reason = sample.text("reasoning") if corrected.text is None else corrected.text
     found = {"emotion": label, "caption": sample.text("caption"), "reason": reason}
     units = sample.signals.get("action_units") or {}
-    streams = {stream: house_label(sample.stream_labels.get(stream)) for stream in STREAMS}
+    shown = stream_labels(sample)
+    streams = {stream: house_label(shown.get(stream)) for stream in STREAMS}
     return Row(
         id=sample.id,
         source=sample.source,

@@ -1,7 +1,7 @@
 """Building a corpus: every clip through the steps, by worker processes, resumable at any moment.
 
 The finished manifest depends on the clips, the steps and the settings alone: not on how many
-workers there were, nor on where a run was killed and taken up again.
+workers there were and where, nor on where a run was killed and taken up again.
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ import dataclasses
 import hashlib
 import json
 import os
-import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from openaffect import __version__
+from openaffect.annotation.crew import Crew, Outcome
 from openaffect.annotation.desk import DeskSettings
 from openaffect.annotation.intake import read_intake
 from openaffect.annotation.journal import Entry, Journal
@@ -27,14 +26,16 @@ from openaffect.annotation.rows import write_corpus
 from openaffect.annotation.sample import SAMPLES_FILE, Sample
 from openaffect.annotation.selection import SelectionSettings, left_out, select
 from openaffect.annotation.steps.step import Step, ordered
-from openaffect.annotation.worker import Answer, Job, Worker
+from openaffect.annotation.worker import Job
 from openaffect.errors import OpenAffectError, UsageError
 from openaffect.media.digest import file_sha256
 
 RECORD_FILE = "build.json"
 FAILED_FILE = "failed.jsonl"
 RECORD_SCHEMA = "openaffect.build/1"
-TRIES = 2  # of a clip that crashes or fails unforeseen; then it is put aside
+
+Engine = Literal["local", "ray"]
+"""Where worker processes run: on this machine, or on a Ray cluster."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class BuildSettings:
     pipeline: str  # one of PIPELINES
     limit: int | None = None  # most clips that this call may work on
     shard: tuple[int, int] = (1, 1)  # this part of so many
-    jobs: int = 2  # worker processes
+    jobs: int | None = None  # worker processes; None: 2, or what the cluster has room for
+    engine: Engine = "local"
     threads: int = 1  # of each
     retry_failed: bool = False  # whether clips that failed before are tried again
     without_consent: bool = False  # whether clips without a consent on record are taken
@@ -56,8 +58,10 @@ class BuildSettings:
         part, parts = self.shard
         if not 1 <= part <= parts:
             raise UsageError(f"--shard {part}/{parts}: the part must be 1 to {parts}")
-        if self.jobs < 1 or (self.limit is not None and self.limit < 0):
+        if (self.jobs is not None and self.jobs < 1) or (self.limit is not None and self.limit < 0):
             raise UsageError("a build needs at least one job, and a limit from 0")
+        if self.engine not in ("local", "ray"):
+            raise UsageError(f"--engine is local or ray, not {self.engine!r}")
 
 
 @dataclass(frozen=True)
@@ -179,86 +183,49 @@ class _Run:
         self.out, self.settings, self.desk, self.steps = out, settings, desk, steps
         self.journal, self.progress, self.stop = journal, progress, stop
         self.stamps = {step.name: step.stamp for step in steps}
-        self.new = 0
+        self.new = self.finished = self.wanted = 0
         self.spent: str | None = None
         self._given: dict[str, tuple[str, tuple[int, int]]] = {}
-        self._tries: dict[str, int] = {}
 
     def work(self, own: Sequence[Sample]) -> str | None:
         """Annotate what is not up to date; returns why it ended early, if it did."""
-        entries = self.journal.entries()
-        waiting: deque[Job] = deque()
-        source = self._jobs(own, entries)
-        total, limit = len(own), self.settings.limit
-        finished, begun = 0, 0
-        idle: list[Worker] = []
-        busy: dict[Connection, tuple[Worker, Job, float]] = {}
-
-        def next_job() -> Job | None:
-            nonlocal finished, begun
-            if self.stop() or self.spent:
-                return None
-            if waiting:
-                return waiting.popleft()
-            if limit is not None and begun >= limit:
-                return None
-            for job in source:
-                if job is not None:
-                    begun += 1
-                    return job
-                finished += 1
-                self.progress(finished, total)
-            return None
-
-        try:
-            while True:
-                while len(busy) < self.settings.jobs and (job := next_job()) is not None:
-                    worker = idle.pop() if idle else self._worker()
-                    try:
-                        worker.submit(job)
-                    except OSError:
-                        worker.kill()
-                        waiting.appendleft(job)
-                        continue
-                    busy[worker.connection] = (worker, job, time.monotonic())
-                if not busy:
-                    break
-                for ready in self._ready(busy):
-                    worker, job, _ = busy.pop(ready)
-                    answer = worker.receive()
-                    if answer is not None and answer.kind == "ready":
-                        busy[ready] = (worker, job, time.monotonic())
-                        continue
-                    if answer is None:
-                        told = f"the worker process died ({worker.death()})"
-                        answer = Answer("failed", error=told, expected=False)
-                        worker.kill()
-                    else:
-                        idle.append(worker)
-                    if self._settle(job, answer):
-                        finished += 1
-                        self.progress(finished, total)
-                    elif answer.kind == "failed":
-                        waiting.append(job)
-                for connection, (worker, job, since) in list(busy.items()):
-                    if time.monotonic() - since > self.settings.seconds:
-                        del busy[connection]
-                        worker.kill()
-                        told = f"took longer than {self.settings.seconds:.0f} s"
-                        if not self._settle(job, Answer("failed", error=told, expected=False)):
-                            waiting.append(job)
-        finally:
-            for worker in [*idle, *(worker for worker, _, _ in busy.values())]:
-                worker.kill()
+        crew = Crew(
+            self.desk,
+            self.steps,
+            self.settings.jobs,
+            self.settings.threads,
+            self.settings.seconds,
+        )
+        if self.settings.engine == "ray":
+            from openaffect.annotation.ray_crew import annotated_on_ray as annotated
+        else:
+            from openaffect.annotation.crew import annotated
+        self.wanted = len(own)
+        with closing(annotated(self._begun(own), crew, self._ends)) as outcomes:
+            for outcome in outcomes:
+                self._settle(outcome)
         if self.spent:
             return self.spent
         return "it was asked to stop" if self.stop() else None
 
-    def _worker(self) -> Worker:
-        return Worker(self.desk, self.steps, self.settings.threads)
+    def _ends(self) -> bool:
+        return self.spent is not None or self.stop()
 
-    def _ready(self, busy: dict[Connection, Any]) -> list[Connection]:
-        return [found for found in wait(list(busy), 0.5) if isinstance(found, Connection)]
+    def _begun(self, own: Sequence[Sample]) -> Iterator[Job]:
+        """Jobs, as many as this call may begin; clips that need none count as finished."""
+        begun = 0
+        for job in self._jobs(own, self.journal.entries()):
+            if job is None:
+                self._finish()
+                continue
+            if self._ends() or (self.settings.limit is not None and begun >= self.settings.limit):
+                return
+            begun += 1
+            yield job
+
+    def _finish(self) -> None:
+        self.finished += 1
+        self.progress(self.finished, self.wanted)
 
     def _jobs(self, own: Sequence[Sample], entries: dict[str, Entry]) -> Iterator[Job | None]:
         """A job for each clip that needs one, None for each that does not."""
@@ -283,30 +250,27 @@ class _Run:
             self._given[pending.id] = (given, stat)
             yield Job(dataclasses.replace(pending, sha256=sha256), previous)
 
-    def _settle(self, job: Job, answer: Answer) -> bool:
-        """Write down what became of a job; False where it is to be tried again or left for later.
+    def _settle(self, outcome: Outcome) -> None:
+        """Write down what became of a job.
 
         A budget that is spent leaves its clip for another call.
         """
-        name = job.sample.id
+        answer, name = outcome.answer, outcome.job.sample.id
         given, stat = self._given[name]
         if answer.kind == "broken":
             raise OpenAffectError(answer.error)
         if answer.kind == "spent":
             self.spent = answer.error
-            return False
+            return
         if answer.sample is not None:
             sample = answer.sample
             if sample.status == "pending":
                 sample = dataclasses.replace(sample, status="built")
             self.journal.add_done(given, stat, sample)
             self.new += 1
-            return True
-        tries = self._tries[name] = self._tries.get(name, 0) + 1
-        if not answer.expected and tries < TRIES:
-            return False
-        self.journal.add_failed(name, given, stat, answer.error, tries)
-        return True
+        else:
+            self.journal.add_failed(name, given, stat, answer.error, outcome.tries)
+        self._finish()
 
 
 class _Finished:

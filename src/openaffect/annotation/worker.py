@@ -102,6 +102,36 @@ class Worker:
             return None
         return answer
 
+    def answered(self, job: Job, seconds: float) -> Answer:
+        """What becomes of a job; the process is dead where it was ended or died over it."""
+        try:
+            self.submit(job)
+            while self.connection.poll(seconds):
+                answer = self.receive()
+                if answer is None:
+                    return self.lost()
+                if answer.kind != "ready":
+                    return answer
+        except OSError:
+            return self.lost()
+        return self.ended(seconds)
+
+    def lost(self) -> Answer:
+        """What became of a job over which the process died."""
+        told = f"the worker process died ({self.death()})"
+        self.kill()
+        return Answer("failed", error=told, expected=False)
+
+    def ended(self, seconds: float) -> Answer:
+        """What became of a job that took too long: its process is ended."""
+        self.kill()
+        return Answer("failed", error=f"took longer than {seconds:.0f} s", expected=False)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be given a job."""
+        return not self.connection.closed
+
     def death(self) -> str:
         """How the process ended."""
         self._process.join(END_SECONDS)

@@ -16,7 +16,7 @@ from openaffect import DEFAULT_MODEL
 from openaffect.errors import UsageError
 
 SHARD = re.compile(r"(\d+)/(\d+)")
-REPLIES = "replies.jsonl"  # cache of endpoints' answers, in the corpus folder
+REPLIES = "replies.jsonl"  # what describers answered, in the corpus folder
 TOLD_FAILURES = 10  # failed clips named on stderr; all are in failed.jsonl
 
 SOURCE_HELP = "Folder of clips (with clips.csv where there is one), a table, or a manifest."
@@ -36,7 +36,13 @@ def build(
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Most clips that this call works on.")] = None,
     shard: Annotated[str, typer.Option(metavar="I/N", help="This part of so many.")] = "1/1",
-    jobs: Annotated[int, typer.Option(help="Worker processes.")] = 2,
+    jobs: Annotated[
+        int | None,
+        typer.Option(help="Worker processes; 2, or as many as the cluster has room for."),
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(help="local, or ray: worker processes on a Ray cluster.")
+    ] = "local",
     retry_failed: Annotated[bool, typer.Option(help="Try failed clips again.")] = False,
     without_consent: Annotated[
         bool, typer.Option(help="Take clips without a consent on record; it is recorded.")
@@ -44,6 +50,10 @@ def build(
     transcribe: Annotated[
         bool, typer.Option("--transcribe/--no-transcribe", help="Recognise missing words.")
     ] = True,
+    replies: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Describers' answers, kept and used again; OUT's own."),
+    ] = None,
     budget: Annotated[int | None, typer.Option(help="Most calls to endpoints.")] = None,
     most: Annotated[int | None, typer.Option(help="Most samples of one label.")] = None,
     against: Annotated[
@@ -87,12 +97,15 @@ def build(
     parts = SHARD.fullmatch(shard)
     if parts is None:
         raise UsageError(f"--shard {shard}: two numbers as in 1/4 expected")
+    if budget is not None and engine == "ray":
+        raise UsageError("--budget is counted on one machine: leave it out, or --engine ray")
     choices = dict(_choice(text) for text in describe or ())
     settings = BuildSettings(
         pipeline=pipeline,
         limit=limit,
         shard=(int(parts[1]), int(parts[2])),
         jobs=jobs,
+        engine=engine,  # type: ignore[arg-type]
         retry_failed=retry_failed,
         without_consent=without_consent,
         transcribe=transcribe,
@@ -108,7 +121,7 @@ def build(
         model=model,
         device=device,
         describers=describers(
-            choices, out / REPLIES, model, None if budget is None else Budget(budget)
+            choices, replies or out / REPLIES, model, None if budget is None else Budget(budget)
         ),
         openface=openface,
         unit_weights=unit_weights,

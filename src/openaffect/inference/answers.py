@@ -74,7 +74,8 @@ class Conversation:
     def _text(self, ids: Sequence[int]) -> str:
         return self.dialogue.processor.tokenizer.decode(ids, skip_special_tokens=True)
 
-    def _asked(self, question: str) -> Stream:
+    def asked(self, question: str) -> Stream:
+        """A fork of the shared prefix that goes on with a question."""
         fork = self.stream.fork()
         prompt = self.dialogue.prompt(self.given, question)
         fork.feed(self.dialogue.continued_ids(prompt.question))
@@ -96,38 +97,48 @@ class Conversation:
         `temperature` was fitted on validation clips; it changes how sure, not which.
         """
         answers = [self.dialogue.answer_ids(label) for label in labels]
-        asked = self._asked(self.dialogue.label_question(labels))
+        asked = self.asked(self.dialogue.label_question(labels))
         scores = [score / temperature for score in asked.score(answers)]
         highest = max(scores)
         weights = [math.exp(score - highest) for score in scores]
         return {label: w / sum(weights) for label, w in zip(labels, weights, strict=True)}
 
-    def reason(self) -> Reason:
+    def reason(self, clues: dict[str, tuple[str, ...]] | None = None) -> Reason:
         """The clues of each given stream, each read by itself, then open words for the whole.
 
         What one stream shows cannot colour what is said of another. Whether they agree follows from
-        what was said of each, and the open words from all of that and the whole clip.
+        what was said of each, and the open words from all of that and the whole clip. `clues` are
+        those that `told` gives of each stream, where they are known already.
         """
-        clues = {name: self.about(name).told(name) for name in self.given.streams}
+        if clues is None:
+            clues = {name: self.about(name).told(name) for name in self.given.streams}
         together = weigh(readings(clues))
-        stream = self._asked(self.dialogue.reason_question)
+        stream = self.asked(self.dialogue.reason_question)
         stream.feed(self.dialogue.continued_ids(reason_opening(clues, together)))
-        words = self._sentence(stream, MAX_WORDS_TOKENS)
-        return Reason(tuple(split_list(words)[:MAX_OPEN_WORDS]), clues, together)
+        made = self._written(stream, MAX_WORDS_TOKENS)
+        words = split_list(self.sentence(made))
+        return Reason(tuple(words[:MAX_OPEN_WORDS]), clues, together)
 
     def told(self, name: str) -> tuple[str, ...]:
         """What a given stream shows: its own reading first, then its clues."""
-        sentence = self._sentence(self._asked(STREAM_QUESTIONS[name]), MAX_CLUE_TOKENS)
+        stream = self.asked(STREAM_QUESTIONS[name])
+        return self.clues(self._written(stream, MAX_CLUE_TOKENS))
+
+    def _written(self, stream: Stream, limit: int) -> list[int]:
+        dialogue = self.dialogue
+        return stream.generate(limit, self.is_sentence, dialogue.end_ids, dialogue.drafts)
+
+    def clues(self, made: Sequence[int]) -> tuple[str, ...]:
+        """The reading and the clues that generated tokens list."""
+        sentence = self.sentence(made)
         return tuple(split_list(sentence[:1].lower() + sentence[1:]))
 
-    def _sentence(self, stream: Stream, limit: int) -> str:
-        """What the model says next, up to the full stop."""
-        made = stream.generate(
-            limit,
-            lambda ids: "." in self._text(ids[-1:]),
-            self.dialogue.end_ids,
-            self.dialogue.drafts,
-        )
+    def is_sentence(self, made: Sequence[int]) -> bool:
+        """Whether the last of the generated tokens holds a full stop."""
+        return "." in self._text(made[-1:])
+
+    def sentence(self, made: Sequence[int]) -> str:
+        """What generated tokens say up to the full stop."""
         return self._text(made).split(".")[0].strip()
 
     def answer(
@@ -146,7 +157,7 @@ class Conversation:
                 heard(self._text(ids).strip())
             return False
 
-        stream, dialogue = self._asked(question), self.dialogue
+        stream, dialogue = self.asked(question), self.dialogue
         made = stream.generate(limit, goes_on, dialogue.end_ids, dialogue.drafts)
         return self._text(made).strip()
 
@@ -154,7 +165,7 @@ class Conversation:
 class FreeConversation(Conversation):
     """The same with a model that gives its reason in its own words, not stream by stream."""
 
-    def reason(self) -> Reason:
+    def reason(self, clues: dict[str, tuple[str, ...]] | None = None) -> Reason:
         """What the told reason names, and its clauses by the streams that they speak of."""
         told = self._told(self.dialogue.reason_question, MAX_REASON_TOKENS)
         emotions, clues = read_reason(told, self.dialogue.labels)

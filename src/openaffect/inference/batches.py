@@ -23,8 +23,9 @@ from torch.nn.functional import pad
 from transformers import DynamicCache
 
 from openaffect.errors import OpenAffectError
-from openaffect.inference.answers import Conversation
+from openaffect.inference.answers import MAX_CLUE_TOKENS, Conversation, FreeConversation, Reason
 from openaffect.inference.engine import Stream
+from openaffect.prompts.conversation import STREAM_QUESTIONS
 from openaffect.results.analysis import Analysis
 
 if TYPE_CHECKING:
@@ -165,6 +166,38 @@ def feed_together(streams: Sequence[Stream], pieces: Sequence[Sequence[int]]) ->
             keys, values = made.keys[row : row + 1], made.values[row : row + 1]
             stream.cache.update(keys[:, :, -count:], values[:, :, -count:], layer)
         stream.logits = output.logits[row, -1].clone()
+
+
+@torch.inference_mode()
+def generate_together(
+    streams: Sequence[Stream],
+    limit: int,
+    stop: Callable[[list[int]], bool],
+    end_ids: Sequence[int] = (),
+) -> list[list[int]]:
+    """As `Stream.generate` of each of several streams of one model."""
+    made: list[list[int]] = [[] for _ in streams]
+    going = list(range(len(streams)))
+    while going:
+        likeliest = {place: int(streams[place].logits.argmax()) for place in going}
+        going = [place for place in going if likeliest[place] not in end_ids]
+        for place in going:
+            made[place].append(likeliest[place])
+        if going:
+            feed_together([streams[p] for p in going], [[likeliest[p]] for p in going])
+        going = [p for p in going if len(made[p]) < limit and not stop(made[p])]
+    return made
+
+
+def reason_together(talk: Conversation) -> Reason:
+    """As `talk.reason()`, what each stream shows being told a token of each in one pass."""
+    if isinstance(talk, FreeConversation):
+        return talk.reason()
+    names = talk.given.streams
+    talks = [talk.about(name) for name in names]
+    asked = [one.asked(STREAM_QUESTIONS[name]) for one, name in zip(talks, names, strict=True)]
+    made = generate_together(asked, MAX_CLUE_TOKENS, talk.is_sentence, talk.dialogue.end_ids)
+    return talk.reason({name: talk.clues(ids) for name, ids in zip(names, made, strict=True)})
 
 
 @dataclass

@@ -10,7 +10,8 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,33 @@ def run_on_ray(
 ) -> Iterator[Outcome]:
     """Answer requests for analyses by `jobs` actors, by default as many as there is room for.
 
-    Joins the cluster of RAY_ADDRESS or of this machine, else starts one here. Raises UsageError
-    where Ray is not installed or the cluster is too small, OpenAffectError for a model that does
-    not load.
+    Raises as `joined_ray` and `through_actors` do, and OpenAffectError for a model that does not
+    load.
+    """
+    joined_ray()
+    there = [dataclasses.replace(r, path=str(Path(r.path).resolve())) for r in requests]
+    models = tuple(str(Path(m).resolve()) if Path(m).is_dir() else m for m in settings.models)
+    answers = through_actors(
+        [{"number": number} for number in range(len(there))],
+        _Reader,
+        (there, dataclasses.replace(settings, models=models), retries),
+        settings.device,
+        settings.threads or 1,
+        jobs,
+    )
+    with closing(answers):
+        for row in answers:
+            if row["unusable"]:
+                kind = UsageError if row["exit_code"] == UsageError.exit_code else OpenAffectError
+                raise kind(row["unusable"])
+            number = row["number"]
+            yield _outcome(row, requests[number], there[number], settings.models[0])
+
+
+def joined_ray() -> Any:
+    """Ray, connected to the cluster of RAY_ADDRESS or of this machine, else to one started here.
+
+    Raises UsageError where Ray is not installed.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
     try:
@@ -61,43 +86,49 @@ def run_on_ray(
         ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     data.DataContext.get_current().enable_progress_bars = False
-    actors = _actors(ray.cluster_resources(), settings, jobs, len(requests))
-    there = [dataclasses.replace(r, path=str(Path(r.path).resolve())) for r in requests]
-    models = tuple(str(Path(m).resolve()) if Path(m).is_dir() else m for m in settings.models)
-    dealt = data.from_items(
-        [{"number": number} for number in range(len(there))],
-        override_num_blocks=min(len(there), MOST_BLOCKS),
-    )
+    return ray
+
+
+def through_actors(
+    rows: list[dict[str, Any]],
+    actor: type,
+    arguments: tuple[Any, ...],
+    device: str,
+    threads: int,
+    jobs: int | None,
+) -> Generator[dict[str, Any], None, None]:
+    """Rows through `jobs` actors made with `arguments`; what they return, as it comes.
+
+    Close it where it is left early, so that the actors end. Raises UsageError where the cluster is
+    too small for so many actors of `threads` threads.
+    """
+    import ray
+    from ray import data
+
+    gpus = int(device.startswith("cuda"))
+    count = _actors(ray.cluster_resources(), device, threads, jobs, len(rows))
+    dealt = data.from_items(rows, override_num_blocks=min(len(rows), MOST_BLOCKS))
     answers = dealt.map(
-        _Reader,
-        fn_constructor_args=(there, dataclasses.replace(settings, models=models), retries),
-        compute=data.ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=1),
-        num_cpus=settings.threads or 1,
-        num_gpus=_gpus(settings),
+        actor,
+        fn_constructor_args=arguments,
+        compute=data.ActorPoolStrategy(size=count, max_tasks_in_flight_per_actor=1),
+        num_cpus=threads,
+        num_gpus=gpus,
     )
-    for row in answers.iter_rows():
-        if row["unusable"]:
-            kind = UsageError if row["exit_code"] == UsageError.exit_code else OpenAffectError
-            raise kind(row["unusable"])
-        number = row["number"]
-        yield _outcome(row, requests[number], there[number], settings.models[0])
-
-
-def _gpus(settings: WorkerSettings) -> int:
-    return int(settings.device.startswith("cuda"))
+    yield from answers.iter_rows()
 
 
 def _actors(
-    resources: dict[str, float], settings: WorkerSettings, jobs: int | None, count: int
+    resources: dict[str, float], device: str, threads: int, jobs: int | None, count: int
 ) -> int:
     """How many actors to start: no more than the cluster can hold at once, or it would wait."""
-    room = int(resources.get("CPU", 0)) // (settings.threads or 1)
-    if _gpus(settings):
+    room = int(resources.get("CPU", 0)) // threads
+    if device.startswith("cuda"):
         room = min(room, int(resources.get("GPU", 0)))
     if room < (jobs or 1):
         raise UsageError(
-            f"--jobs {jobs or 1} with {settings.threads or 1} threads on {settings.device}: the "
-            f"Ray cluster has room for {room}"
+            f"--jobs {jobs or 1} with {threads} threads on {device}: the Ray cluster has room for "
+            f"{room}"
         )
     return min(jobs or room, count)
 

@@ -146,7 +146,7 @@ class _Filler:
         told = [str(value) for value in values]
         question = f"{self.question} {asked}: choose one: {', '.join(told)}.".strip()
         ids = [self.conversation.dialogue.answer_ids(text) for text in told]
-        scores = self.conversation._asked(question).score(ids)
+        scores = self.conversation.asked(question).score(ids)
         weights = [math.exp(score - max(scores)) for score in scores]
         shares = [(value, w / sum(weights)) for value, w in zip(values, weights, strict=True)]
         return sorted(shares, key=lambda item: -item[1])

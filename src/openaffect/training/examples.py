@@ -56,14 +56,22 @@ def stream_labels(row: Row, given: Given) -> dict[str, str | None]:
 
 
 def label_of(row: Row, given: Given) -> str:
-    """The label that the given streams support: the row's own if one of them carries it.
+    """The label that the given streams support: the row's own if one of them carries it, or if no
+    stream that carries any was left out.
 
     Otherwise the first of face, voice and words that carries any; neutral if none does.
     """
     carried = [label for label in stream_labels(row, given).values() if label]
-    if row.label in carried:
+    known = [label for label in (row.face_label, row.voice_label, row.words_label) if label]
+    if row.label and (row.label in carried or len(carried) == len(known)):
         return row.label
     return carried[0] if carried else "neutral"
+
+
+def streams_known(row: Row) -> bool:
+    """Whether it is known what the streams show alone; a row without their labels tells nothing of
+    them, unless the whole is neutral."""
+    return row.label == "neutral" or any((row.face_label, row.voice_label, row.words_label))
 
 
 class ExampleBuilder:
@@ -85,14 +93,18 @@ class ExampleBuilder:
         self.face_scale = face_scale
 
     def usable(self, row: Row, features: Features) -> bool:
-        """Whether a row gives any of the streams that this stage is about."""
+        """Whether a row gives any of the streams that this stage is about, and any label."""
         there = {
             "face": features.faces,
             "voice": features.audio,
             "scene": features.video,
             "words": row.words,
         }
-        return any(there[stream] is not None for stream in self.streams)
+        return self.labelled(row) and any(there[stream] is not None for stream in self.streams)
+
+    def labelled(self, row: Row) -> bool:
+        """Whether anything is known of what a row shows."""
+        return any((row.label, row.face_label, row.voice_label, row.words_label))
 
     def build(self, row: Row, features: ClipFeatures, rng: Random, training: bool) -> Example:
         """One example; dropout and redrawn scores apply in training only."""
@@ -148,8 +160,10 @@ class ExampleBuilder:
         return given, _left(features, given)
 
     def _asked_stream(self, row: Row, given: Given, rng: Random) -> str | None:
-        """A stream to ask about; nobody can tell what an undescribed scene shows."""
-        streams = [s for s in self.tasks.streams if s != "scene" or row.scene or not given.video]
+        """A stream to ask about; nobody can tell what an undescribed scene or words show."""
+        untold = set() if row.scene else {"scene"}
+        untold |= set() if streams_known(row) else {"words"}
+        streams = [s for s in self.tasks.streams if s not in untold or s not in given.streams]
         return rng.choice(streams) if streams else None
 
     def _stream_task(
@@ -213,7 +227,7 @@ class ExampleBuilder:
             if row.scene is None:
                 return ()
             return scene_clues(row.scene.light, row.scene.background, row.scene.people)
-        return words_clues(row.words_label, rng)
+        return words_clues(row.words_label, rng) if streams_known(row) else ()
 
     def example(self, given: Given, features: ClipFeatures, question: str, answer: str) -> Example:
         """Tokens and features of one prompt with its answer."""

@@ -67,7 +67,11 @@ class StreamExampleBuilder(ExampleBuilder):
         return super().label_sets(label) if self.labels == "corpora" else [tuple(self.labels)]
 
     def label_of(self, row: Row, given: Given) -> str:
-        return row.told.get("emotion") or super().label_of(row, given)
+        told = None if self.labels == "corpora" else row.told.get("emotion")
+        return told or super().label_of(row, given)
+
+    def labelled(self, row: Row) -> bool:
+        return (self.labels != "corpora" and "emotion" in row.told) or super().labelled(row)
 
     def build(  # type: ignore[override]
         self, row: Row, features: Features, rng: Random, training: bool

@@ -331,7 +331,9 @@ def run_stage(
     torch.manual_seed(recipe.seed)  # new adapters are drawn at random
     freeze_all_but(model, recipe.trains, lora)
     builder = example_builder(recipe, model, processor, entries)
-    entries = [entry for entry in entries if builder.usable(entry.row, entry.variants[0])]
+    found, entries = entries, [e for e in entries if builder.usable(e.row, e.variants[0])]
+    if len(entries) < len(found):
+        say(f"{len(found) - len(entries)} rows have no label, or none of the recipe's streams")
     output = Path(recipe.output)
     output.mkdir(parents=True, exist_ok=True)
     (output / "recipe.json").write_text(json.dumps(recipe.model_dump(), indent=2) + "\n")

@@ -89,7 +89,7 @@ def _describer(who: str, cache: Path, model: str, budget: Budget | None) -> Desc
     if who == BUILT_IN:
         from openaffect.annotation.describers.built_in import BuiltIn
 
-        return BuiltIn(model)
+        return BuiltIn(model, cache)
     if who.startswith(("http://", "https://")):
         from openaffect.annotation.describers.endpoint import EndpointDescriber
 

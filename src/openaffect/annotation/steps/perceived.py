@@ -34,11 +34,10 @@ class Perceived:
         return f"{self.version} {self.model} {__version__}"
 
     def run(self, sample: Sample, desk: Desk) -> Sample:
-        reading, talk = desk.reading(sample)
-        temperature = desk.analyzer.temperature
+        talk, temperature = desk.talk(sample), desk.analyzer.temperature
         found = {WHOLE: talk.label_probabilities(BASIC_LABELS, temperature)}
         for stream in TELLING:
-            if stream in reading.given.streams:
+            if stream in talk.given.streams:
                 found[stream] = talk.about(stream).label_probabilities(BASIC_LABELS, temperature)
         rounded = {
             name: {label: round(p, 4) for label, p in sorted(each.items(), key=lambda i: -i[1])}

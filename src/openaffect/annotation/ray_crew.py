@@ -1,0 +1,84 @@
+"""Jobs done on a Ray cluster through Ray Data; the outcomes are those of `crew.annotated`.
+
+Every actor keeps one worker process, so that a clip that crashes its reader costs only itself
+there, too. The working directory, clips, tables and models must lie under the same path on every
+machine.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from openaffect.annotation.crew import TRIES, Crew, Outcome, final
+from openaffect.annotation.worker import Job, Worker
+from openaffect.inference.ray_workers import joined_ray, through_actors
+
+WAVE = 1000  # jobs dealt out at once, which bounds what is held here
+
+
+class _Flag:
+    """Tells all actors whether no other job is to be begun."""
+
+    def __init__(self) -> None:
+        self.raised = False
+
+    def raise_it(self) -> None:
+        self.raised = True
+
+    def is_raised(self) -> bool:
+        return self.raised
+
+
+class _Hand:
+    """One actor: takes rows of a pickled job, answers with rows of its pickled outcome."""
+
+    def __init__(self, crew: Crew, folder: str, flag: Any) -> None:
+        os.chdir(folder)
+        self.crew, self.flag = crew, flag
+        self.worker: Worker | None = None
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        import ray
+
+        if ray.get(self.flag.is_raised.remote()):
+            return {"outcome": pickle.dumps(None)}
+        return {"outcome": pickle.dumps(self.finished(pickle.loads(row["job"])))}
+
+    def finished(self, job: Job) -> Outcome:
+        """What becomes of a job, tried again as by `crew.annotated`."""
+        for tries in range(1, TRIES + 1):
+            if self.worker is None or not self.worker.alive:
+                self.worker = self.crew.worker()
+            answer = self.worker.answered(job, self.crew.seconds)
+            if final(answer, tries):
+                break
+        return Outcome(job, answer, tries)
+
+
+def annotated_on_ray(
+    jobs: Iterator[Job], crew: Crew, stop: Callable[[], bool]
+) -> Generator[Outcome, None, None]:
+    """Do jobs on the cluster of RAY_ADDRESS or of this machine, else on one that is started here.
+
+    Stops as `crew.annotated` does. Raises UsageError where Ray is not installed or the cluster is
+    too small.
+    """
+    ray = joined_ray()
+    flag = ray.remote(_Flag).options(num_cpus=0).remote()
+    while wave := list(islice(jobs, WAVE)):
+        rows = [{"job": pickle.dumps(job)} for job in wave]
+        arguments = (crew, str(Path.cwd()), flag)
+        found = through_actors(rows, _Hand, arguments, crew.desk.device, crew.threads, crew.jobs)
+        with closing(found):
+            for row in found:
+                if stop():
+                    flag.raise_it.remote()
+                outcome = pickle.loads(row["outcome"])
+                if outcome is not None:
+                    yield outcome
