@@ -8,7 +8,6 @@ machine.
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from itertools import islice
@@ -16,10 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from openaffect.annotation.crew import TRIES, Crew, Outcome, final
-from openaffect.annotation.worker import Job, Worker
+from openaffect.annotation.sample import Sample
+from openaffect.annotation.worker import Answer, Job, Worker
 from openaffect.inference.ray_workers import joined_ray, through_actors
 
 WAVE = 1000  # jobs dealt out at once, which bounds what is held here
+
+NOT_BEGUN = {"number": -1, "tries": 0, "kind": "", "sample": "", "error": "", "expected": True}
+"""The answer to a job that came after the stop."""
 
 
 class _Flag:
@@ -36,19 +39,22 @@ class _Flag:
 
 
 class _Hand:
-    """One actor: takes rows of a pickled job, answers with rows of its pickled outcome."""
+    """One actor: takes the number of a job, answers with its outcome, a sample as JSON."""
 
-    def __init__(self, crew: Crew, folder: str, flag: Any) -> None:
+    def __init__(self, jobs: list[Job], crew: Crew, folder: str, flag: Any) -> None:
         os.chdir(folder)
-        self.crew, self.flag = crew, flag
+        self.jobs, self.crew, self.flag = jobs, crew, flag
         self.worker: Worker | None = None
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         import ray
 
         if ray.get(self.flag.is_raised.remote()):
-            return {"outcome": pickle.dumps(None)}
-        return {"outcome": pickle.dumps(self.finished(pickle.loads(row["job"])))}
+            return NOT_BEGUN
+        found = self.finished(self.jobs[row["number"]])
+        told = {"number": row["number"], "tries": found.tries, **vars(found.answer)}
+        sample = found.answer.sample
+        return told | {"sample": "" if sample is None else sample.to_json()}
 
     def finished(self, job: Job) -> Outcome:
         """What becomes of a job, tried again as by `crew.annotated`."""
@@ -72,13 +78,18 @@ def annotated_on_ray(
     ray = joined_ray()
     flag = ray.remote(_Flag).options(num_cpus=0).remote()
     while wave := list(islice(jobs, WAVE)):
-        rows = [{"job": pickle.dumps(job)} for job in wave]
-        arguments = (crew, str(Path.cwd()), flag)
+        rows = [{"number": number} for number in range(len(wave))]
+        arguments = (wave, crew, str(Path.cwd()), flag)
         found = through_actors(rows, _Hand, arguments, crew.desk.device, crew.threads, crew.jobs)
         with closing(found):
             for row in found:
                 if stop():
                     flag.raise_it.remote()
-                outcome = pickle.loads(row["outcome"])
-                if outcome is not None:
-                    yield outcome
+                if row["number"] >= 0:
+                    yield _outcome(row, wave)
+
+
+def _outcome(row: dict[str, Any], jobs: list[Job]) -> Outcome:
+    sample = Sample.from_json(row["sample"]) if row["sample"] else None
+    answer = Answer(row["kind"], sample, row["error"], bool(row["expected"]))
+    return Outcome(jobs[row["number"]], answer, row["tries"])
