@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from openaffect.evaluation.run_lines import RunLines
 from openaffect.inference.analyzer import AnalyzeOptions
+from openaffect.media.digest import file_sha256
 from openaffect.prompts.conversation import STREAMS
 from openaffect.results.analysis import Analysis
 
@@ -17,6 +18,8 @@ ANALYSES = "analyses.jsonl"
 
 class Analyses:
     """What a model says of clips; with `out`, kept in out/analyses.jsonl and taken from there.
+
+    A file that changed since is analysed anew.
 
     Raises UsageError where the file holds the analyses of another model.
     """
@@ -35,7 +38,9 @@ class Analyses:
         id = f"{path} {'+'.join(streams)}"
         done = self._lines.get(id) if self._lines else None
         if done is not None:
-            return Analysis.from_dict(done["analysis"])
+            kept = Analysis.from_dict(done["analysis"])
+            if path.is_file() and kept.clip.sha256 == file_sha256(path):  # else it has changed
+                return kept
         analysis = self.analyzer.analyze(path, AnalyzeOptions(streams=streams))
         if self._lines:
             self._lines.add({"id": id, "analysis": analysis.to_dict()})
