@@ -13,7 +13,6 @@ that are read, so that a run that was cut off goes on and `--score-only` finds t
 import argparse
 import contextlib
 import json
-import pickle
 import random
 import resource
 import subprocess
@@ -25,11 +24,12 @@ from pathlib import Path
 
 import av
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from openaffect.inference.changes import stretches_of
 from openaffect.inference.whole import changes_between, shares_of
 from openaffect.media.turns import OVERLAP, WINDOW
-from openaffect.results.analysis import Segment
+from openaffect.results.analysis import Segment, plain
 
 SIDE = (320, 240)
 RATE = 10  # pictures a second
@@ -116,12 +116,18 @@ def peak_of_reading(path: Path, end: float | None) -> float:
 
 def read_kept(path: Path) -> list[Segment]:
     """The segments that an earlier run kept; one that was cut off while it was written is none."""
+    reader = TypeAdapter(Segment)
     found: list[Segment] = []
-    if path.is_file():
-        with path.open("rb") as file, contextlib.suppress(EOFError, pickle.UnpicklingError):
-            while True:
-                found.append(pickle.load(file))
+    for line in path.read_text("utf-8").splitlines() if path.is_file() else ():
+        with contextlib.suppress(ValidationError):
+            found.append(reader.validate_json(line))
     return found
+
+
+def keep_segment(path: Path, segment: Segment) -> None:
+    """Write a segment that was read, a line of JSON."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(plain(segment)) + "\n")
 
 
 def next_start(segments: list[Segment]) -> float | None:
@@ -146,9 +152,9 @@ def read_whole(options: argparse.Namespace, path: Path, kept: Path) -> list[Segm
 
     torch.set_num_threads(options.threads)
     segments = read_kept(kept)
-    with kept.open("wb") as file:
-        for segment in segments:
-            pickle.dump(segment, file)
+    kept.unlink(missing_ok=True)
+    for segment in segments:
+        keep_segment(kept, segment)
     analyzer = Analyzer.load(options.model)
     began = time.perf_counter()
     analyzer.analyze(path, AnalyzeOptions(segments="always", end=60.0))
@@ -157,8 +163,7 @@ def read_whole(options: argparse.Namespace, path: Path, kept: Path) -> list[Segm
 
     def keep(segment: Segment) -> None:
         segments.append(segment)
-        with kept.open("ab") as file:
-            pickle.dump(segment, file)
+        keep_segment(kept, segment)
 
     began, first = time.process_time(), next_start(segments)
     analyzer.analyze(path, AnalyzeOptions(segments="always", start=first), keep)
@@ -193,7 +198,7 @@ def main() -> None:
             )
             turns.write_text(json.dumps(moments), "utf-8")
         moments = json.loads(turns.read_text("utf-8"))
-        kept = folder / "segments.pickle"
+        kept = folder / "segments.jsonl"
         if options.score_only:
             segments = read_kept(kept)
             moments = [moment for moment in moments if moment < segments[-1].end]

@@ -14,6 +14,7 @@ from test_analyze_clips import write_clip
 from typer.testing import CliRunner
 
 from openaffect.cli import build_app
+from openaffect.cli.analyze_jobs import Job, finished_jobs
 from openaffect.cli.run_record import RECORD_NAME, RunRecord
 from openaffect.errors import OpenAffectError, UsageError
 from openaffect.inference.analyzer import AnalyzeOptions
@@ -82,11 +83,15 @@ def test_two_workers_write_what_one_writes_and_list_what_failed(clips, tmp_path,
     assert [Path(row["clip"]).name for row in failed] == ["broken.mp4"]
 
 
-def test_clips_in_batches_are_answered_as_one_by_one(clips, tmp_path, model) -> None:
+@pytest.mark.parametrize("more", [(), ("--jobs", "2")])
+def test_clips_in_batches_are_answered_as_one_by_one(clips, tmp_path, model, more) -> None:
     for batch in ("1", "4"):
         words = ["analyze", str(clips), "--out", str(tmp_path / batch), "--model", str(model)]
-        done = CliRunner().invoke(build_app(), [*words, "--batch", batch])
+        done = CliRunner().invoke(build_app(), [*words, "--batch", batch, *more])
         assert done.exit_code == 1 and "1 of 7 clips failed" in done.stderr
+        statuses = [(Path(row["clip"]).name, row["status"]) for row in rows(tmp_path / batch)]
+        assert [name for name, status in statuses if status == "failed"] == ["broken.mp4"]
+        assert len(statuses) == len(set(statuses)) == 7
     alone, together = (results(tmp_path / batch) for batch in ("1", "4"))
     assert alone.keys() == together.keys() and len(alone) == 6
     for name, text in alone.items():
@@ -96,7 +101,7 @@ def test_clips_in_batches_are_answered_as_one_by_one(clips, tmp_path, model) -> 
             assert a.label == b.label and a.probability == pytest.approx(b.probability, abs=1e-4)
 
 
-@pytest.mark.parametrize("more", [("--jobs", "2"), ("--engine", "ray"), ("--segments", "always")])
+@pytest.mark.parametrize("more", [("--engine", "ray"), ("--segments", "always")])
 def test_batches_are_refused_where_they_would_do_nothing(tmp_path, more) -> None:
     done = CliRunner().invoke(build_app(), ["analyze", str(tmp_path), "--batch", "4", *more])
     assert isinstance(done.exception, UsageError)
@@ -176,6 +181,28 @@ def test_a_worker_that_dies_is_replaced_and_the_clip_tried_again(clips, model, m
     killed.clear()
     (outcome,) = run_all(requests[1:2], settings, 1, retries=0)
     assert "signal 9" in str(outcome.error) and not outcome.expected
+
+
+def test_a_crash_in_a_batch_costs_the_batch_alone(clips, model, monkeypatch) -> None:
+    """Its clips are done once more, one by one, and the one that kills its worker fails."""
+    settings = WorkerSettings((str(model),))
+    jobs = [Job(clips / f"{n}.mp4", str(n), str(n)) for n in range(4)]
+    submit = Worker.submit
+    crashes = []
+
+    def deadly(worker: Worker, request: Request) -> None:
+        submit(worker, request)
+        if str(jobs[1].clip) in (request.path, *request.paths):
+            crashes.append(request.kind)
+            worker.kill()
+
+    monkeypatch.setattr(Worker, "submit", deadly)
+    found = list(finished_jobs(jobs, AnalyzeOptions(), settings, 2, retries=1, batch=2))
+    assert crashes == ["analyze_together", "analyze", "analyze"]
+    assert sorted(finished.job.name for finished in found) == ["0", "1", "2", "3"]
+    failed = [finished for finished in found if finished.analysis is None]
+    assert [finished.job.name for finished in failed] == ["1"]
+    assert "signal 9" in str(failed[0].error)
 
 
 @pytest.mark.skipif(CANCEL_SIGNAL is None, reason="this system has no SIGUSR1")

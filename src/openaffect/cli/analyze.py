@@ -62,7 +62,7 @@ Engine = Annotated[
 ]
 Batch = Annotated[
     int,
-    typer.Option(min=1, help="Clips that go through the language model together, without --jobs."),
+    typer.Option(min=1, help="Clips that go through the language model together."),
 ]
 Threads = Annotated[int, typer.Option(min=1, help="Processor threads of each --jobs worker.")]
 Retries = Annotated[int, typer.Option(min=0, help="More tries for a clip whose worker crashed.")]
@@ -121,8 +121,8 @@ def analyze(
         raise UsageError(f"--end {end:g} must come after --start {start:g}")
     if engine not in ("local", "ray"):
         raise UsageError(f"--engine is local or ray, not {engine!r}")
-    if batch > 1 and (jobs is not None or engine == "ray"):
-        raise UsageError("--batch is of one process: leave out --jobs and --engine, or --batch")
+    if batch > 1 and engine == "ray":
+        raise UsageError("--batch is of this machine's processes: leave out --engine, or --batch")
     if batch > 1 and segments == "always":
         raise UsageError("--batch is of short clips: leave out --segments always, or --batch")
     clips = collect_clips(paths, recursive=recursive)

@@ -87,7 +87,7 @@ class AnalyzeRun:
     threads: int = 1  # of each worker
     retries: int = 1  # more tries for a clip whose worker crashed
     engine: Engine = "local"  # where the workers run
-    batch: int = 1  # clips that go through the language model together, without workers
+    batch: int = 1  # clips that go through the language model together
     _analyzer: Analyzer | None = field(default=None, init=False)
 
     def over(self, clips: list[Path]) -> int:
@@ -155,7 +155,9 @@ class AnalyzeRun:
             return
         if self._by_workers:
             settings = WorkerSettings((self.model,), self.device, self.fusion, self.threads, 0)
-            yield from finished_jobs(jobs, options, settings, self.jobs, self.retries, self.engine)
+            yield from finished_jobs(
+                jobs, options, settings, self.jobs, self.retries, self.engine, self.batch
+            )
             return
         from openaffect.inference.batches import analyze_in_batches
 

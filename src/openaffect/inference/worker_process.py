@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 CANCEL_SIGNAL = getattr(signal, "SIGUSR1", None)
 """None where the system has no such signal; a cancelled worker is then ended instead."""
 
-Kind = Literal["analyze", "ask", "fill", "forget"]
+Kind = Literal["analyze", "analyze_together", "ask", "fill", "forget"]
 
 
 class Cancelled(BaseException):
@@ -58,6 +58,8 @@ class Request:
     schema: dict[str, Any] | None = None  # of "fill"
     most_tokens: int | None = None  # of "ask"
     keep: str | None = None  # name under which the clip's prefix stays; of "forget": its beginning
+    paths: tuple[str, ...] = ()  # of "analyze_together": its clips
+    batch: int = 1  # of "analyze_together": clips that go through the language model together
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,8 @@ class _Desk:
                 on_segment=lambda segment: self._tell_segment(request, segment),
                 on_reading=lambda conversation: self._keep(request, conversation),
             )
+        if request.kind == "analyze_together":
+            return self._analyze_together(request)
         conversation = self._conversation(request)
         if request.kind == "fill":
             from openaffect.inference.structured import fill_schema
@@ -157,6 +161,25 @@ class _Desk:
             request.most_tokens,
             lambda text: self.tell(Event("text", request.id, text)),
         )
+
+    def _analyze_together(self, request: Request) -> list[Event]:
+        """What became of each clip, in their order: done or failed."""
+        from openaffect.inference.analyzer import AnalyzeOptions
+        from openaffect.inference.batches import analyze_in_batches
+
+        found = analyze_in_batches(
+            self.analyzer(request.model),
+            [Path(path) for path in request.paths],
+            request.options or AnalyzeOptions(),
+            request.batch,
+        )
+        events = {
+            number: _failure(request.id, value)
+            if isinstance(value, Exception)
+            else Event("done", request.id, value)
+            for number, value in found
+        }
+        return [events[number] for number in range(len(request.paths))]
 
     def _tell_segment(self, request: Request, segment: Segment) -> None:
         from openaffect.inference.analyzer import AnalyzeOptions, span_of
@@ -235,9 +258,13 @@ def _outcome(desk: _Desk, interrupts: _Interrupts, request: Request) -> Event:
         return Event("done", request.id, value)
     except Cancelled:
         return Event("cancelled", request.id)
-    except OpenAffectError as error:
-        return Event("failed", request.id, str(error))
     except (BrokenPipeError, ConnectionResetError):
         raise
     except Exception as error:
-        return Event("failed", request.id, f"{type(error).__name__}: {error}", expected=False)
+        return _failure(request.id, error)
+
+
+def _failure(number: int, error: Exception) -> Event:
+    if isinstance(error, OpenAffectError):
+        return Event("failed", number, str(error))
+    return Event("failed", number, f"{type(error).__name__}: {error}", expected=False)
