@@ -12,8 +12,9 @@ from pathlib import Path
 
 import torch
 
-from openaffect.inference.analyzer import AnalyzeOptions, Analyzer
+from openaffect.inference.analyzer import Analyzer
 from openaffect.inference.batches import analyze_in_batches
+from openaffect.inference.options import AnalyzeOptions
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "surprise-and-joy.mp4"
 

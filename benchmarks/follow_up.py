@@ -15,7 +15,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from openaffect.inference.analyzer import AnalyzeOptions
+from openaffect.inference.options import AnalyzeOptions
 from openaffect.inference.worker_process import Request, WorkerSettings
 from openaffect.inference.workers import Worker
 

@@ -148,7 +148,8 @@ def read_whole(options: argparse.Namespace, path: Path, kept: Path) -> list[Segm
     """The segments of the interview, of which those in `kept` are not read again."""
     import torch
 
-    from openaffect.inference.analyzer import AnalyzeOptions, Analyzer
+    from openaffect.inference.analyzer import Analyzer
+    from openaffect.inference.options import AnalyzeOptions
 
     torch.set_num_threads(options.threads)
     segments = read_kept(kept)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import torch
 
-from openaffect.inference.analyzer import AnalyzeOptions, Analyzer
+from openaffect.inference.analyzer import Analyzer
+from openaffect.inference.options import AnalyzeOptions
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "surprise-and-joy.mp4"
 QUESTIONS = ("Does the voice fit the words?", "What does the face show?")

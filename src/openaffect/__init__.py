@@ -38,14 +38,14 @@ def analyze(
         model: a preset's name or a folder that holds a checkpoint.
         device: where the model runs, such as `cpu` or `cuda`.
         fusion: how vision and face tokens are joined, where the checkpoint allows a choice.
-        options: fields of `openaffect.inference.analyzer.AnalyzeOptions`; `subtitle` may be the
+        options: fields of `openaffect.inference.options.AnalyzeOptions`; `subtitle` may be the
             text or the path of a .srt or .vtt file.
 
     The model stays loaded for the next call with the same model, device and fusion.
     Raises MediaError for a clip that cannot be used, WeightsError for missing weights,
     UsageError for an option that does not exist.
     """
-    from openaffect.inference.analyzer import AnalyzeOptions
+    from openaffect.inference.options import AnalyzeOptions
     from openaffect.media.subtitles import subtitle_text, timed_lines
 
     if options.get("subtitle") is not None:

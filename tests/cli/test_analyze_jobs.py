@@ -17,7 +17,7 @@ from openaffect.cli import build_app
 from openaffect.cli.analyze_jobs import Job, finished_jobs
 from openaffect.cli.run_record import RECORD_NAME, RunRecord
 from openaffect.errors import OpenAffectError, UsageError
-from openaffect.inference.analyzer import AnalyzeOptions
+from openaffect.inference.options import AnalyzeOptions
 from openaffect.inference.worker_process import CANCEL_SIGNAL, Request, WorkerSettings
 from openaffect.inference.workers import Worker, WorkerDied, run_all
 from openaffect.results.analysis import Analysis

@@ -75,7 +75,7 @@ def test_clips_become_the_released_folders(small_parts, model, tmp_path):
 
 
 def _options():
-    from openaffect.inference.analyzer import AnalyzeOptions
+    from openaffect.inference.options import AnalyzeOptions
 
     return AnalyzeOptions(streams=("face", "voice"))
 

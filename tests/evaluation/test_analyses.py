@@ -6,7 +6,7 @@ from pathlib import Path
 from analysis_examples import bare_analysis
 
 from openaffect.evaluation.analyses import Analyses
-from openaffect.inference.analyzer import AnalyzeOptions
+from openaffect.inference.options import AnalyzeOptions
 from openaffect.media.digest import file_sha256
 from openaffect.results.analysis import Analysis
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from openaffect.errors import MediaError, UsageError
-from openaffect.inference.analyzer import AnalyzeOptions, Analyzer, without_absent
+from openaffect.inference.analyzer import Analyzer, without_absent
 from openaffect.inference.answers import Reason
+from openaffect.inference.options import AnalyzeOptions
 from openaffect.prompts.claims import claimed_streams
 from openaffect.prompts.conversation import Given
 from openaffect.results.analysis import Analysis

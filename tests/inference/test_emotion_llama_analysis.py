@@ -11,7 +11,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "media"))
 from making_media import write_sound, write_video
 
 from openaffect.errors import MediaError, UsageError
-from openaffect.inference.analyzer import AnalyzeOptions, Analyzer
+from openaffect.inference.analyzer import Analyzer
+from openaffect.inference.options import AnalyzeOptions
 from openaffect.models.emotion_llama.tiny import tiny_model, tiny_processor
 from openaffect.prompts.emotion_llama import LABELS
 from openaffect.results.analysis import Analysis

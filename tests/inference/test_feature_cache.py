@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from openaffect.errors import MediaError, UsageError
-from openaffect.inference.analyzer import AnalyzeOptions, Analyzer
+from openaffect.inference.analyzer import Analyzer
 from openaffect.inference.encoded_clip import SCENE_BY_FACE
 from openaffect.inference.feature_cache import FeatureCache, settings_identity
+from openaffect.inference.options import AnalyzeOptions
 from openaffect.media.digest import file_sha256
 from openaffect.models import emotion_llama, omni_emotion
 from openaffect.prompts.conversation import STREAMS

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from openaffect.errors import UsageError
-from openaffect.inference.analyzer import AnalyzeOptions, Analyzer
+from openaffect.inference.analyzer import Analyzer
+from openaffect.inference.options import AnalyzeOptions
 from openaffect.media.reader import read_clip
 from openaffect.media.sampling import Sampling
 from openaffect.media.subtitles import Subtitle

@@ -11,7 +11,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "media"))
 from making_media import write_video
 
 from openaffect.errors import UsageError
-from openaffect.inference.analyzer import AnalyzeOptions, Analyzer
+from openaffect.inference.analyzer import Analyzer
+from openaffect.inference.options import AnalyzeOptions
 from openaffect.models.preset import EMOTION_LLAMA_SMALL, PRESETS
 from openaffect.models.trained_parts import SETTINGS_FILE
 from openaffect.prompts.claims import claimed_streams

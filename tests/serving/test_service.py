@@ -27,7 +27,8 @@ from running_service import (
     write_clip,
 )
 
-from openaffect.inference.analyzer import AnalyzeOptions, Analyzer
+from openaffect.inference.analyzer import Analyzer
+from openaffect.inference.options import AnalyzeOptions
 from openaffect.results.analysis import Analysis
 
 pytestmark = pytest.mark.timeout(1200)

@@ -144,7 +144,7 @@ class Desk:
 
         Raises MediaError for a clip that gives the model nothing.
         """
-        from openaffect.inference.analyzer import AnalyzeOptions
+        from openaffect.inference.options import AnalyzeOptions
 
         clip, words = self.clip(sample), sample.subtitle
         if words not in self._talks:

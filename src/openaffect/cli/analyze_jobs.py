@@ -15,7 +15,7 @@ from openaffect.inference.workers import run_all
 from openaffect.results.analysis import Analysis
 
 if TYPE_CHECKING:
-    from openaffect.inference.analyzer import AnalyzeOptions
+    from openaffect.inference.options import AnalyzeOptions
 
 Engine = Literal["local", "ray"]
 """Where worker processes run: on this machine, or on a Ray cluster."""

@@ -23,7 +23,8 @@ from openaffect.results.writers import RenderOptions, ResultWriter, write_atomic
 from openaffect.results.writers.report import print_report
 
 if TYPE_CHECKING:
-    from openaffect.inference.analyzer import AnalyzeOptions, Analyzer
+    from openaffect.inference.analyzer import Analyzer
+    from openaffect.inference.options import AnalyzeOptions
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,7 @@ class AnalyzeRun:
         return self._analyzer
 
     def _checked_options(self) -> AnalyzeOptions:
-        from openaffect.inference.analyzer import AnalyzeOptions
+        from openaffect.inference.options import AnalyzeOptions
         from openaffect.media.limits import Limits
 
         return AnalyzeOptions(**self.options, limits=Limits(**self.limits))

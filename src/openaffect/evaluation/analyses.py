@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openaffect.evaluation.run_lines import RunLines
-from openaffect.inference.analyzer import AnalyzeOptions
+from openaffect.inference.options import AnalyzeOptions
 from openaffect.media.digest import file_sha256
 from openaffect.prompts.conversation import STREAMS
 from openaffect.results.analysis import Analysis

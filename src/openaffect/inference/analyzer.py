@@ -1,9 +1,9 @@
 """The Analyzer: a clip in, an Analysis out, from every stream that the clip has."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from transformers import AutoModelForMultimodalLM, AutoProcessor
@@ -15,15 +15,12 @@ from openaffect.inference.answers import Conversation, Reason, conversation
 from openaffect.inference.encoded_clip import EncodedClip, encode_clip
 from openaffect.inference.engine import Stream
 from openaffect.inference.feature_cache import FeatureCache
-from openaffect.inference.inputs import ClipInputs, clip_inputs, read_inputs
+from openaffect.inference.inputs import LEFT_OUT, ClipInputs, clip_inputs, read_inputs
+from openaffect.inference.options import LONG_CLIP, AnalyzeOptions, is_long
 from openaffect.inference.transcription import Transcriber, Transcript
 from openaffect.media.clip import Clip
 from openaffect.media.digest import file_sha256
 from openaffect.media.face_detection import FaceDetector
-from openaffect.media.limits import Limits
-from openaffect.media.probe import probe
-from openaffect.media.still import is_still
-from openaffect.media.subtitles import Subtitle
 from openaffect.media.voice import voice_activity
 from openaffect.models.assembly import assemble_small
 from openaffect.models.clip_processing import ClipProcessor
@@ -47,43 +44,7 @@ if TYPE_CHECKING:
 
 SMALL_PARTS = ("text", "speech", "frame", "expression")
 LEAST_SPEECH = 0.2  # seconds of voice activity below which there is no voice
-SEGMENTING = ("auto", "always", "never")
 NO_SPEECH = "no speech was found in the sound"
-LEFT_OUT = "left out on request"
-
-
-@dataclass(frozen=True)
-class AnalyzeOptions:
-    """What may be asked of one analysis."""
-
-    start: float | None = None  # first second to analyse
-    end: float | None = None  # last second to analyse
-    subtitle: str | None = None  # the spoken words, in place of recognised ones
-    labels: Sequence[str] | None = None  # closed label set; None takes the model's own
-    question: str | None = None  # a question of the user's own, answered besides
-    frames: int | None = None  # frames looked at; None takes the model's own number
-    seed: int = 0  # recorded; answers are greedy and do not depend on it
-    language: str | None = None  # spoken language; None detects it
-    transcribe: bool = True  # recognise the words where no subtitle is given
-    streams: Sequence[str] = STREAMS  # streams that may be used, of face, voice, scene and words
-    limits: Limits = field(default_factory=Limits)  # of the media file
-    segments: Literal["auto", "always", "never"] = "auto"  # auto: of clips over LONG_CLIP seconds
-    lines: Sequence[Subtitle] | None = None  # the spoken words with times, for segments
-
-    def __post_init__(self) -> None:
-        if self.labels is not None and (len(self.labels) < 2 or not all(self.labels)):
-            raise UsageError(f"a label set needs at least two labels, got {list(self.labels)}")
-        if self.labels is not None and len(set(self.labels)) < len(self.labels):
-            raise UsageError(f"a label set names each label once, got {', '.join(self.labels)}")
-        unknown = set(self.streams) - set(STREAMS)
-        if unknown or not self.streams:
-            raise UsageError(
-                f"streams are {', '.join(STREAMS)}, got {', '.join(sorted(unknown)) or 'none'}"
-            )
-        if self.frames is not None and not 1 <= self.frames <= 128:
-            raise UsageError(f"frames must be 1 to 128, got {self.frames}")
-        if self.segments not in SEGMENTING:
-            raise UsageError(f"segments is one of {', '.join(SEGMENTING)}, got {self.segments!r}")
 
 
 @dataclass(frozen=True)
@@ -205,7 +166,7 @@ class Analyzer:
             return None
         reading = self.read(path, options)
         span = reading.inputs.clip.end - reading.inputs.clip.start
-        return reading if options.segments == "never" or span <= reporting.LONG_CLIP else None
+        return reading if options.segments == "never" or span <= LONG_CLIP else None
 
     def read_segment(self, clip: Clip, options: AnalyzeOptions) -> Reading:
         """As `read`, for a segment of a long recording that was read already.
@@ -430,24 +391,6 @@ def _assembled(
     if fusion is not None:
         raise UsageError(f"--fusion {fusion}: {preset} has no choice of fusion")
     return assemble_emotion_llama_small(parts, trained)
-
-
-def is_long(path: Path, options: AnalyzeOptions) -> bool:
-    """Whether a clip is to be read in segments, as far as its declared length tells."""
-    if options.segments != "auto":
-        return options.segments == "always" and not is_still(path)
-    start, end = span_of(path, options)
-    return end - start > reporting.LONG_CLIP
-
-
-def span_of(path: Path, options: AnalyzeOptions) -> tuple[float, float]:
-    """The first and the last second to read, as far as the file's declared length tells.
-
-    Raises:
-        MediaError: the file cannot be used.
-    """
-    length = probe(path, options.limits).duration
-    return options.start or 0.0, length if options.end is None else min(options.end, length)
 
 
 def without_absent(reason: Reason, given: Given) -> tuple[Reason, list[str]]:

@@ -29,7 +29,8 @@ from openaffect.prompts.conversation import STREAM_QUESTIONS
 from openaffect.results.analysis import Analysis
 
 if TYPE_CHECKING:
-    from openaffect.inference.analyzer import AnalyzeOptions, Analyzer, Reading
+    from openaffect.inference.analyzer import Analyzer, Reading
+    from openaffect.inference.options import AnalyzeOptions
 
 WINDOW = 2  # batches' worth of clips that are read before the first batch is put together
 Answer = TypeVar("Answer")

@@ -22,7 +22,7 @@ from openaffect.media.sampling import Sampling
 from openaffect.models.clip_processing import ClipProcessor, FaceInput
 
 NO_FACE = "no face was found in the frames"
-FACE_LEFT_OUT = "left out on request"
+LEFT_OUT = "left out on request"
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def clip_inputs(clip: Clip, detector: FaceDetector | None, processor: ClipProces
     if clip.frames is None:
         return ClipInputs(clip, face_reason=clip.frames_reason)
     if detector is None:
-        return ClipInputs(clip, face_reason=FACE_LEFT_OUT)
+        return ClipInputs(clip, face_reason=LEFT_OUT)
     tracks = track_faces(clip.frames, detector, clip.audio, clip.start)
     if not tracks:
         return ClipInputs(clip, face_reason=NO_FACE)

@@ -22,7 +22,8 @@ from openaffect.results.analysis import (
 )
 
 if TYPE_CHECKING:
-    from openaffect.inference.analyzer import AnalyzeOptions, Analyzer
+    from openaffect.inference.analyzer import Analyzer
+    from openaffect.inference.options import AnalyzeOptions
 
 VOICE_STEP = 5  # every fifth sample (250 ms) of a segment's voice course is kept
 

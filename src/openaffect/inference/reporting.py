@@ -13,6 +13,8 @@ import torch
 from openaffect import __version__
 from openaffect.errors import MediaError
 from openaffect.inference.answers import Reason
+from openaffect.inference.inputs import LEFT_OUT
+from openaffect.inference.options import LONG_CLIP, AnalyzeOptions
 from openaffect.media.face_detection import BLENDSHAPE_NAMES
 from openaffect.media.face_tracks import FaceTrack
 from openaffect.media.voice import voice_contours
@@ -38,12 +40,10 @@ from openaffect.results.analysis import (
 )
 
 if TYPE_CHECKING:
-    from openaffect.inference.analyzer import AnalyzeOptions, Analyzer, Reading
+    from openaffect.inference.analyzer import Analyzer, Reading
 
 POSE = ("yaw", "pitch", "roll")
 CONTOUR_STEP = 5  # every fifth 10 ms frame of the voice's contours is kept: 50 ms
-LONG_CLIP = 60.0  # seconds from which a clip is read in segments, unless told otherwise
-LEFT_OUT = "left out on request"
 
 
 def nothing_given(path: Path, reasons: str) -> MediaError:

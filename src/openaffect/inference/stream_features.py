@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from openaffect.errors import ConfigError
-from openaffect.inference.analyzer import AnalyzeOptions, Analyzer, Reading
+from openaffect.inference.analyzer import Analyzer, Reading
+from openaffect.inference.options import AnalyzeOptions
 from openaffect.models.emotion_llama import EmotionLlamaForConditionalGeneration
 
 STREAMS = ("face", "motion", "voice")

@@ -31,7 +31,7 @@ from openaffect.results.analysis import (
 )
 
 if TYPE_CHECKING:
-    from openaffect.inference.analyzer import AnalyzeOptions
+    from openaffect.inference.options import AnalyzeOptions
 
 MOST_WORDS = 6  # open words told of the whole
 MOST_CLUES = 5  # clues of each kind told of the whole

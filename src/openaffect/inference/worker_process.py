@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from openaffect.errors import OpenAffectError
 
 if TYPE_CHECKING:
-    from openaffect.inference.analyzer import AnalyzeOptions, Analyzer
+    from openaffect.inference.analyzer import Analyzer
     from openaffect.inference.answers import Conversation
+    from openaffect.inference.options import AnalyzeOptions
     from openaffect.results.analysis import Segment
 
 CANCEL_SIGNAL = getattr(signal, "SIGUSR1", None)
@@ -164,8 +165,8 @@ class _Desk:
 
     def _analyze_together(self, request: Request) -> list[Event]:
         """What became of each clip, in their order: done or failed."""
-        from openaffect.inference.analyzer import AnalyzeOptions
         from openaffect.inference.batches import analyze_in_batches
+        from openaffect.inference.options import AnalyzeOptions
 
         found = analyze_in_batches(
             self.analyzer(request.model),
@@ -182,14 +183,14 @@ class _Desk:
         return [events[number] for number in range(len(request.paths))]
 
     def _tell_segment(self, request: Request, segment: Segment) -> None:
-        from openaffect.inference.analyzer import AnalyzeOptions, span_of
+        from openaffect.inference.options import AnalyzeOptions, span_of
 
         start, end = span_of(Path(request.path), request.options or AnalyzeOptions())
         share = min(max((segment.end - start) / max(end - start, 1e-6), 0.0), 1.0)
         self.tell(Event("segment", request.id, segment, progress=share))
 
     def _conversation(self, request: Request) -> Conversation:
-        from openaffect.inference.analyzer import AnalyzeOptions
+        from openaffect.inference.options import AnalyzeOptions
 
         if request.keep is not None and request.keep in self._kept:
             self._kept.move_to_end(request.keep)

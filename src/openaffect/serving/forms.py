@@ -11,7 +11,7 @@ from fastapi import Form
 from pydantic import BaseModel, ConfigDict, Field
 
 from openaffect.errors import UsageError
-from openaffect.inference.analyzer import AnalyzeOptions
+from openaffect.inference.options import AnalyzeOptions
 from openaffect.media.limits import Limits
 from openaffect.media.subtitles import parse_subtitles
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from openaffect.errors import OpenAffectError, UsageError
-from openaffect.inference.analyzer import AnalyzeOptions
+from openaffect.inference.options import AnalyzeOptions
 from openaffect.inference.worker_process import Request, WorkerSettings
 from openaffect.results.analysis import Analysis, Segment
 from openaffect.serving.chat import Asked, Media

@@ -1,0 +1,68 @@
+"""What may be asked of an analysis, and which part of a file that names."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from openaffect.errors import UsageError
+from openaffect.media.limits import Limits
+from openaffect.media.probe import probe
+from openaffect.media.still import is_still
+from openaffect.media.subtitles import Subtitle
+from openaffect.prompts.conversation import STREAMS
+
+SEGMENTING = ("auto", "always", "never")
+LONG_CLIP = 60.0  # seconds from which a clip is read in segments, unless told otherwise
+
+
+@dataclass(frozen=True)
+class AnalyzeOptions:
+    """What may be asked of one analysis."""
+
+    start: float | None = None  # first second to analyse
+    end: float | None = None  # last second to analyse
+    subtitle: str | None = None  # the spoken words, in place of recognised ones
+    labels: Sequence[str] | None = None  # closed label set; None takes the model's own
+    question: str | None = None  # a question of the user's own, answered besides
+    frames: int | None = None  # frames looked at; None takes the model's own number
+    seed: int = 0  # recorded; answers are greedy and do not depend on it
+    language: str | None = None  # spoken language; None detects it
+    transcribe: bool = True  # recognise the words where no subtitle is given
+    streams: Sequence[str] = STREAMS  # streams that may be used, of face, voice, scene and words
+    limits: Limits = field(default_factory=Limits)  # of the media file
+    segments: Literal["auto", "always", "never"] = "auto"  # auto: of clips over LONG_CLIP seconds
+    lines: Sequence[Subtitle] | None = None  # the spoken words with times, for segments
+
+    def __post_init__(self) -> None:
+        if self.labels is not None and (len(self.labels) < 2 or not all(self.labels)):
+            raise UsageError(f"a label set needs at least two labels, got {list(self.labels)}")
+        if self.labels is not None and len(set(self.labels)) < len(self.labels):
+            raise UsageError(f"a label set names each label once, got {', '.join(self.labels)}")
+        unknown = set(self.streams) - set(STREAMS)
+        if unknown or not self.streams:
+            raise UsageError(
+                f"streams are {', '.join(STREAMS)}, got {', '.join(sorted(unknown)) or 'none'}"
+            )
+        if self.frames is not None and not 1 <= self.frames <= 128:
+            raise UsageError(f"frames must be 1 to 128, got {self.frames}")
+        if self.segments not in SEGMENTING:
+            raise UsageError(f"segments is one of {', '.join(SEGMENTING)}, got {self.segments!r}")
+
+
+def is_long(path: Path, options: AnalyzeOptions) -> bool:
+    """Whether a clip is to be read in segments, as far as its declared length tells."""
+    if options.segments != "auto":
+        return options.segments == "always" and not is_still(path)
+    start, end = span_of(path, options)
+    return end - start > LONG_CLIP
+
+
+def span_of(path: Path, options: AnalyzeOptions) -> tuple[float, float]:
+    """The first and the last second to read, as far as the file's declared length tells.
+
+    Raises:
+        MediaError: the file cannot be used.
+    """
+    length = probe(path, options.limits).duration
+    return options.start or 0.0, length if options.end is None else min(options.end, length)
