@@ -1,7 +1,6 @@
 """The small default with its real weights: answers on real media, absent streams, no network."""
 
 import dataclasses
-import json
 import socket
 from pathlib import Path
 
@@ -39,13 +38,6 @@ def test_the_example_uses_every_stream(example):
     assert uses.text.source == "transcript" and uses.text.language == "en"
     assert set(example.clues) == {"face", "voice", "scene", "words"}
     assert sum(emotion.probability for emotion in example.emotions) == pytest.approx(1)
-
-
-def test_the_shipped_weights_give_the_shipped_answer(example):
-    expected = json.loads((Path(__file__).parent / "example_answer.json").read_text())
-    assert [emotion.label for emotion in example.emotions][:2] == expected["labels"]
-    assert list(example.open_emotions) == expected["open_emotions"]
-    assert example.emotions[0].probability == pytest.approx(expected["probability"], abs=0.02)
 
 
 def test_an_analysis_is_the_same_again_and_survives_json(analyzer, example):

@@ -1,6 +1,5 @@
 """The small Emotion-LLaMA with its shipped weights: answers on real media, absent streams."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -34,13 +33,6 @@ def analyzer(small_parts):
 @pytest.fixture(scope="module")
 def example(analyzer) -> Analysis:
     return analyzer.analyze(EXAMPLE)
-
-
-def test_the_shipped_weights_give_the_shipped_answer(example):
-    expected = json.loads((HERE / "emotion_llama_small_answer.json").read_text())
-    assert [emotion.label for emotion in example.emotions][:2] == expected["labels"]
-    assert example.emotions[0].probability == pytest.approx(expected["probability"], abs=0.02)
-    assert list(example.open_emotions) == expected["open_emotions"]
 
 
 def test_the_example_uses_every_stream_and_one_frame(example):
