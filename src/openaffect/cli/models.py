@@ -76,6 +76,10 @@ def show(model: Name = None, as_json: Json = False) -> None:
     typer.echo(f"{preset.name}: {preset.summary}")
     if preset.shares:
         typer.echo(f"parts are those of {preset.shares}")
+    if preset.trained_licence:
+        typer.echo("\ntrained: projectors and adapters, trained here and shipped with openaffect")
+        typer.echo(f"  {'licence':<9} {preset.trained_licence}")
+        typer.echo(f"  {'here':<9} {preset.trained} (README.md is the model card)")
     for name, part in preset.parts.items():
         status = statuses[name]
         where = str(status.path) if status.state != "absent" else "not on this machine"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -79,17 +79,6 @@ def media_path(row: Row, folder: Path) -> Path | None:
     return None if row.media is None else Path(folder) / row.media
 
 
-def rebase(rows: Iterable[Row], old: Path, new: Path) -> tuple[Row, ...]:
-    """The same rows with media relative to the folder `new` instead of the folder `old`."""
-    moved = []
-    for row in rows:
-        if row.media is not None:
-            relative = os.path.relpath(Path(old).resolve() / row.media, Path(new).resolve())
-            row = replace(row, media=Path(relative).as_posix())
-        moved.append(row)
-    return tuple(moved)
-
-
 def row_to_json(row: Row) -> str:
     """The row as one line of JSON, keys in field order."""
     return json.dumps(asdict(row), ensure_ascii=False)
@@ -103,6 +92,8 @@ def row_from_json(line: str) -> Row:
         unknown = sorted(set(values) - known)
         if unknown:
             raise UsageError(f"unknown field {unknown[0]!r}")
+        if not isinstance(values["open_labels"], list):
+            raise TypeError(f"open_labels is a list of words, not {values['open_labels']!r}")
         values["open_labels"] = tuple(values["open_labels"])
         if values.get("scene") is not None:
             values["scene"] = Scene(**values["scene"])

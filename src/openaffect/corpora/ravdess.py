@@ -27,15 +27,16 @@ LABEL_OF_CODE = {
 }
 STATEMENTS = {"01": "Kids are talking by the door.", "02": "Dogs are sitting by the door."}
 
-_NAME = re.compile(r"^0[123]-01-(0[1-8])-(0[12])-(0[12])-0[12]-(\d\d)$")
+_NAME = re.compile(r"^03-01-(0[1-8])-(0[12])-(0[12])-0[12]-(\d\d)$")
 
 
 def read_ravdess(folder: Path, split: SpeakerSplit = SPLIT) -> tuple[Row, ...]:
     """Rows of the speech files under `folder` (actor folders or flat), media relative to it.
 
-    A name is modality-channel-emotion-intensity-statement-repetition-actor. Songs (channel 02) are
-    left out; strong intensity gives stronger open words. Raises UsageError for a missing folder or
-    when an actor of the split has no file.
+    A name is modality-channel-emotion-intensity-statement-repetition-actor. Songs (channel 02) and
+    videos (modalities 01 and 02: the same takes again, or silent) are left out; strong intensity
+    gives stronger open words. Raises UsageError for a missing folder or when an actor of the split
+    has no file.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -43,7 +44,7 @@ def read_ravdess(folder: Path, split: SpeakerSplit = SPLIT) -> tuple[Row, ...]:
     rows, actors = [], set()
     for path in sorted(folder.rglob("*")):
         match = _NAME.match(path.stem)
-        if match is None or path.suffix.lower() not in (".wav", ".flac", ".mp4"):
+        if match is None or path.suffix.lower() not in (".wav", ".flac"):
             continue
         emotion, intensity, statement, actor = match.groups()
         actors.add(actor)

@@ -61,8 +61,9 @@ def ablate_modalities(
         if any(prediction is None for prediction in known.values()):
             made = _predict(analyzer, item, labels)
             for name, record in records.items():
-                if known[name] is None and record and made[name].reason != MISSING:
-                    record.add(made[name])
+                read = made[name].probabilities is not None or made[name].reason == ABSENT
+                if known[name] is None and record and read:
+                    record.add(item, made[name])
             known = {name: known[name] or made[name] for name in made}
         for name, prediction in known.items():
             assert prediction is not None

@@ -14,6 +14,7 @@ NAMED = {
     for stream, told in SEEN_AS.items()
 }
 COMPARED = ("face", "voice")
+NOTHING = "neutral"  # what a stream shows that hardly tells: it contradicts nothing
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,13 @@ class Conflict:
 
 
 def conflicting(rows: Iterable[Row], split: str) -> list[Row]:
-    """The rows of a split whose face and voice both tell something, and not the same."""
+    """The rows of a split whose face and voice both tell of a feeling, and not of the same."""
     return [
         row
         for row in rows
         if row.split == split
         and row.media is not None
+        and NOTHING not in (row.face_label, row.voice_label)
         and row.face_label
         and row.voice_label
         and row.face_label != row.voice_label

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING
 
 from openaffect.corpora.manifest import Row, media_path
 from openaffect.errors import MediaError
-from openaffect.evaluation.run_lines import RunLines
+from openaffect.evaluation.analyses import Analyses
 
 if TYPE_CHECKING:
     from openaffect.inference.analyzer import Analyzer
-
-WORDS = "words.jsonl"
 
 
 def open_words(
@@ -23,23 +21,17 @@ def open_words(
 ) -> dict[str, tuple[str, ...]]:
     """Row id -> words, most salient first; a clip that cannot be read has none.
 
-    Finished clips are kept in out/words.jsonl and taken from there.
+    Whole analyses are kept in `out` and taken from there.
     """
-    wanted = {"temperature": analyzer.temperature, "parts": dict(analyzer.parts)}
-    lines = RunLines(out / WORDS, wanted)
-    found = {}
+    kept = Analyses(analyzer, out)
+    found: dict[str, tuple[str, ...]] = {}
     for row in rows:
-        done = lines.get(row.id)
-        if done is None:
-            done = {"id": row.id, "words": []}
-            path = media_path(row, folder)
-            assert path is not None
-            try:
-                analysis = analyzer.analyze(path)
-                done |= {"words": list(analysis.open_emotions), "reasoning": analysis.reasoning}
-            except MediaError as error:
-                done["reason"] = str(error)
-            lines.add(done)
-        found[row.id] = tuple(word.lower() for word in done["words"])
+        path = media_path(row, folder)
+        assert path is not None
+        try:
+            words = kept.of(path).open_emotions
+        except MediaError:
+            words = ()
+        found[row.id] = tuple(word.lower() for word in words)
         advance()
     return found

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 from openaffect.errors import MediaError
 from openaffect.evaluation.items import Item
 from openaffect.evaluation.run_lines import RunLines
+from openaffect.media.digest import file_sha256
 
 if TYPE_CHECKING:
     from openaffect.inference.analyzer import Analyzer
 
 PREDICTIONS = "predictions.jsonl"
 MISSING = "there is no media file"
+MEDIA = "media"  # key of the file's sha256 in a kept prediction
 
 
 @dataclass(frozen=True)
@@ -44,16 +46,16 @@ def predict(
     """The model's probabilities for every item, in order.
 
     With `out`, each prediction is appended to out/predictions.jsonl, and a run over the same
-    items, labels, streams and weights takes finished ones from there. A media file that is not
-    there costs its own clip, which the next run asks about again.
+    files, labels, streams and weights takes finished ones from there. A media file that is not
+    there or cannot be used costs its own clip, which the next run asks about again.
     """
     record = PredictionRecord(out, request(analyzer, labels, streams)) if out else None
     predictions = []
     for item in items:
         known = record.get(item) if record else None
         prediction = known or _predict_one(analyzer, item, labels, streams)
-        if record and known is None and prediction.reason != MISSING:
-            record.add(prediction)
+        if record and known is None and prediction.probabilities is not None:
+            record.add(item, prediction)
         predictions.append(prediction)
         advance(prediction)
     return predictions
@@ -91,13 +93,16 @@ class PredictionRecord:
         self._lines = RunLines(folder / PREDICTIONS, wanted)
 
     def get(self, item: Item) -> Prediction | None:
-        """The finished prediction of an item, None where there is none."""
+        """The finished prediction of an item's very file, None where there is none."""
+        row = dict(self._lines.get(item.id, {}))
+        media = row.pop(MEDIA, None)
         try:
-            done = Prediction(**self._lines.get(item.id, {}))
+            done = Prediction(**row)
         except TypeError:
             return None
-        return done if done.truth == item.truth else None
+        known = done.truth == item.truth and item.path.is_file()
+        return done if known and media == file_sha256(item.path) else None
 
-    def add(self, prediction: Prediction) -> None:
+    def add(self, item: Item, prediction: Prediction) -> None:
         """Note a finished prediction on disk."""
-        self._lines.add(asdict(prediction))
+        self._lines.add(asdict(prediction) | {MEDIA: file_sha256(item.path)})

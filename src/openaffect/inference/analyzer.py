@@ -31,6 +31,7 @@ from openaffect.models.preset import (
     PRESETS,
     RANDOM_PRESETS,
     SMALL_PRESETS,
+    load_preset,
 )
 from openaffect.models.store import part_directory
 from openaffect.models.trained_parts import SETTINGS_FILE, read_settings
@@ -107,7 +108,7 @@ class Analyzer:
         folder = Path(model)
         temperature = 1.0
         if str(model) in SMALL_PRESETS or (folder / SETTINGS_FILE).is_file():
-            trained = PRESETS / str(model) / "trained" if str(model) in SMALL_PRESETS else folder
+            trained = load_preset(str(model)).trained if str(model) in SMALL_PRESETS else folder
             parts = tower_parts or {n: part_directory(DEFAULT_MODEL, n) for n in SMALL_PARTS}
             settings = read_settings(trained)
             network, processor = _assembled(settings, parts, trained, fusion)
@@ -385,8 +386,8 @@ def _assembled(
         return assemble_small(parts, trained, fusion)
     if preset != EMOTION_LLAMA_SMALL:
         raise UsageError(
-            f"{trained}: these are trained parts of {preset}; only {' and '.join(SMALL_PRESETS)} "
-            "are put together from such a folder"
+            f"{trained}: these are trained parts of {preset}; only those of {DEFAULT_MODEL} and "
+            f"{EMOTION_LLAMA_SMALL} are put together from such a folder"
         )
     if fusion is not None:
         raise UsageError(f"--fusion {fusion}: {preset} has no choice of fusion")

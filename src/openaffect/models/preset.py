@@ -19,7 +19,7 @@ PRESETS = Path(__file__).parent / "presets"
 # made of random weights in tests; there is nothing to fetch
 RANDOM_PRESETS = ("omni-emotion-tiny", "emotion-llama-tiny")
 EMOTION_LLAMA_SMALL = "emotion-llama-small"
-SMALL_PRESETS = (DEFAULT_MODEL, EMOTION_LLAMA_SMALL)
+SMALL_PRESETS = (DEFAULT_MODEL, "omni-emotion-small-permissive", EMOTION_LLAMA_SMALL)
 """Presets whose trained parts come with openaffect, around the same pretrained ones."""
 
 
@@ -163,6 +163,7 @@ class Preset(_Strict):
     summary: str  # one line
     parts: dict[str, Part]
     shares: str | None = None  # the preset whose parts these are, and in whose folder they lie
+    trained_licence: str | None = None  # of the trained parts shipped with openaffect, if any
 
     @property
     def owner(self) -> str:
@@ -176,6 +177,11 @@ class Preset(_Strict):
                 f"preset {self.name!r} has no part {name!r}; it has {', '.join(self.parts)}"
             )
         return self.parts[name]
+
+    @property
+    def trained(self) -> Path:
+        """Folder of the trained parts that are shipped with openaffect, and of their model card."""
+        return PRESETS / self.name / "trained"
 
     @property
     def identities(self) -> dict[str, str]:

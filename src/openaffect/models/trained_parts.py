@@ -37,6 +37,8 @@ NEW_PARTS = tuple(part for part in PART_PREFIXES if part != "language_model")
 
 TENSORS_FILE = "trained_parts.safetensors"
 ADAPTER_FOLDER = "language_model_adapter"
+LANGUAGE_MODEL_FILE = "language_model.safetensors"
+"""Where the language model's own weights lie, if they were trained without adapters."""
 SETTINGS_FILE = "trained_parts.json"
 
 
@@ -98,16 +100,26 @@ def new_part_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
             yield name, tensor
 
 
+def _own_weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The language model's own parameters; those that are tied once, and no adapters."""
+    for name, parameter in model.named_parameters():
+        if part_of(name) == "language_model" and ".lora_" not in name:
+            yield name, parameter
+
+
 def save_trained_parts(
     model: MediaGeneration,
     lora: LoraSettings | None,
     folder: Path,
     settings: dict,
     dtype: torch.dtype = torch.float16,
+    *,
+    whole: bool = False,
 ) -> None:
     """Write projectors, fusion and adapters, with the configuration fields they were trained for.
 
-    Standardisation figures stay float32: a small deviation may not fit float16.
+    With `whole` also the language model's own weights. Standardisation figures stay float32: a
+    small deviation may not fit float16.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {
@@ -115,6 +127,9 @@ def save_trained_parts(
         for name, tensor in new_part_tensors(model)
     }
     save_file(tensors, folder / TENSORS_FILE, metadata={"format": "pt"})
+    if whole:
+        weights = {n: t.detach().cpu().to(dtype).contiguous() for n, t in _own_weights(model)}
+        save_file(weights, folder / LANGUAGE_MODEL_FILE, metadata={"format": "pt"})
     if lora is not None and lora_state(model.model.language_model):
         save_lora(model.model.language_model, lora, folder / ADAPTER_FOLDER, dtype)
     write_settings(folder, settings)
@@ -156,6 +171,18 @@ def load_trained_tensors(
     stored, own = load_file(path), dict(new_part_tensors(model))
     begins = set(may_begin) - {part_of(name) for name in stored}
     own = {name: tensor for name, tensor in own.items() if part_of(name) not in begins}
+    _fill(own, stored, path)
+    whole = folder / LANGUAGE_MODEL_FILE
+    if whole.is_file():
+        _fill(dict(_own_weights(model)), load_file(whole), whole)
+    adapter = folder / ADAPTER_FOLDER / "adapter_model.safetensors"
+    if lora_state(model.model.language_model):
+        load_lora_state(model.model.language_model, load_file(adapter), str(adapter))
+
+
+@torch.no_grad()
+def _fill(own: dict[str, Tensor], stored: dict[str, Tensor], path: Path) -> None:
+    """Copy stored tensors into those of a model; raises WeightsError where they do not fit."""
     differing = sorted(
         name
         for name in stored.keys() | own.keys()
@@ -165,12 +192,8 @@ def load_trained_tensors(
         raise WeightsError(
             f"{path}: {len(differing)} tensors do not fit this model, first: {differing[0]}"
         )
-    with torch.no_grad():
-        for name, tensor in own.items():
-            tensor.copy_(stored[name])
-    adapter = folder / ADAPTER_FOLDER / "adapter_model.safetensors"
-    if lora_state(model.model.language_model):
-        load_lora_state(model.model.language_model, load_file(adapter), str(adapter))
+    for name, tensor in own.items():
+        tensor.copy_(stored[name])
 
 
 def load_trained_parts(

@@ -178,6 +178,11 @@ class FeatureFolder:
         """The rows whose features lie here."""
         return read_manifest(self.folder / ROWS_FILE)
 
+    @property
+    def bytes(self) -> int:
+        """Size of all files here."""
+        return sum(path.stat().st_size for path in self.folder.glob("*.safetensors"))
+
     def variants(self, row: Row) -> int:
         """How many variants of a row lie here, 0 for a text-only row."""
         count = 0

@@ -49,7 +49,6 @@ class Corpus(Strict):
     get: str = ""  # where a user gets it, and its licence
     weight: float = Field(1.0, gt=0)  # how often a row is drawn, against rows of weight 1
     balanced: bool = False  # rare labels are drawn as often as common ones
-    speakers: tuple[str, ...] | None = None  # training speakers; null takes the reader's own
     variants: int = Field(1, ge=1)  # the clip itself and variants - 1 augmented voices
 
 
@@ -148,7 +147,11 @@ def _override(values: dict[str, Any], assignment: str) -> None:
         section = section.setdefault(name, {})
         if not isinstance(section, dict):
             raise ConfigError(f"override {assignment!r}: {name} is no section")
-    section[last] = yaml.safe_load(text)
+    try:
+        section[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        told = " ".join(str(error).split())
+        raise ConfigError(f"override {assignment!r}: the value is not YAML ({told})") from error
 
 
 def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
@@ -160,7 +163,7 @@ def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
     """
     try:
         values = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: cannot be read as a recipe ({error})") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: a recipe is a mapping of keys to values")

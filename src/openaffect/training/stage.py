@@ -33,6 +33,7 @@ from openaffect.models.omni_emotion import OmniEmotionForConditionalGeneration, 
 from openaffect.models.preset import EMOTION_LLAMA_SMALL
 from openaffect.models.store import FEATURES, part_directory
 from openaffect.models.trained_parts import (
+    LANGUAGE_MODEL_FILE,
     freeze_all_but,
     halve_frozen,
     load_trained_parts,
@@ -46,6 +47,7 @@ from openaffect.prompts.emotion_llama import EmotionLlamaDialogue
 from openaffect.training.alignment import CLUE_PHRASES, EmbeddingLoss
 from openaffect.training.batches import TokenExample
 from openaffect.training.calibration import calibrate
+from openaffect.training.checkpoint import complete_checkpoints
 from openaffect.training.entries import Entry, StoredVariants
 from openaffect.training.examples import ExampleBuilder
 from openaffect.training.features import (
@@ -63,6 +65,8 @@ from openaffect.training.trainer import Progress, Trainer
 SMALL_PARTS = ("text", "speech", "frame", "expression")
 LANDMARKS = "landmarks"
 RESULT = "trained"  # folder of the best trained parts, within the recipe's output
+RECIPE_FILE = "recipe.json"  # the values as they were used, within the recipe's output
+HELD_BYTES = 4_000_000_000  # of one corpus's features; more are read from their files at each use
 
 Say = Callable[[str], None]
 
@@ -169,10 +173,11 @@ def load_entries(
         elif corpus.kind == "features":
             store.check(model)
         shares = label_shares(rows) if corpus.balanced else {}
+        held = kind is ClipFeatures and store.bytes <= HELD_BYTES
         for row in rows:
             count = store.variants(row) if row.media is not None else 0
             stored: Sequence[Any] = StoredVariants(store, row, min(count, corpus.variants))
-            if kind is ClipFeatures:
+            if held:
                 stored = tuple(stored)
             if stored or row.media is None:
                 weight = corpus.weight * shares.get(row.label, 1.0)
@@ -322,12 +327,15 @@ def run_stage(
     elif streams:
         lora = lora_settings(model.config)
     entries = load_entries(recipe, model, processor, say, extracting, parts)
+    whole = "language_model" in recipe.trains and lora is None
     if recipe.start is None:
         fit_norms(model, entries)
     else:
         # Fusion may begin here: the stages before it never run the fused sequence.
         begins = ("fusion",) if "fusion" in recipe.trains else ()
-        load_trained_parts(model, Path(recipe.start), begins)
+        start = Path(recipe.start)
+        lora = start_lora(lora, load_trained_parts(model, start, begins), start)
+        whole = whole or (start / LANGUAGE_MODEL_FILE).is_file()
     torch.manual_seed(recipe.seed)  # new adapters are drawn at random
     freeze_all_but(model, recipe.trains, lora)
     builder = example_builder(recipe, model, processor, entries)
@@ -336,7 +344,8 @@ def run_stage(
         say(f"{len(found) - len(entries)} rows have no label, or none of the recipe's streams")
     output = Path(recipe.output)
     output.mkdir(parents=True, exist_ok=True)
-    (output / "recipe.json").write_text(json.dumps(recipe.model_dump(), indent=2) + "\n")
+    check_same_run(recipe, output)
+    (output / RECIPE_FILE).write_text(json.dumps(recipe.model_dump(), indent=2) + "\n")
     result = output / RESULT
     trained_for = {
         "model": Path(recipe.model).name,
@@ -355,7 +364,7 @@ def run_stage(
         output,
         processor.tokenizer.pad_token_id,
         recipe.seed,
-        lambda: save_trained_parts(model, lora, result, trained_for, torch.float32),
+        lambda: save_trained_parts(model, lora, result, trained_for, torch.float32, whole=whole),
         embedding_objective(model, processor) if recipe.objective == "embedding" else None,
     )
     if trainer.resume():
@@ -367,6 +376,62 @@ def run_stage(
         store_temperature(model, builder, entries, result, count, recipe.seed, say)
     draw_curve(trainer.history, output / "loss.png", recipe.stage)
     return result
+
+
+def start_lora(
+    wanted: LoraSettings | None, found: LoraSettings | None, start: Path
+) -> LoraSettings | None:
+    """The settings of the adapters that a stage goes on with: those it starts from, if any.
+
+    Raises:
+        ConfigError: the recipe asks for others.
+    """
+    if wanted is None or found is None:
+        return found or wanted
+    ours, theirs = (
+        {"r": s.r, "alpha": s.lora_alpha, "targets": sorted(s.target_modules)}
+        for s in (wanted, found)
+    )
+    for name, value in ours.items():
+        if value != theirs[name]:
+            raise ConfigError(
+                f"lora.{name} is {value}, but the adapters of {start} have {theirs[name]}; take "
+                "that, or start from parts without adapters"
+            )
+    return found
+
+
+def check_same_run(recipe: Recipe, output: Path) -> None:
+    """Make sure that a run in `output` that would go on is one of this recipe.
+
+    Its device may be another one, and its corpora may have moved.
+
+    Raises:
+        ConfigError: it is not; the first value that differs is named.
+    """
+    path = output / RECIPE_FILE
+    if not path.is_file() or not complete_checkpoints(output):
+        return
+    ours, theirs = (_what_counts(r) for r in (recipe.model_dump(mode="json"), read_json(path)))
+    for name in sorted(ours.keys() | theirs.keys()):
+        if ours.get(name) != theirs.get(name):
+            raise ConfigError(
+                f"{output} holds a run with {name} {theirs.get(name)}, not {ours.get(name)}; give "
+                "another output=DIR, or delete that folder to begin anew"
+            )
+
+
+def _what_counts(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A recipe's values by dotted name, without what may differ in a run that goes on."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            found |= _what_counts(value, f"{prefix}{key}.")
+        elif key == "folder":
+            found[f"{prefix}folder"] = "given" if value else "none"
+        elif prefix + key not in ("output", "device") and key != "get":
+            found[prefix + key] = value
+    return found
 
 
 def example_builder(

@@ -216,8 +216,9 @@ class Trainer:
         """Mean loss and share of answers that are right to the letter, on the validation set."""
         self.model.eval()
         losses, right = [], []
-        for start in range(0, len(self.validation), self.schedule.batch_size):
-            part = self.validation[start : start + self.schedule.batch_size]
+        size = self.schedule.micro_batch or self.schedule.batch_size
+        for start in range(0, len(self.validation), size):
+            part = self.validation[start : start + size]
             loss, correct = self.objective(self.model, self._batch(part))
             losses.append(loss.cpu())
             right.append(correct.float().cpu())
