@@ -6,11 +6,10 @@
 Each variant trains by recipes/omni-emotion-small/stage3-instruct.yaml with `fusion` changed (and
 trained, where it has weights of its own), then names the closed label of the same synthetic test
 clips, all streams given. Prints the UAR of every seed, their mean and spread. A run that was
-interrupted goes on where it was.
+interrupted goes on where it was; --out of another start or budget is refused.
 """
 
 import argparse
-import json
 from pathlib import Path
 from random import Random
 from statistics import mean, stdev
@@ -19,6 +18,8 @@ import torch
 
 from openaffect.corpora.manifest import CORE_LABELS, Row, read_manifest
 from openaffect.evaluation.metrics import unweighted_average_recall
+from openaffect.evaluation.run_lines import RunLines
+from openaffect.media.face_detection import FaceDetector
 from openaffect.models.assembly import assemble_small
 from openaffect.models.home import home
 from openaffect.models.store import FEATURES, part_directory
@@ -26,13 +27,14 @@ from openaffect.training.calibration import label_scores
 from openaffect.training.examples import ExampleBuilder
 from openaffect.training.features import FeatureFolder
 from openaffect.training.recipe import Dropout, Tasks, load_recipe
-from openaffect.training.stage import SMALL_PARTS, run_stage
+from openaffect.training.stage import LANDMARKS, SMALL_PARTS, run_stage
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "omni-emotion-small" / "stage3-instruct.yaml"
 PRESET = "omni-emotion-small"
 VARIANTS = ("video_concat", "frame_concat", "cross_attention")
 OWN_WEIGHTS = ("cross_attention",)
 CORPORA = ("synthetic", "emodb", "ravdess")
+FREE = ("out", "seeds", "threads")  # options that may differ in a run that goes on
 
 
 def train(variant: str, seed: int, chosen: argparse.Namespace) -> Path:
@@ -56,12 +58,14 @@ def train(variant: str, seed: int, chosen: argparse.Namespace) -> Path:
     return run_stage(load_recipe(RECIPE, changes), say=lambda line: None)
 
 
-def measure(trained: Path, rows: list[Row]) -> float:
-    """UAR of the closed labels of the test clips, from their cached features."""
+def measure(trained: Path, rows: list[Row], folder: Path) -> float:
+    """UAR of the closed labels of the test clips in a folder; their features are kept."""
     parts = {name: part_directory(PRESET, name) for name in SMALL_PARTS}
     model, processor = assemble_small(parts, trained)
     builder = ExampleBuilder(processor, Tasks(), Dropout(), None)
-    store = FeatureFolder(home() / FEATURES / PRESET / "synthetic")
+    store = FeatureFolder(home() / FEATURES / PRESET / "synthetic-test")
+    with FaceDetector(part_directory(PRESET, LANDMARKS) / "face_landmarker.task") as detector:
+        store.extract(rows, folder, model, processor, detector)
     truth, told = [], []
     for row in rows:
         given, features = builder.given(row, store.load(row), Random(0), training=False)
@@ -91,13 +95,18 @@ def main() -> None:
         if row.split == "test" and row.label in CORE_LABELS
     ]
     rows = Random(0).sample(rows, min(chosen.clips, len(rows)))
-    figures = chosen.out / "uar.json"
-    found: dict[str, float] = json.loads(figures.read_text()) if figures.is_file() else {}
+    told = {name: str(value) for name, value in vars(chosen).items() if name not in FREE}
+    kept = RunLines(chosen.out / "uar.jsonl", told)
+    found: dict[str, float] = {}
     for seed in range(chosen.seeds):
         for variant in VARIANTS:
-            if f"{variant}-{seed}" not in found:
-                found[f"{variant}-{seed}"] = measure(train(variant, seed, chosen), rows)
-                figures.write_text(json.dumps(found, indent=2))
+            name = f"{variant}-{seed}"
+            if kept.get(name) is None:
+                uar = measure(train(variant, seed, chosen), rows, chosen.synthetic)
+                kept.add({"id": name, "uar": uar})
+                found[name] = uar
+            else:
+                found[name] = kept.get(name)["uar"]
     print(f"UAR on {len(rows)} synthetic test clips after {chosen.steps} steps of stage 3\n")
     print(f"| fusion | {' | '.join(f'seed {n}' for n in range(chosen.seeds))} | mean | deviation |")
     print("|---" * (chosen.seeds + 3) + "|")

@@ -104,7 +104,9 @@ def test_options_reach_the_model(run: Run, folder: Path, tmp_path: Path) -> None
     analysis = Analysis.from_json(printed)
     assert {emotion.label for emotion in analysis.emotions} == {"calm", "tense"}
     assert analysis.modalities.video.frames == 3
-    assert analysis.modalities.text.text == "yes"
+    text = analysis.modalities.text
+    assert text.text == "yes"
+    assert [(line.start, line.end, line.text) for line in text.lines] == [(0.6, 9.0, "yes")]
     assert analysis.clip.start == pytest.approx(0.5)
     assert analysis.question == "Why?"
     assert analysis.answer is not None

@@ -21,6 +21,7 @@ from openaffect.inference.options import AnalyzeOptions
 from openaffect.inference.worker_process import CANCEL_SIGNAL, Request, WorkerSettings
 from openaffect.inference.workers import Worker, WorkerDied, run_all
 from openaffect.results.analysis import Analysis
+from openaffect.results.writers import write_atomically
 
 START_SECONDS = 240.0  # a busy machine is slow to load a model
 
@@ -158,6 +159,28 @@ def test_one_run_at_a_time_writes_to_a_folder(tmp_path: Path) -> None:
     assert not half.exists()
 
 
+def test_clips_with_the_same_bytes_are_each_done_once(tmp_path: Path) -> None:
+    names = ("a.json", "b.json")
+    for name in names:
+        (tmp_path / name).write_text("{}")
+    with RunRecord(tmp_path) as record:
+        for name in names:
+            record.add("key", tmp_path / "clip.mp4", [tmp_path / name])
+    with RunRecord(tmp_path) as record:
+        assert all(record.done("key", [tmp_path / name]) for name in names)
+        assert not record.done("key", [tmp_path / "c.json"])
+
+
+def test_a_long_name_leaves_no_half_file_behind(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / f"{'long' * 30}.json"
+    monkeypatch.setattr(os, "replace", lambda *_: None)  # as if killed here
+    write_atomically(path, "{}")
+    assert [half.suffix for half in tmp_path.iterdir()]
+    with RunRecord(tmp_path):
+        pass
+    assert [left.name for left in tmp_path.iterdir()] == [RECORD_NAME]
+
+
 def test_a_worker_that_dies_is_replaced_and_the_clip_tried_again(clips, model, monkeypatch) -> None:
     """The second clip's worker is killed from outside once, then it passes."""
     settings = WorkerSettings((str(model),))
@@ -173,11 +196,24 @@ def test_a_worker_that_dies_is_replaced_and_the_clip_tried_again(clips, model, m
             killed.append(worker.pid)
             worker.kill()
 
+    died = []
+
+    def after_death(worker: Worker, request: Request) -> None:
+        if not died:
+            died.append(request.id)
+            worker.kill()
+            worker._process.join()
+        submit(worker, request)
+
     monkeypatch.setattr(Worker, "submit", deadly)
     outcomes = {o.request.id: o for o in run_all(requests, settings, 1, retries=1)}
     assert killed and set(outcomes) == {0, 1, 2}
     assert all(outcome.error is None for outcome in outcomes.values())
     assert outcomes[1].attempts == 2
+    monkeypatch.setattr(Worker, "submit", after_death)
+    outcomes = {o.request.id: o for o in run_all(requests, settings, 1, retries=0)}
+    assert [outcome.error for outcome in outcomes.values()] == [None] * 3 and died == [0]
+    monkeypatch.setattr(Worker, "submit", deadly)
     killed.clear()
     (outcome,) = run_all(requests[1:2], settings, 1, retries=0)
     assert "signal 9" in str(outcome.error) and not outcome.expected

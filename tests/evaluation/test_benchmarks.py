@@ -85,7 +85,19 @@ def test_a_run_goes_on_where_it_stopped(tmp_path):
     assert again[:2] == whole
     third = Reader()
     assert predict(third, items, labels, ("face",), out) == again
-    assert third.asked == []
+    assert third.asked == ["3.mp4"]  # what could not be read is asked about again
+
+
+def test_a_file_that_changed_since_is_read_anew(tmp_path):
+    items, labels = read_items(BENCHMARKS["synthetic"], manifest(tmp_path, HELD))
+    out = tmp_path / "out"
+    predict(Reader(), items, labels, ("face",), out)
+    items[1].path.write_text("happy")
+    items[3].path.write_text("sad")
+    reader = Reader()
+    found = predict(reader, items, labels, ("face",), out)
+    assert reader.asked == ["1.mp4", "3.mp4"]
+    assert [prediction.label for prediction in found] == ["angry", "happy", "sad", "sad"]
 
 
 def test_predictions_of_other_weights_are_not_mixed(tmp_path):

@@ -24,11 +24,13 @@ def row(name: str, face: str | None, voice: str | None, split: str = "test") -> 
 CLASH = row("clash", "sad", "angry")
 
 
-def test_only_clips_of_the_split_with_two_differing_cues_count():
+def test_only_clips_of_the_split_with_two_contradicting_cues_count():
     rows = [
         CLASH,
         row("agree", "sad", "sad"),
         row("silent", "sad", None),
+        row("faint", "sad", "neutral"),
+        row("still", "neutral", "angry"),
         row("train", "sad", "happy", split="train"),
     ]
     assert conflicting(rows, "test") == [CLASH]

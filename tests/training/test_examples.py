@@ -237,6 +237,7 @@ def test_every_recipe_loads(path):
         ("schedule.steps=0", "greater than or equal to 1, got 0"),
         ("trains=[face]", "trains"),
         ("nonsense", "must look like"),
+        ("trains=[face_projector", "the value is not YAML"),
     ],
 )
 def test_a_wrong_recipe_says_what_is_wrong(override, message):

@@ -118,3 +118,8 @@ def test_a_killed_stage_ends_as_one_that_ran_through(made, stage, tmp_path):
     assert len(history(cut)) == STEPS
     one, two = (load_file(f / "trained" / "trained_parts.safetensors") for f in (whole, cut))
     assert all(torch.equal(one[name], two[name]) for name in one)
+    other = subprocess.run(
+        [*command(made, stage, cut), "schedule.weight_decay=0.5"], capture_output=True, text=True
+    )
+    assert other.returncode == 2 and "schedule.weight_decay" in other.stderr
+    assert "Traceback" not in other.stderr

@@ -149,6 +149,12 @@ def test_micro_batches_sum_to_the_batch(tmp_path):
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
+def test_validation_in_micro_batches_is_that_of_the_whole(tmp_path):
+    whole = trainer(tmp_path / "a")
+    parts = trainer(tmp_path / "b", micro_batch=1)
+    assert parts.validate() == pytest.approx(whole.validate(), abs=1e-5)
+
+
 def test_answer_loss_is_cross_entropy_over_the_answer(tmp_path):
     stage = trainer(tmp_path)
     stage.model.eval()
@@ -171,6 +177,22 @@ def test_saved_parts_load_into_a_fresh_model(tmp_path):
     stage.model.eval()
     fresh.eval()
     torch.testing.assert_close(fresh(**batch).logits, stage.model(**batch).logits)
+
+
+def test_a_language_model_trained_whole_is_kept_and_loaded(tmp_path):
+    stage = trainer(tmp_path / "run", trains=("language_model",), lora=None, steps=2)
+    stage.run()
+    save_trained_parts(stage.model, None, tmp_path / "parts", {}, torch.float32, whole=True)
+    fresh = tiny_model(**CHANGES)
+    load_trained_parts(fresh, tmp_path / "parts")
+    own = dict(fresh.named_parameters())
+    untrained = dict(tiny_model(**CHANGES).named_parameters())
+    changed = 0
+    for name, parameter in stage.model.named_parameters():
+        if part_of(name) == "language_model":
+            assert torch.equal(own[name], parameter)
+            changed += not torch.equal(untrained[name], parameter)
+    assert changed
 
 
 def test_fusion_may_begin_where_the_stage_before_had_none(tmp_path):

@@ -27,7 +27,7 @@ class RunRecord:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / RECORD_NAME
-        self._done: dict[str, list[str]] = {}
+        self._done: set[tuple[str, ...]] = set()  # key and names of files
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("a+", encoding="utf-8")
@@ -41,21 +41,22 @@ class RunRecord:
         for line in held.splitlines():
             try:
                 row = json.loads(line)
-                self._done[row["key"]] = row["files"]
+                self._done.add((row["key"], *row["files"]))
             except (ValueError, KeyError, TypeError):
                 continue  # a failed clip, or a line cut off by a crash: it is done again
 
     def done(self, key: str, files: list[Path]) -> bool:
         """Whether this very request was finished into these files, and they are still there."""
         names = [file.name for file in files]
-        return self._done.get(key) == names and all(file.is_file() for file in files)
+        return (key, *names) in self._done and all(file.is_file() for file in files)
 
     def add(self, key: str, clip: Path, files: list[Path], error: str | None = None) -> None:
         """Note a finished or failed clip on disk."""
         row: dict[str, Any] = {"key": key, "clip": str(clip)}
         if error is None:
-            self._done[key] = [file.name for file in files]
-            row |= {"status": "done", "files": self._done[key]}
+            names = [file.name for file in files]
+            self._done.add((key, *names))
+            row |= {"status": "done", "files": names}
         else:
             row |= {"status": "failed", "error": error}
         self._file.write("\n" * self._cut_off + json.dumps(row) + "\n")

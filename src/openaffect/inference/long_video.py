@@ -17,7 +17,6 @@ from openaffect.results.analysis import (
     FaceSample,
     Modalities,
     Segment,
-    TextUse,
     VoiceSample,
 )
 
@@ -99,35 +98,20 @@ def _segment(
 ) -> tuple[Analysis, dict[int, int]]:
     """One segment's findings, and the number in the whole clip of each of its tracks."""
     clip = piece.clip
-    subtitle = None
+    subtitle = lines = None
     if options.lines is not None:
-        lines = within(tuple(options.lines), clip.start, clip.end)
-        subtitle = " ".join(
-            line.text for line in lines if clip.start <= (line.start + line.end) / 2
-        )
-    asked = dataclasses.replace(options, subtitle=subtitle, start=clip.start, end=clip.end)
+        shown = within(tuple(options.lines), clip.start, clip.end)
+        lines = [line for line in shown if clip.start <= (line.start + line.end) / 2]
+        subtitle = " ".join(line.text for line in lines)
+    asked = dataclasses.replace(
+        options, subtitle=subtitle, lines=lines, start=clip.start, end=clip.end
+    )
     reading = analyzer.read_segment(clip, asked)
     found = analyzer.findings(reading, analyzer.converse(reading), asked, clip.path)
     tracks: dict[int, int] = {}
     if reading.given.face and clip.frames is not None:
         tracks = numbers.number(reading.inputs.tracks, clip.frames, piece.shot)
-    return _with_times(found, options), tracks
-
-
-def _with_times(found: Analysis, options: AnalyzeOptions) -> Analysis:
-    """The findings with the given subtitle lines in place of their bare text."""
-    from openaffect.results.analysis import TextLine
-
-    text = found.modalities.text
-    if options.lines is None or not text.used:
-        return found
-    lines = tuple(
-        TextLine(line.start, line.end, line.text)
-        for line in within(tuple(options.lines), found.clip.start, found.clip.end)
-        if found.clip.start <= (line.start + line.end) / 2
-    )
-    timed: TextUse = dataclasses.replace(text, lines=lines)
-    return dataclasses.replace(found, modalities=dataclasses.replace(found.modalities, text=timed))
+    return found, tracks
 
 
 def _heard(modalities: Modalities, most: float) -> float:

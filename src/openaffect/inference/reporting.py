@@ -17,6 +17,7 @@ from openaffect.inference.inputs import LEFT_OUT
 from openaffect.inference.options import LONG_CLIP, AnalyzeOptions
 from openaffect.media.face_detection import BLENDSHAPE_NAMES
 from openaffect.media.face_tracks import FaceTrack
+from openaffect.media.subtitles import within
 from openaffect.media.voice import voice_contours
 from openaffect.models.clip_processing import ClipProcessor
 from openaffect.models.encoders.expression_net import EXPRESSION_LABELS
@@ -94,10 +95,12 @@ def modalities(reading: Reading, options: AnalyzeOptions, processor: ClipProcess
 def _text_use(reading: Reading, options: AnalyzeOptions) -> TextUse:
     if not reading.given.words:
         return TextUse(False, reason=reading.words_reason or LEFT_OUT)
-    transcript = reading.transcript
+    transcript, clip = reading.transcript, reading.inputs.clip
+    start = clip.start
     if transcript is None:
-        return TextUse(True, "subtitle", options.subtitle)
-    start = reading.inputs.clip.start
+        shown = within(tuple(options.lines or ()), start, clip.end)
+        lines = tuple(TextLine(line.start, line.end, line.text) for line in shown)
+        return TextUse(True, "subtitle", options.subtitle, lines=lines)
     return TextUse(
         True,
         "transcript",

@@ -142,7 +142,11 @@ def run_all(
                 if idle:
                     worker = idle.pop()
                     request, attempt = upcoming
-                    worker.submit(request)
+                    try:
+                        worker.submit(request)
+                    except WorkerDied:  # while it had nothing to do
+                        worker.close()
+                        continue
                     busy[worker.connection] = (worker, request, attempt)
                     upcoming = None
                     continue

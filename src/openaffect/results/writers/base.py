@@ -38,7 +38,9 @@ def write_atomically(path: Path, text: str) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:60]}.", dir=path.parent)
+        handle, temporary = tempfile.mkstemp(
+            prefix=f".{path.stem[:60]}{path.suffix}.", dir=path.parent
+        )
     except OSError as error:
         raise OpenAffectError(f"cannot write {path}: {error.strerror}") from None
     try:
