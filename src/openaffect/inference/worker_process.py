@@ -13,20 +13,23 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from openaffect.errors import OpenAffectError
+from openaffect.errors import OpenAffectError, UsageError
 
 if TYPE_CHECKING:
     from openaffect.inference.analyzer import Analyzer
     from openaffect.inference.answers import Conversation
     from openaffect.inference.options import AnalyzeOptions
-    from openaffect.results.analysis import Segment
+    from openaffect.results.analysis import Analysis, Segment
 
 CANCEL_SIGNAL = getattr(signal, "SIGUSR1", None)
 """None where the system has no such signal; a cancelled worker is then ended instead."""
+
+CLIP_GONE = "the clip is no longer kept; send it again, with keep, and ask then"
 
 Kind = Literal["analyze", "analyze_together", "ask", "fill", "forget"]
 
@@ -52,7 +55,7 @@ class Request:
 
     id: int
     kind: Kind
-    path: str = ""  # the clip; "" asks without any media
+    path: str = ""  # the clip; "" asks what is kept under `keep`, without that no media at all
     model: str = ""  # one of WorkerSettings.models; "" is the first
     options: AnalyzeOptions | None = None
     question: str = ""  # of "ask"
@@ -73,6 +76,11 @@ class Event:
     expected: bool = True  # of "failed" and "unusable": an OpenAffectError, whose text is for users
     exit_code: int = 1  # of "unusable"
     progress: float = 0.0  # of "segment": how much of the clip is read, 0 to 1
+
+
+def share_read(second: float, start: float, end: float) -> float:
+    """How much of a clip from `start` to `end` is read at a second, 0 to 1."""
+    return min(max((second - start) / max(end - start, 1e-6), 0.0), 1.0)
 
 
 class _Interrupts:
@@ -144,12 +152,7 @@ class _Desk:
                 del self._kept[name]
             return None
         if request.kind == "analyze":
-            return self.analyzer(request.model).analyze(
-                Path(request.path),
-                request.options,
-                on_segment=lambda segment: self._tell_segment(request, segment),
-                on_reading=lambda conversation: self._keep(request, conversation),
-            )
+            return self._analyze(request)
         if request.kind == "analyze_together":
             return self._analyze_together(request)
         conversation = self._conversation(request)
@@ -161,6 +164,24 @@ class _Desk:
             request.question,
             request.most_tokens,
             lambda text: self.tell(Event("text", request.id, text)),
+        )
+
+    def _analyze(self, request: Request) -> Analysis:
+        """The analysis of a clip; its segments are told as they are read."""
+        from openaffect.inference.options import AnalyzeOptions, span_of
+
+        path, options = Path(request.path), request.options or AnalyzeOptions()
+        span = cache(lambda: span_of(path, options))  # the file is looked at once, if ever
+
+        def tell(segment: Segment) -> None:
+            share = share_read(segment.end, *span())
+            self.tell(Event("segment", request.id, segment, progress=share))
+
+        return self.analyzer(request.model).analyze(
+            path,
+            options,
+            on_segment=tell,
+            on_reading=lambda conversation: self._keep(request, conversation),
         )
 
     def _analyze_together(self, request: Request) -> list[Event]:
@@ -182,19 +203,18 @@ class _Desk:
         }
         return [events[number] for number in range(len(request.paths))]
 
-    def _tell_segment(self, request: Request, segment: Segment) -> None:
-        from openaffect.inference.options import AnalyzeOptions, span_of
-
-        start, end = span_of(Path(request.path), request.options or AnalyzeOptions())
-        share = min(max((segment.end - start) / max(end - start, 1e-6), 0.0), 1.0)
-        self.tell(Event("segment", request.id, segment, progress=share))
-
     def _conversation(self, request: Request) -> Conversation:
+        """What a question is asked: the kept prefix, else the clip read anew, else no media.
+
+        Raises UsageError where the prefix is gone and there is no clip to read.
+        """
         from openaffect.inference.options import AnalyzeOptions
 
         if request.keep is not None and request.keep in self._kept:
             self._kept.move_to_end(request.keep)
             return self._kept[request.keep]
+        if not request.path and request.keep is not None:
+            raise UsageError(CLIP_GONE)
         analyzer = self.analyzer(request.model)
         options = request.options or AnalyzeOptions()
         if not request.path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import math
 import secrets
 import time
 from collections import OrderedDict
@@ -49,7 +50,10 @@ class Job:
     name: str = ""  # of the clip, as the client calls it
     upload: str | None = None  # upload to delete when the job is finished
     source: str | None = None  # upload that it reads
+    sent: bool = False  # whether that upload came with this job, for it alone
+    about: str | None = None  # job whose clip it is a question about
     seat: int | None = None  # worker that it must run on
+    ran_on: int | None = None  # worker that it ran on
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     state: State = "queued"
     stopped: str | None = None  # why it is being stopped; "" where it was cancelled
@@ -61,6 +65,11 @@ class Job:
     expected: bool = True  # whether the error is the client's to mend
     events: list[dict[str, Any]] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def clip(self) -> str:
+        """The checksum of the clip that it reads, as the name of its prefix begins."""
+        return (self.request.keep or "").partition(":")[0]
 
     def tell(self, kind: str, **more: Any) -> None:
         """Add an event for whoever watches."""
@@ -141,7 +150,8 @@ class Scheduler:
         """Queue a job; raises QueueFull or Draining."""
         if self.draining:
             raise Draining("the service is shutting down")
-        if len(self._waiting) >= self.queue and job.request.kind != "forget":
+        waiting = sum(other.request.kind != "forget" for other in self._waiting)
+        if waiting >= self.queue and job.request.kind != "forget":
             self.metrics.jobs.labels("refused").inc()
             ahead = len(self._waiting) + sum(seat.job is not None for seat in self._seats)
             raise QueueFull(max(round(self._mean_seconds * ahead / len(self._seats)), 1))
@@ -173,7 +183,9 @@ class Scheduler:
             await job.ended()
 
     async def forget(self, beginning: str = "") -> None:
-        """Let every worker forget the prefixes whose name begins so."""
+        """Let every worker forget the prefixes whose name begins so, unless all of it ends."""
+        if self.draining:
+            return
         for seat in self._seats:
             request = Request(0, "forget", keep=beginning)
             await self.submit(Job(request, 60.0, seat=seat.number))
@@ -184,8 +196,20 @@ class Scheduler:
             if job.state not in FINISHED and job.request.kind != "forget":
                 await self.cancel(job)
         self.jobs.clear()
-        if not self.draining:
-            await self.forget()
+        await self.forget()
+
+    def unfinished(self) -> list[Job]:
+        """The jobs that wait or run."""
+        return [job for job in self.jobs.values() if job.state not in FINISHED]
+
+    def uses(self) -> dict[str, float]:
+        """Upload -> when a job that reads it ended last, infinite where one has not."""
+        found: dict[str, float] = {}
+        for job in self.jobs.values():
+            if job.source is not None:
+                ended = math.inf if job.finished is None else job.finished
+                found[job.source] = max(found.get(job.source, 0.0), ended)
+        return found
 
     def expire(self, seconds: float) -> None:
         """Drop results older than that."""
@@ -275,7 +299,7 @@ class Scheduler:
                 for job in self._waiting:
                     if job.seat in (None, seat.number):
                         self._waiting.remove(job)
-                        seat.job, job.state = job, "running"
+                        seat.job, job.state, job.ran_on = job, "running", seat.number
                         self._measure()
                         return job
                 await self._wake.wait()

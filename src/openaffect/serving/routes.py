@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Annotated, Any, BinaryIO
 
 from fastapi import APIRouter, File, Form, Request, UploadFile
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 
 from openaffect import __version__
 from openaffect.errors import UsageError
@@ -19,8 +22,8 @@ from openaffect.serving.forms import AnalyzeFields, ChatRequest, QuestionBody, e
 from openaffect.serving.guard import error_body
 from openaffect.serving.jobs import FINISHED, Job
 from openaffect.serving.moments import clue_moments
-from openaffect.serving.service import JobFailed, Service, named, result_of
-from openaffect.serving.store import Upload
+from openaffect.serving.service import ClipGone, JobFailed, Service, named, result_of
+from openaffect.serving.store import NoRoom, StoreFull, Upload
 from openaffect.serving.views import (
     ANALYSIS_NAME,
     COMPLETION_EXAMPLE,
@@ -37,6 +40,8 @@ from openaffect.serving.views import (
     json_answer,
 )
 
+FULL_SECONDS = 60  # until room for an upload may be there again
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 PIECE = 1 << 20  # bytes of an upload copied at once
 MEDIA_TYPES = {
     "json": "application/json",
@@ -54,8 +59,9 @@ TOLD = {
     404: "There is no such thing, or it was deleted.",
     408: "The body arrived too slowly.",
     409: "It is not ready yet.",
+    410: "The clip is no longer kept; send it again.",
     413: "The body is too large.",
-    429: "Too much waits; try again after Retry-After seconds.",
+    429: "Too much waits or is kept; try again after Retry-After seconds.",
     503: "The service cannot do it now.",
 }
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -71,7 +77,40 @@ STREAMED: dict[int | str, dict[str, Any]] = {
 }
 ClipFile = Annotated[UploadFile | None, File(description="The clip.")]
 
-router = APIRouter(responses=ERRORS)
+
+class ClipRoute(APIRoute):
+    """A route that tells a full store, a full disk and a clip that is gone."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler, with these errors answered."""
+        handle = super().get_route_handler()
+
+        async def told(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except ClipGone as error:
+                body = error_body(str(error), "invalid_request_error", "clip_gone")
+                return JSONResponse(body, 410)
+            except StoreFull as error:
+                body = error_body(str(error), "rate_limit_error", "store_full")
+                return JSONResponse(body, 429, {"Retry-After": str(FULL_SECONDS)})
+            except NoRoom as error:
+                return _no_room(str(error))
+            except HTTPException as error:
+                cause = error.__cause__  # a body goes to the disk while it comes in
+                if not isinstance(cause, OSError) or cause.errno not in NO_ROOM:
+                    raise
+                return _no_room(f"the body could not be stored: {cause.strerror}")
+
+        return told
+
+
+def _no_room(message: str) -> Response:
+    body = error_body(message, "server_error", "no_room")
+    return JSONResponse(body, 503, {"Retry-After": str(FULL_SECONDS)})
+
+
+router = APIRouter(responses=ERRORS, route_class=ClipRoute)
 
 
 class NotFound(Exception):
@@ -156,10 +195,8 @@ async def upload(request: Request, file: Annotated[UploadFile, File()]) -> Uploa
 
 @router.delete("/v1/uploads/{identity}", tags=["analysis"], status_code=204)
 async def delete_upload(request: Request, identity: str) -> Response:
-    """Delete an upload."""
-    service = service_of(request)
-    service.uploads.get(identity)
-    service.uploads.delete(identity)
+    """Delete an upload, and what workers keep of it."""
+    await service_of(request).delete_upload(identity)
     return Response(status_code=204)
 
 
@@ -175,19 +212,26 @@ async def analyze(
     options = fields.options(service.settings.limits)
     service.model(fields.model)
     stored = await _stored(request, file, upload)
-    job = await _submitted(service, stored, fields.model, options, file is None)
+    job = await _submitted(service, stored, fields.model, options, sent=file is not None)
     analysis = await service.finished(job, request.is_disconnected)
     return JSONResponse(named(analysis, stored.name).to_dict())
 
 
 async def _submitted(
-    service: Service, stored: Upload, model: str, options: Any, keep: bool, *, long: bool = False
+    service: Service,
+    stored: Upload,
+    model: str,
+    options: Any,
+    *,
+    sent: bool,
+    keep: bool = False,
+    long: bool = False,
 ) -> Job:
     seconds = service.settings.job_seconds if long else service.settings.answer_seconds
     try:
-        return await service.submit(stored, model, options, keep=keep, seconds=seconds)
+        return await service.submit(stored, model, options, sent=sent, keep=keep, seconds=seconds)
     except BaseException:
-        if not keep:
+        if sent:
             service.uploads.delete(stored.id)
         raise
 
@@ -205,8 +249,10 @@ async def submit(
     options = fields.options(service.settings.limits)
     service.model(fields.model)
     stored = await _stored(request, file, upload)
-    kept = keep or file is None
-    return _view(await _submitted(service, stored, fields.model, options, kept, long=True))
+    sent = file is not None
+    return _view(
+        await _submitted(service, stored, fields.model, options, sent=sent, keep=keep, long=True)
+    )
 
 
 @router.get("/v1/jobs", tags=["jobs"])
@@ -226,12 +272,9 @@ async def job(request: Request, identity: str) -> dict[str, Any]:
 
 @router.delete("/v1/jobs/{identity}", tags=["jobs"])
 async def cancel(request: Request, identity: str) -> JobView:
-    """Cancel a job, or delete a finished one with its clip."""
-    service, found = service_of(request), _job(request, identity)
-    await service.scheduler.cancel(found)
-    service.scheduler.jobs.pop(identity, None)
-    if found.source is not None:
-        service.uploads.delete(found.source)
+    """Cancel a job, or delete a finished one; the clip that came with it goes, too."""
+    found = _job(request, identity)
+    await service_of(request).delete_job(found)
     return _view(found)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from openaffect.errors import OpenAffectError, UsageError
 from openaffect.inference.options import AnalyzeOptions
-from openaffect.inference.worker_process import Request, WorkerSettings
+from openaffect.inference.worker_process import CLIP_GONE, Request, WorkerSettings
 from openaffect.results.analysis import Analysis, Segment
 from openaffect.serving.chat import Asked, Media
 from openaffect.serving.fetch import Fetcher
@@ -44,13 +45,23 @@ class JobFailed(OpenAffectError):
         self.expected = expected
 
 
+class ClipGone(JobFailed):
+    """A question came too late: neither the clip nor its prefix is kept."""
+
+    def __init__(self) -> None:
+        super().__init__(CLIP_GONE, True)
+
+
 class Service:
     """Uploads and jobs of one server process."""
 
     def __init__(self, settings: ServeSettings) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.uploads = UploadStore(settings.folder, settings.keep_minutes * 60)
+        self.uploads = UploadStore(
+            settings.folder, settings.keep_minutes * 60, settings.max_kept_bytes
+        )
+        self._clips: dict[str, float] = {}  # checksum of a clip that was read -> when last sent
         self.fetcher = Fetcher(settings.allowed_domains, settings.max_upload_bytes)
         self._fetching = ThreadPoolExecutor(FETCHES, "fetch")
         worker = WorkerSettings(
@@ -81,8 +92,43 @@ class Service:
     async def _expire(self) -> None:
         while True:
             await asyncio.sleep(EXPIRY_SECONDS)
-            self.uploads.expire()
-            self.scheduler.expire(self.settings.keep_minutes * 60)
+            await self.expire()
+
+    async def expire(self) -> None:
+        """Remove uploads, results and prefixes that are too old; unfinished jobs keep theirs."""
+        seconds = self.settings.keep_minutes * 60
+        self.uploads.expire(self.scheduler.uses())
+        self.scheduler.expire(seconds)
+        oldest = time.time() - seconds
+        for clip in [clip for clip, sent in self._clips.items() if sent < oldest]:
+            await self._forget(clip, self.scheduler.jobs.values())
+
+    async def _forget(self, clip: str, jobs: Iterable[Job]) -> None:
+        """Let the workers forget a clip, unless an upload or one of these jobs still has it."""
+        if clip not in self._clips or self.uploads.holds(clip):
+            return
+        if all(job.clip != clip for job in jobs):
+            del self._clips[clip]
+            await self.scheduler.forget(f"{clip}:")
+
+    async def delete_upload(self, identity: str) -> None:
+        """Delete an upload and what workers keep of it; raises UploadMissing."""
+        upload = self.uploads.get(identity)
+        self.uploads.delete(identity)
+        await self._forget(upload.sha256, self.scheduler.unfinished())
+
+    async def delete_job(self, job: Job) -> None:
+        """Cancel a job or drop its result, with questions about it and the clip that came with it.
+
+        A clip that was uploaded for several requests stays.
+        """
+        await self.scheduler.cancel(job)
+        for question in [j for j in self.scheduler.unfinished() if j.about == job.id]:
+            await self.scheduler.cancel(question)
+        self.scheduler.jobs.pop(job.id, None)
+        if job.sent and job.source is not None:
+            self.uploads.delete(job.source)
+        await self._forget(job.clip, self.scheduler.jobs.values())
 
     def model(self, name: str) -> str:
         """The served model of that name, the first for none; raises UnknownModel."""
@@ -94,13 +140,24 @@ class Service:
         return name
 
     async def store(self, pieces: Iterable[bytes], name: str | None) -> Upload:
-        """Store an upload without holding up other requests."""
+        """Store an upload without holding up other requests; raises StoreFull and NoRoom."""
         return await asyncio.to_thread(self.uploads.add, pieces, name)
 
     async def submit(
-        self, upload: Upload, model: str, options: AnalyzeOptions, *, keep: bool, seconds: float
+        self,
+        upload: Upload,
+        model: str,
+        options: AnalyzeOptions,
+        *,
+        sent: bool,
+        keep: bool,
+        seconds: float,
     ) -> Job:
-        """Queue the analysis of an upload, which is deleted when it is done unless kept."""
+        """Queue the analysis of an upload.
+
+        One that was sent with the request is deleted with the job, and when that is done unless
+        it is to be kept.
+        """
         name = self.model(model)
         request = Request(
             0,
@@ -110,14 +167,16 @@ class Service:
             options,
             keep=prefix_name(upload.sha256, name, options),
         )
-        job = Job(request, seconds, upload.name, None if keep else upload.id, upload.id)
+        released = upload.id if sent and not keep else None
+        job = Job(request, seconds, upload.name, released, upload.id, sent)
+        self._clips[upload.sha256] = time.time()
         return await self.scheduler.submit(job)
 
     async def ask(self, job: Job, question: str, at: float | None) -> Job:
         """Queue a follow-up question about a finished job's clip.
 
         A short clip's prefix is kept, so that only the question is read; of a long one, the segment
-        at second `at` is read.
+        at second `at` is read. What hangs on a prefix waits for the worker that has it.
         """
         if not isinstance(job.result, Analysis):
             raise UsageError("the job has no result to ask about yet")
@@ -130,7 +189,15 @@ class Service:
             path = ""
         keep = prefix_name(job.result.clip.sha256, job.request.model, options)
         request = Request(0, "ask", path, job.request.model, options, question, keep=keep)
-        return await self.scheduler.submit(Job(request, self.settings.answer_seconds, job.name))
+        asking = Job(
+            request,
+            self.settings.answer_seconds,
+            job.name,
+            source=job.source,
+            about=job.id,
+            seat=None if path and job.result.segments else job.ran_on,
+        )
+        return await self.scheduler.submit(asking)
 
     def _there(self, identity: str) -> bool:
         try:
@@ -161,7 +228,10 @@ class Service:
             prefix_name(upload.sha256, name, options) if upload is not None else None,
         )
         identity = upload.id if upload is not None and not kept else None
-        job = Job(request, self.settings.answer_seconds, "the clip", identity)
+        source = upload.id if upload is not None else None
+        job = Job(request, self.settings.answer_seconds, "the clip", identity, source)
+        if upload is not None:
+            self._clips[upload.sha256] = time.time()
         try:
             return await self.scheduler.submit(job)
         except BaseException:
@@ -188,6 +258,7 @@ class Service:
     async def purge(self) -> int:
         """Cancel all work and delete uploads, results and prefixes."""
         await self.scheduler.purge()
+        self._clips.clear()
         return self.uploads.purge()
 
     async def finished(self, job: Job, left: Left) -> Any:
@@ -221,9 +292,11 @@ class Service:
 
 
 def result_of(job: Job) -> Any:
-    """What a finished job found; raises JobFailed where it found nothing."""
+    """What a finished job found; raises JobFailed or ClipGone where it found nothing."""
     if job.state == "cancelled":
         raise JobFailed("the work was cancelled", True)
+    if job.error == CLIP_GONE:
+        raise ClipGone
     if job.state != "done":
         raise JobFailed(job.error or "the clip could not be processed", job.expected)
     return job.result

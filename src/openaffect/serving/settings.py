@@ -30,6 +30,7 @@ class ServeSettings:
     kept_results: int = 64  # finished jobs whose result stays
     keep_minutes: float = 60.0  # how long uploads and results stay at most
     max_upload_bytes: int = 1 << 30
+    max_kept_bytes: int = 20 << 30  # of all uploads together; more are refused with 429
     max_json_bytes: int = 96 << 20  # bodies of chat requests, media in base64 included
     body_seconds: float = 600.0  # for one request's body to arrive
     idle_seconds: float = 30.0  # between two pieces of it

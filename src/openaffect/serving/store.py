@@ -1,4 +1,7 @@
-"""Uploads: a private folder with random names, gone after the job, by age, or by purge."""
+"""Uploads: a private folder with random names, gone after the job, by age, or by purge.
+
+All of them together stay below a limit.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ import re
 import secrets
 import shutil
 import stat
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +24,20 @@ FOLDER_NAME = "serve"
 ID_FORM = re.compile(r"^[A-Za-z0-9_-]{22}$")
 SUFFIX_FORM = re.compile(r"^\.[A-Za-z0-9]{1,5}$")
 NAME_LENGTH = 120
+MOST_BYTES = 20 << 30
 UNNAMED = "clip"
 
 
 class UploadMissing(OpenAffectError):
     """There is no such upload, or it is gone."""
+
+
+class StoreFull(OpenAffectError):
+    """The uploads together are as large as they may be."""
+
+
+class NoRoom(OpenAffectError):
+    """The disk does not take an upload."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +53,27 @@ class Upload:
 
 
 class UploadStore:
-    """The uploads of one service process."""
+    """The uploads of one service process.
 
-    def __init__(self, folder: Path, keep_seconds: float) -> None:
+    Args:
+        most_bytes: of all of them together, those that are still coming in included.
+    """
+
+    def __init__(self, folder: Path, keep_seconds: float, most_bytes: int = MOST_BYTES) -> None:
         self.folder = folder
         self.keep_seconds = keep_seconds
+        self.most_bytes = most_bytes
         self._uploads: dict[str, Upload] = {}
+        self._bytes = 0
+        self._lock = threading.Lock()  # uploads come in threads of their own
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.chmod(0o700)
 
     def add(self, pieces: Iterable[bytes], name: str | None) -> Upload:
-        """Store a file under a new random id, readable by its owner only."""
+        """Store a file under a new random id, readable by its owner only.
+
+        Nothing is left of one that cannot be stored. Raises StoreFull and NoRoom.
+        """
         identity = secrets.token_urlsafe(16)
         name = safe_name(name)
         suffix = Path(name).suffix
@@ -60,15 +83,35 @@ class UploadStore:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
             with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
                 for piece in pieces:
-                    digest.update(piece)
+                    self._take(len(piece))
                     size += len(piece)
+                    digest.update(piece)
                     file.write(piece)
-        except BaseException:
+        except BaseException as error:
             path.unlink(missing_ok=True)
+            self._release(size)
+            if isinstance(error, OSError):
+                raise NoRoom(f"the clip could not be stored: {error.strerror}") from None
             raise
         upload = Upload(identity, name, path, size, digest.hexdigest(), time.time())
-        self._uploads[identity] = upload
+        with self._lock:
+            self._uploads[identity] = upload
         return upload
+
+    def _take(self, size: int) -> None:
+        """Count bytes that come in; raises StoreFull."""
+        with self._lock:
+            if self._bytes + size > self.most_bytes:
+                raise StoreFull(
+                    f"the uploads together would be over {self.most_bytes} bytes; "
+                    "delete some, or try again later"
+                )
+            self._bytes += size
+
+    def _release(self, size: int) -> None:
+        """Count bytes that are gone."""
+        with self._lock:
+            self._bytes -= size
 
     def get(self, identity: str) -> Upload:
         """The upload of that id; raises UploadMissing for anything else."""
@@ -79,22 +122,38 @@ class UploadStore:
 
     def delete(self, identity: str) -> None:
         """Remove an upload; nothing happens where there is none."""
-        upload = self._uploads.pop(identity, None)
+        with self._lock:
+            upload = self._uploads.pop(identity, None)
         if upload is not None:
             upload.path.unlink(missing_ok=True)
+            self._release(upload.size)
 
-    def expire(self) -> None:
-        """Remove what has been kept for long enough."""
+    def holds(self, sha256: str) -> bool:
+        """Whether a file with this content is kept."""
+        return any(upload.sha256 == sha256 for upload in self._all())
+
+    def _all(self) -> list[Upload]:
+        with self._lock:
+            return list(self._uploads.values())
+
+    def expire(self, uses: Mapping[str, float]) -> None:
+        """Remove what has been kept for long enough, and what was deleted by others.
+
+        Args:
+            uses: id -> when an upload was last used, infinite for one that is in use.
+        """
         oldest = time.time() - self.keep_seconds
-        for upload in [u for u in self._uploads.values() if u.created < oldest]:
-            self.delete(upload.id)
+        for upload in self._all():
+            used = uses.get(upload.id, upload.created)
+            if max(used, upload.created) < oldest or not _is_own_file(upload.path):
+                self.delete(upload.id)
 
     def purge(self) -> int:
         """Remove everything; returns how many uploads there were."""
-        count = len(self._uploads)
-        for identity in list(self._uploads):
-            self.delete(identity)
-        return count
+        uploads = self._all()
+        for upload in uploads:
+            self.delete(upload.id)
+        return len(uploads)
 
     def close(self) -> None:
         """Remove the folder with everything in it."""

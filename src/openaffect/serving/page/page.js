@@ -1,6 +1,6 @@
 "use strict";
 const $ = (id) => document.getElementById(id);
-const state = {key: sessionStorage.getItem("openaffect-key") || "", file: null, jobs: [], result: null, start: 0, end: 0, recorder: null};
+const state = {key: sessionStorage.getItem("openaffect-key") || "", file: null, run: null, current: null, result: null, start: 0, end: 0, recorder: null};
 const FORMS = [["json", "JSON"], ["csv", "CSV"], ["vtt", "WebVTT"], ["srt", "SRT"], ["eaf", "ELAN"], ["textgrid", "TextGrid"], ["html", "HTML report"]];
 
 async function call(path, options = {}) {
@@ -102,17 +102,25 @@ function busy(working) {
   $("progress").removeAttribute("value");
 }
 
-async function analyse(model, column) {
+async function analyse(model, column, signal) {
   const form = new FormData();
   form.set("file", state.file, state.file.name);
   form.set("model", model);
   form.set("labels", $("labels").value);
   form.set("subtitle", $("subtitle").value);
   form.set("keep", $("keep").checked);
-  const job = await (await call("/v1/jobs", {method: "POST", body: form})).json();
-  state.jobs.push(job.id);
+  const job = await (await call("/v1/jobs", {method: "POST", body: form, signal})).json();
+  state.current = job.id;
+  try {
+    return {job: job.id, result: await followed(job.id, model, column)};
+  } finally {
+    state.current = null;
+  }
+}
+
+async function followed(job, model, column) {
   const segments = [];
-  for await (const event of eventsOf(job.id)) {
+  for await (const event of eventsOf(job)) {
     if (event.type === "queued") say("Waiting, number " + event.position + " in the queue.");
     else if (event.type === "started") say("Reading the clip.");
     else if (event.type === "segment") {
@@ -122,7 +130,7 @@ async function analyse(model, column) {
       show({segments, emotions: event.value.emotions, clues: event.value.clues, reasoning: event.value.reasoning, open_emotions: event.value.open_emotions, clip: {start: 0, end: event.value.end}}, column, model, true);
     } else if (event.type === "done") {
       show(event.result, column, model, false, event.moments);
-      return {job: job.id, result: event.result};
+      return event.result;
     } else if (event.type === "failed") throw new Error(event.error);
     else if (event.type === "cancelled") throw new Error("The analysis was cancelled.");
   }
@@ -135,6 +143,8 @@ $("ask").addEventListener("submit", async (event) => {
   if (!state.file) { complain("Choose or record a clip first."); $("file").focus(); return; }
   clear();
   busy(true);
+  const run = new AbortController();
+  state.run = run;
   say("Sending the clip.");
   const picture = !state.file.type.startsWith("image/");
   $("player").src = picture ? URL.createObjectURL(state.file) : "";
@@ -142,28 +152,29 @@ $("ask").addEventListener("submit", async (event) => {
   try {
     const models = [$("model").value, $("other").value].filter((name, at, all) => name && all.indexOf(name) === at);
     for (const [at, model] of models.entries()) {
-      const found = await analyse(model, at);
+      const found = await analyse(model, at, run.signal);
       if (at === 0) { state.result = found.result; state.job = found.job; }
     }
     offer();
     say("Done.");
     $("results").focus();
   } catch (error) {
-    complain(error.message);
+    complain(run.signal.aborted ? "The analysis was cancelled." : error.message);
     say("");
   } finally {
+    state.run = null;
     busy(false);
   }
 });
 
+// Nothing more is sent; what is already a job is cancelled there.
 $("cancel").addEventListener("click", () => {
-  const job = state.jobs[state.jobs.length - 1];
-  if (job) call("/v1/jobs/" + job, {method: "DELETE"}).catch((error) => complain(error.message));
+  if (state.run) state.run.abort();
+  if (state.current) call("/v1/jobs/" + state.current, {method: "DELETE"}).catch((error) => complain(error.message));
 });
 
 function clear() {
   state.result = null;
-  state.jobs = [];
   $("columns").replaceChildren();
   $("answers").replaceChildren();
   $("lane-list").replaceChildren();
