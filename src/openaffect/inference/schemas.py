@@ -160,7 +160,7 @@ def _is_one_of(value: Any, kinds: list[str]) -> bool:
     if isinstance(value, int | float):
         whole = isinstance(value, int) or value.is_integer()
         return "number" in kinds or ("integer" in kinds and whole)
-    names = {str: "string", list: "array", dict: "object"}
+    names: dict[type, str] = {str: "string", list: "array", dict: "object"}
     return names[type(value)] in kinds
 
 
