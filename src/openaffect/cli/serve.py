@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -63,7 +62,6 @@ def serve(
         ) from None
     from openaffect.media.limits import Limits
     from openaffect.serving.settings import KEY_VARIABLE, ServeSettings
-    from openaffect.serving.store import process_folder
 
     most = max_upload * 2**20
     settings = ServeSettings(
@@ -80,16 +78,10 @@ def serve(
         max_json_bytes=min(most, 96 * 2**20),
         drain_seconds=drain_seconds,
         allowed_domains=tuple(allow_domain or ()),
-        folder=Path(process_folder()),
         limits=Limits(max_seconds=max_seconds, max_bytes=most),
     )
     typer.echo(f"openaffect is starting at http://{host}:{port}", err=True)
-    try:
-        run(settings)
-    finally:
-        import shutil
-
-        shutil.rmtree(settings.folder, ignore_errors=True)
+    run(settings)
 
 
 def purge() -> None:

@@ -37,11 +37,11 @@ def build_app(settings: ServeSettings) -> Guard:
     service = Service(settings)
 
     @asynccontextmanager
-    async def life(_: FastAPI) -> AsyncIterator[None]:
+    async def life(app: FastAPI) -> AsyncIterator[None]:
         # Bodies that are still coming in are spooled to nameless files; they, too, stay private.
         before, tempfile.tempdir = tempfile.tempdir, str(settings.folder)
-        await service.start()
         try:
+            await _started(app, service)
             yield
         finally:
             await service.stop()
@@ -56,6 +56,7 @@ def build_app(settings: ServeSettings) -> Guard:
         lifespan=life,
     )
     app.state.service = service
+    app.state.failure = None  # why it did not start
     app.include_router(router)
     describe(app)
     for path in ASSETS:
@@ -68,6 +69,15 @@ def build_app(settings: ServeSettings) -> Guard:
     app.exception_handler(HTTPException)(_http)
     app.exception_handler(Exception)(_unexpected)
     return Guard(app, settings, service.metrics)
+
+
+async def _started(app: FastAPI, service: Service) -> None:
+    """Start the service; why it fails is kept for whoever runs the application."""
+    try:
+        await service.start()
+    except Exception as error:
+        app.state.failure = error
+        raise
 
 
 @cache
