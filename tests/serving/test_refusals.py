@@ -96,6 +96,25 @@ def test_every_route_with_data_asks_for_the_key(guarded: Running, path: str) -> 
     assert httpx.get(f"{guarded.url}/health", timeout=30).status_code == 503  # nothing is loaded
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        '{"type": "object", "required": 5}',
+        '{"anyOf": {"a": 1}}',
+        '{"type": "number", "minimum": 1' + 400 * "0" + "}",
+        '{"type": "array", "minItems": "x"}',
+        '{"type": "array", "minItems": 2000000000}',
+    ],
+)
+def test_a_malformed_schema_is_one_line(guarded: Running, schema: str) -> None:
+    form = '{"type": "json_schema", "json_schema": {"name": "x", "schema": ' + schema + "}}"
+    body = '{"messages": [{"role": "user", "content": "?"}], "response_format": ' + form + "}"
+    headers = {"content-type": "application/json"}
+    answer = guarded.client.post("/v1/chat/completions", content=body, headers=headers)
+    assert answer.status_code == 400
+    assert error_of(answer).startswith("json_schema: ")
+
+
 def test_other_sites_and_rebound_names_are_refused(service: Running) -> None:
     post = service.client.post("/v1/purge", headers={"origin": "https://evil.example"})
     assert post.status_code == 403 and "other sites" in error_of(post)

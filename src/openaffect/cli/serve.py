@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,6 +25,7 @@ Domains = Annotated[
     typer.Option("--allow-domain", help="Fetch media from this domain; may be repeated."),
 ]
 MaxUpload = Annotated[int, typer.Option(min=1, help="Largest upload in MiB.")]
+MaxKept = Annotated[int, typer.Option(min=1, help="All uploads together, in GiB; more get 429.")]
 MaxSeconds = Annotated[float, typer.Option(min=1, help="Longest clip read at once, in seconds.")]
 KeepMinutes = Annotated[float, typer.Option(min=0.1, help="How long uploads and results stay.")]
 Drain = Annotated[float, typer.Option(min=0, help="Seconds for running jobs after SIGTERM.")]
@@ -47,6 +47,7 @@ def serve(
     queue: Queue = 16,
     allow_domain: Domains = None,
     max_upload: MaxUpload = 1024,
+    max_kept: MaxKept = 20,
     max_seconds: MaxSeconds = 600.0,
     keep_minutes: KeepMinutes = 60.0,
     drain_seconds: Drain = 60.0,
@@ -63,7 +64,6 @@ def serve(
         ) from None
     from openaffect.media.limits import Limits
     from openaffect.serving.settings import KEY_VARIABLE, ServeSettings
-    from openaffect.serving.store import process_folder
 
     most = max_upload * 2**20
     settings = ServeSettings(
@@ -77,19 +77,14 @@ def serve(
         queue=queue,
         keep_minutes=keep_minutes,
         max_upload_bytes=most,
+        max_kept_bytes=max_kept * 2**30,
         max_json_bytes=min(most, 96 * 2**20),
         drain_seconds=drain_seconds,
         allowed_domains=tuple(allow_domain or ()),
-        folder=Path(process_folder()),
         limits=Limits(max_seconds=max_seconds, max_bytes=most),
     )
     typer.echo(f"openaffect is starting at http://{host}:{port}", err=True)
-    try:
-        run(settings)
-    finally:
-        import shutil
-
-        shutil.rmtree(settings.folder, ignore_errors=True)
+    run(settings)
 
 
 def purge() -> None:

@@ -16,7 +16,7 @@ from openaffect.inference.encoded_clip import EncodedClip, encode_clip
 from openaffect.inference.engine import Stream
 from openaffect.inference.feature_cache import FeatureCache
 from openaffect.inference.inputs import LEFT_OUT, ClipInputs, clip_inputs, read_inputs
-from openaffect.inference.options import LONG_CLIP, AnalyzeOptions, is_long
+from openaffect.inference.options import LONG_CLIP, AnalyzeOptions, given_words, is_long
 from openaffect.inference.transcription import Transcriber, Transcript
 from openaffect.media.clip import Clip
 from openaffect.media.digest import file_sha256
@@ -208,7 +208,7 @@ class Analyzer:
         if "words" not in options.streams:
             return None, None, LEFT_OUT
         if options.subtitle is not None:
-            words = " ".join(options.subtitle.split())
+            words = given_words(options.subtitle)
             return None, words or None, None if words else "the subtitle is empty"
         if not options.transcribe:
             return None, None, "no subtitle was given and transcription was switched off"

@@ -13,6 +13,7 @@ from openaffect.media.subtitles import Subtitle
 from openaffect.prompts.conversation import STREAMS
 
 SEGMENTING = ("auto", "always", "never")
+LONGEST_WORDS = 20_000  # characters of the words given to one reading
 LONG_CLIP = 60.0  # seconds from which a clip is read in segments, unless told otherwise
 
 
@@ -48,6 +49,16 @@ class AnalyzeOptions:
             raise UsageError(f"frames must be 1 to 128, got {self.frames}")
         if self.segments not in SEGMENTING:
             raise UsageError(f"segments is one of {', '.join(SEGMENTING)}, got {self.segments!r}")
+
+
+def given_words(subtitle: str) -> str:
+    """The words given to one reading, in one line; raises UsageError where they are too many."""
+    words = " ".join(subtitle.split())
+    if len(words) > LONGEST_WORDS:
+        raise UsageError(
+            f"the words given for one reading are longer than {LONGEST_WORDS} characters"
+        )
+    return words
 
 
 def is_long(path: Path, options: AnalyzeOptions) -> bool:

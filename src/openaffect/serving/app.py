@@ -19,11 +19,12 @@ from openaffect.errors import OpenAffectError
 from openaffect.serving.guard import Guard, error_body
 from openaffect.serving.jobs import Draining, QueueFull
 from openaffect.serving.routes import NotFound, NotReady, router
-from openaffect.serving.service import ClientLeft, JobFailed, Service, UnknownModel
+from openaffect.serving.service import ClientLeft, ClipGone, JobFailed, Service, UnknownModel
 from openaffect.serving.settings import ServeSettings
-from openaffect.serving.store import UploadMissing
+from openaffect.serving.store import NoRoom, StoreFull, UploadMissing
 from openaffect.serving.views import describe
 
+FULL_SECONDS = "60"  # until room for an upload may be there again
 CLIENT_LEFT = 499  # nobody reads it; it stands in the log
 ASSETS = {
     "/": ("page.html", "text/html"),
@@ -37,11 +38,11 @@ def build_app(settings: ServeSettings) -> Guard:
     service = Service(settings)
 
     @asynccontextmanager
-    async def life(_: FastAPI) -> AsyncIterator[None]:
+    async def life(app: FastAPI) -> AsyncIterator[None]:
         # Bodies that are still coming in are spooled to nameless files; they, too, stay private.
         before, tempfile.tempdir = tempfile.tempdir, str(settings.folder)
-        await service.start()
         try:
+            await _started(app, service)
             yield
         finally:
             await service.stop()
@@ -56,6 +57,7 @@ def build_app(settings: ServeSettings) -> Guard:
         lifespan=life,
     )
     app.state.service = service
+    app.state.failure = None  # why it did not start
     app.include_router(router)
     describe(app)
     for path in ASSETS:
@@ -68,6 +70,15 @@ def build_app(settings: ServeSettings) -> Guard:
     app.exception_handler(HTTPException)(_http)
     app.exception_handler(Exception)(_unexpected)
     return Guard(app, settings, service.metrics)
+
+
+async def _started(app: FastAPI, service: Service) -> None:
+    """Start the service; why it fails is kept for whoever runs the application."""
+    try:
+        await service.start()
+    except Exception as error:
+        app.state.failure = error
+        raise
 
 
 @cache
@@ -96,6 +107,12 @@ async def _failed(_: Request, error: Exception) -> Response:
         return _told(404, str(error), "model_not_found")
     if isinstance(error, UploadMissing):
         return _told(404, str(error), "upload_not_found")
+    if isinstance(error, ClipGone):
+        return _told(410, str(error), "clip_gone")
+    if isinstance(error, StoreFull):
+        return _told(429, str(error), "store_full", **{"Retry-After": FULL_SECONDS})
+    if isinstance(error, NoRoom):
+        return _told(503, str(error), "no_room", **{"Retry-After": FULL_SECONDS})
     if isinstance(error, JobFailed) and not error.expected:
         return _told(503, str(error), "not_processed")
     return _told(400, str(error))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from openaffect.errors import UsageError
-from openaffect.inference.structured import check_schema
+from openaffect.inference.schemas import check_schema
 from openaffect.prompts.labels import BASIC_LABELS
 from openaffect.serving.forms import LONGEST_TEXT, ChatRequest, encodable
 
@@ -96,6 +96,8 @@ def asked(request: ChatRequest) -> Asked:
         if not isinstance(schema, dict):
             raise UsageError("response_format: json_schema needs a schema")
         schema = encodable(schema)
+        if len(json.dumps(schema, ensure_ascii=False)) > LONGEST_TEXT:
+            raise UsageError(f"json_schema is longer than {LONGEST_TEXT} characters")
         check_schema(schema)
     return Asked(media, question, schema, request.max_completion_tokens or request.max_tokens)
 

@@ -11,11 +11,12 @@ from fastapi import Form
 from pydantic import BaseModel, ConfigDict, Field
 
 from openaffect.errors import UsageError
-from openaffect.inference.options import AnalyzeOptions
+from openaffect.inference.options import AnalyzeOptions, given_words
+from openaffect.inference.schemas import MOST_CHOICES
 from openaffect.media.limits import Limits
 from openaffect.media.subtitles import parse_subtitles
 
-LONGEST_TEXT = 20_000  # characters of a question, subtitle or label set
+LONGEST_TEXT = 20_000  # characters of a question, label set or JSON schema
 
 
 class AnalyzeForm(BaseModel):
@@ -30,7 +31,7 @@ class AnalyzeForm(BaseModel):
     labels: str = Field(
         "",
         max_length=LONGEST_TEXT,
-        description="Choose among these only.",
+        description=f"Choose among these only, at most {MOST_CHOICES}.",
         examples=["calm,tense,amused"],
     )
     question: str = Field(
@@ -42,7 +43,7 @@ class AnalyzeForm(BaseModel):
     subtitle: str = Field(
         "",
         max_length=1_000_000,
-        description="What is said, as text, SubRip or WebVTT.",
+        description="What is said, as text, SubRip or WebVTT; at most 20,000 characters a reading.",
         examples=["You came after all!"],
     )
     streams: str = Field(
@@ -72,8 +73,13 @@ class AnalyzeForm(BaseModel):
         if lines:
             first, last = self.start or 0.0, math.inf if self.end is None else self.end
             words = " ".join(li.text for li in lines if li.end > first and li.start < last)
+        else:
+            words = given_words(words)
+        labels = _listed(self.labels)
+        if labels and len(labels) > MOST_CHOICES:
+            raise UsageError(f"at most {MOST_CHOICES} labels can be chosen among")
         given: dict[str, Any] = {
-            "labels": _listed(self.labels),
+            "labels": labels,
             "question": self.question.strip() or None,
             "subtitle": words.strip() or None,
             "lines": lines,

@@ -123,8 +123,9 @@ class Scheduler:
         self.settings, self.queue, self.kept, self.metrics = settings, queue, kept, metrics
         self.released = released
         self.jobs: OrderedDict[str, Job] = OrderedDict()
-        self.ready = False
         self.draining = False
+        self._draining_since = 0.0
+        self._given_up = False
         self._seats = [_Seat(number) for number in range(workers)]
         self._waiting: list[Job] = []
         self._numbers = itertools.count(1)
@@ -134,16 +135,20 @@ class Scheduler:
         # Each worker holds one thread while it is listened to, and another while it is ended.
         self._threads = ThreadPoolExecutor(2 * workers, "worker")
 
+    @property
+    def ready(self) -> bool:
+        """Whether any worker has loaded its model."""
+        return any(seat.worker is not None and seat.worker.ready for seat in self._seats)
+
     async def start(self) -> None:
         """Start the workers; raises OpenAffectError where the model does not load."""
+        loading = [asyncio.create_task(self._seated(seat)) for seat in self._seats]
         try:
-            await asyncio.gather(*(self._seated(seat) for seat in self._seats))
+            await asyncio.gather(*loading)
         except BaseException:
-            for seat in self._seats:
-                if seat.worker is not None:
-                    seat.worker.kill()
+            self.give_up()
+            await asyncio.gather(*loading, return_exceptions=True)
             raise
-        self.ready = True
         self._tasks = [asyncio.create_task(self._work(seat)) for seat in self._seats]
 
     async def submit(self, job: Job) -> Job:
@@ -217,13 +222,29 @@ class Scheduler:
         for job in [j for j in self.jobs.values() if j.finished and j.finished < oldest]:
             del self.jobs[job.id]
 
+    def drain(self) -> None:
+        """Take no more work from now on."""
+        if not self.draining:
+            self.draining, self._draining_since = True, time.monotonic()
+
+    def give_up(self) -> None:
+        """End workers that are still loading, now and later, so that `start` ends."""
+        self._given_up = True
+        for seat in self._seats:
+            if seat.worker is not None:
+                seat.worker.kill()
+
     async def close(self, drain_seconds: float) -> None:
-        """Take no more work, let running and waiting jobs end, cancel what takes too long."""
-        self.draining = True
+        """Let running and waiting jobs end, cancel what takes too long, end the workers.
+
+        The seconds are counted from `drain` on, where that was called before.
+        """
+        self.drain()
+        remaining = max(self._draining_since + drain_seconds - time.monotonic(), 0.0)
         left = [job for job in self.jobs.values() if job.state not in FINISHED]
         if left:
             waits = [asyncio.create_task(job.ended()) for job in left]
-            await asyncio.wait(waits, timeout=drain_seconds)
+            await asyncio.wait(waits, timeout=remaining)
             for task in waits:
                 task.cancel()
             for job in left:
@@ -245,6 +266,8 @@ class Scheduler:
         """Start a seat's worker and wait until it has loaded."""
         worker: Worker = await self._apart(Worker, self.settings)
         seat.worker = worker
+        if self._given_up:
+            worker.kill()
         overtime = asyncio.get_running_loop().call_later(LOAD_SECONDS, worker.kill)
         try:
             event = await self._apart(worker.receive)
@@ -285,13 +308,18 @@ class Scheduler:
     async def _replace(self, seat: _Seat) -> None:
         """A new worker for one that died; tried until it works."""
         self.metrics.restarts.inc()
-        if seat.worker is not None:
-            await self._apart(seat.worker.close)
+        await self._emptied(seat)
         while True:
             try:
                 return await self._seated(seat)
             except (OpenAffectError, OSError):
+                await self._emptied(seat)
                 await asyncio.sleep(RESTART_PAUSE)
+
+    async def _emptied(self, seat: _Seat) -> None:
+        """End a seat's worker process."""
+        if seat.worker is not None:
+            await self._apart(seat.worker.close)
 
     async def _next(self, seat: _Seat) -> Job:
         async with self._wake:

@@ -22,8 +22,8 @@ from openaffect.serving.forms import AnalyzeFields, ChatRequest, QuestionBody, e
 from openaffect.serving.guard import error_body
 from openaffect.serving.jobs import FINISHED, Job
 from openaffect.serving.moments import clue_moments
-from openaffect.serving.service import ClipGone, JobFailed, Service, named, result_of
-from openaffect.serving.store import NoRoom, StoreFull, Upload
+from openaffect.serving.service import JobFailed, Service, named, result_of
+from openaffect.serving.store import NoRoom, Upload
 from openaffect.serving.views import (
     ANALYSIS_NAME,
     COMPLETION_EXAMPLE,
@@ -40,7 +40,6 @@ from openaffect.serving.views import (
     json_answer,
 )
 
-FULL_SECONDS = 60  # until room for an upload may be there again
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 PIECE = 1 << 20  # bytes of an upload copied at once
 MEDIA_TYPES = {
@@ -79,35 +78,22 @@ ClipFile = Annotated[UploadFile | None, File(description="The clip.")]
 
 
 class ClipRoute(APIRoute):
-    """A route that tells a full store, a full disk and a clip that is gone."""
+    """A route that knows a body for which the disk has no room from one that is no form."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler, with these errors answered."""
+        """The handler; it raises NoRoom."""
         handle = super().get_route_handler()
 
         async def told(request: Request) -> Response:
             try:
                 return await handle(request)
-            except ClipGone as error:
-                body = error_body(str(error), "invalid_request_error", "clip_gone")
-                return JSONResponse(body, 410)
-            except StoreFull as error:
-                body = error_body(str(error), "rate_limit_error", "store_full")
-                return JSONResponse(body, 429, {"Retry-After": str(FULL_SECONDS)})
-            except NoRoom as error:
-                return _no_room(str(error))
             except HTTPException as error:
                 cause = error.__cause__  # a body goes to the disk while it comes in
                 if not isinstance(cause, OSError) or cause.errno not in NO_ROOM:
                     raise
-                return _no_room(f"the body could not be stored: {cause.strerror}")
+                raise NoRoom(f"the body could not be stored: {cause.strerror}") from error
 
         return told
-
-
-def _no_room(message: str) -> Response:
-    body = error_body(message, "server_error", "no_room")
-    return JSONResponse(body, 503, {"Retry-After": str(FULL_SECONDS)})
 
 
 router = APIRouter(responses=ERRORS, route_class=ClipRoute)
