@@ -61,8 +61,7 @@ def ablate_modalities(
         if any(prediction is None for prediction in known.values()):
             made = _predict(analyzer, item, labels)
             for name, record in records.items():
-                read = made[name].probabilities is not None or made[name].reason == ABSENT
-                if known[name] is None and record and read:
+                if known[name] is None and record and made[name].reason != MISSING:
                     record.add(item, made[name])
             known = {name: known[name] or made[name] for name in made}
         for name, prediction in known.items():

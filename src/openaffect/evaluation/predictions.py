@@ -47,14 +47,15 @@ def predict(
 
     With `out`, each prediction is appended to out/predictions.jsonl, and a run over the same
     files, labels, streams and weights takes finished ones from there. A media file that is not
-    there or cannot be used costs its own clip, which the next run asks about again.
+    there costs its own clip, which the next run asks about again; so does one that cannot be used,
+    when it has changed.
     """
     record = PredictionRecord(out, request(analyzer, labels, streams)) if out else None
     predictions = []
     for item in items:
         known = record.get(item) if record else None
         prediction = known or _predict_one(analyzer, item, labels, streams)
-        if record and known is None and prediction.probabilities is not None:
+        if record and known is None and prediction.reason != MISSING:
             record.add(item, prediction)
         predictions.append(prediction)
         advance(prediction)
