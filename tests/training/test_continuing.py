@@ -4,8 +4,8 @@ import pytest
 
 from openaffect.errors import ConfigError
 from openaffect.models.lora import LoraSettings
+from openaffect.training.continuing import start_lora
 from openaffect.training.recipe import load_recipe
-from openaffect.training.stage import start_lora
 
 
 def test_a_stage_keeps_the_adapters_that_it_starts_from(tmp_path):
