@@ -118,6 +118,17 @@ def test_other_towers_make_other_features(parts):
     assert not torch.equal(folder.load(rows[0]).audio, before.audio)
 
 
+def test_another_choice_of_frames_makes_other_features(parts, monkeypatch):
+    model, processor, rows, media, folder = parts
+    folder.extract(rows, media, model, processor, None)
+    before = times(folder)
+    folder.extract(rows, media, model, processor, None)
+    assert times(folder) == before
+    monkeypatch.setattr(processor, "clip_frames", processor.clip_frames + 1)
+    folder.extract(rows, media, model, processor, None)
+    assert all(time != before[name] for name, time in times(folder).items())
+
+
 def test_projectors_do_not_change_the_identity(parts):
     model = parts[0]
     old = towers_identity(model)

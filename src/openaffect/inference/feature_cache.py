@@ -25,7 +25,12 @@ from openaffect.models.generation import MediaGeneration
 from openaffect.models.home import HOME_VARIABLE, home
 from openaffect.models.preset import load_preset
 from openaffect.models.store import FEATURES
-from openaffect.models.tower_features import read_origin, towers_identity, write_features
+from openaffect.models.tower_features import (
+    read_origin,
+    shown_to_towers,
+    towers_identity,
+    write_features,
+)
 from openaffect.prompts.conversation import STREAMS, Given
 from openaffect.results.analysis import Analysis, AnalysisError
 from openaffect.results.writers.base import write_atomically
@@ -35,7 +40,6 @@ MEDIA_KEY, SETTINGS_KEY, THERE_KEY, WORDS_KEY = "media", "settings", "there", "w
 SEEN_KEY = "seen"
 READERS = ("landmarks", "speech")  # parts of the default model that find faces and words
 PICTURE_SETTINGS = ("size", "image_mean", "image_std", "face_size", "face_mean", "face_std")
-PROCESSOR_SETTINGS = ("clip_frames", "frame_sampling", "people_seen", "frame_follows_face")
 
 
 def settings_identity(model: MediaGeneration, processor: ClipProcessor) -> str:
@@ -52,7 +56,7 @@ def settings_identity(model: MediaGeneration, processor: ClipProcessor) -> str:
         "device": model.device.type,
         "readers": [load_preset(DEFAULT_MODEL).part(name).identity for name in READERS],
     }
-    told |= {name: getattr(processor, name) for name in PROCESSOR_SETTINGS}
+    told |= shown_to_towers(processor)
     told |= {name: getattr(processor.image_processor, name) for name in PICTURE_SETTINGS}
     told |= {name: getattr(processor, name) for name in ("audio_crop", "voice_signals")}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()

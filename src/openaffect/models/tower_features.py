@@ -16,9 +16,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from openaffect.models.clip_processing import ClipProcessor
 from openaffect.models.generation import MediaGeneration
 
 MEASURE_VERSION = 1  # counted up when frames, crops, signals or voice figures change
+PROCESSOR_SETTINGS = ("clip_frames", "frame_sampling", "people_seen", "frame_follows_face")
+"""How a processor chooses what the towers are shown of a clip."""
 NO_SETTINGS = ("_name_or_path", "transformers_version", "architectures", "dtype")
 
 
@@ -32,6 +35,11 @@ def towers_identity(model: MediaGeneration) -> str:
     for name in inner.towers:
         _take_tower(digest, getattr(inner, name))
     return digest.hexdigest()
+
+
+def shown_to_towers(processor: ClipProcessor) -> dict[str, Any]:
+    """A processor's PROCESSOR_SETTINGS."""
+    return {name: getattr(processor, name) for name in PROCESSOR_SETTINGS}
 
 
 def tower_identity(tower: Any) -> str:

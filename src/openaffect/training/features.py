@@ -1,13 +1,14 @@
 """Tower features of corpus rows, computed once: frozen towers need not run at every step.
 
-Every file says which media and which towers it comes from; one that comes from others is computed
-anew. A feature folder holds its rows (`rows.jsonl`) and one safetensors file for each row and
-variant, so that it can be carried to another machine and trained on without the media. Faces and
-voices can be recognised from it: it is biometric data, lies under OPENAFFECT_HOME/features by
-default, and is removed by `openaffect models purge --features`.
+Every file says which media, which towers and how much of a clip it comes from; one that comes from
+others is computed anew. A feature folder holds its rows (`rows.jsonl`) and one safetensors file for
+each row and variant, so that it can be carried to another machine and trained on without the media.
+Faces and voices can be recognised from it: it is biometric data, lies under
+OPENAFFECT_HOME/features by default, and is removed by `openaffect models purge --features`.
 """
 
 import dataclasses
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,11 +35,16 @@ from openaffect.models.omni_emotion import (
     OmniEmotionForConditionalGeneration,
     OmniEmotionProcessor,
 )
-from openaffect.models.tower_features import read_origin, towers_identity, write_features
+from openaffect.models.tower_features import (
+    read_origin,
+    shown_to_towers,
+    towers_identity,
+    write_features,
+)
 from openaffect.training.augment import augment_voice
 
 ROWS_FILE = "rows.jsonl"
-MEDIA_KEY, TOWERS_KEY = "media", "towers"  # of the metadata in a feature file
+MEDIA_KEY, TOWERS_KEY, SHOWN_KEY = "media", "towers", "shown"  # of the metadata in a feature file
 FIELDS = {
     "video_features": "video",
     "face_features": "faces",
@@ -206,13 +212,17 @@ class FeatureFolder:
         the clip itself; the others have an augmented voice (training rows only).
         """
         failed: dict[str, str] = {}
-        towers = towers_identity(model)
+        towers, shown = towers_identity(model), json.dumps(shown_to_towers(processor))
         for done, row in enumerate(rows):
             report(done, len(rows))
             if row.media is None:
                 continue
             media = media_folder / row.media
-            origin = {MEDIA_KEY: file_sha256(media) if media.is_file() else "", TOWERS_KEY: towers}
+            origin = {
+                MEDIA_KEY: file_sha256(media) if media.is_file() else "",
+                TOWERS_KEY: towers,
+                SHOWN_KEY: shown,
+            }
             wanted = range(variants if row.split == "train" else 1)
             missing = [v for v in wanted if self.origin(row, v) != origin]
             if not missing:
