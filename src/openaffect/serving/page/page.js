@@ -42,12 +42,18 @@ function choose(file) {
   $("chosen").textContent = file ? file.name + ", " + (file.size / 2 ** 20).toFixed(1) + " MiB" : "No clip chosen.";
 }
 
+// A clip from elsewhere; the field is emptied, or the same file, chosen again, would be no change.
+function bring(file) {
+  $("file").value = "";
+  choose(file);
+}
+
 $("file").addEventListener("change", () => choose($("file").files[0] || null));
 for (const name of ["dragover", "dragleave", "drop"]) {
   $("drop").addEventListener(name, (event) => {
     event.preventDefault();
     $("drop").classList.toggle("over", name === "dragover");
-    if (name === "drop" && event.dataTransfer.files.length) choose(event.dataTransfer.files[0]);
+    if (name === "drop" && event.dataTransfer.files.length) bring(event.dataTransfer.files[0]);
   });
 }
 
@@ -62,7 +68,7 @@ $("record").addEventListener("click", async () => {
     recorder.onstop = () => {
       stream.getTracks().forEach((track) => track.stop());
       const kind = recorder.mimeType.split(";")[0] || "video/webm";
-      choose(new File(pieces, "recording." + (kind.includes("mp4") ? "mp4" : "webm"), {type: kind}));
+      bring(new File(pieces, "recording." + (kind.includes("mp4") ? "mp4" : "webm"), {type: kind}));
       state.recorder = null;
       $("record").textContent = "Record from the camera";
       $("record").setAttribute("aria-pressed", "false");
