@@ -300,6 +300,8 @@ def run_stage(
     Raises:
         ConfigError: the recipe does not fit the corpora or the model.
     """
+    output = Path(recipe.output)
+    check_same_run(recipe, output)
     model, processor = load_model(recipe, parts)
     model.to(recipe.device)  # before the features: the towers run there
     lora = None
@@ -326,7 +328,7 @@ def run_stage(
     elif streams:
         lora = lora_settings(model.config)
     entries = load_entries(recipe, model, processor, say, extracting, parts)
-    whole = "language_model" in recipe.trains and lora is None
+    carried = False  # a language model that was trained whole before
     if recipe.start is None:
         fit_norms(model, entries)
     else:
@@ -334,16 +336,15 @@ def run_stage(
         begins = ("fusion",) if "fusion" in recipe.trains else ()
         start = Path(recipe.start)
         lora = start_lora(lora, load_trained_parts(model, start, begins), start)
-        whole = whole or (start / LANGUAGE_MODEL_FILE).is_file()
+        carried = (start / LANGUAGE_MODEL_FILE).is_file()
+    whole = carried or ("language_model" in recipe.trains and lora is None)
     torch.manual_seed(recipe.seed)  # new adapters are drawn at random
     freeze_all_but(model, recipe.trains, lora)
     builder = example_builder(recipe, model, processor, entries)
     found, entries = entries, [e for e in entries if builder.usable(e.row, e.variants[0])]
     if len(entries) < len(found):
         say(f"{len(found) - len(entries)} rows have no label, or none of the recipe's streams")
-    output = Path(recipe.output)
     output.mkdir(parents=True, exist_ok=True)
-    check_same_run(recipe, output)
     (output / RECIPE_FILE).write_text(json.dumps(recipe.model_dump(), indent=2) + "\n")
     result = output / RESULT
     trained_for = {
