@@ -300,8 +300,6 @@ def run_stage(
     Raises:
         ConfigError: the recipe does not fit the corpora or the model.
     """
-    output = Path(recipe.output)
-    check_same_run(recipe, output)
     model, processor = load_model(recipe, parts)
     model.to(recipe.device)  # before the features: the towers run there
     lora = None
@@ -327,6 +325,8 @@ def run_stage(
         lora = LoraSettings(settings.r, settings.alpha, settings.dropout, settings.targets)
     elif streams:
         lora = lora_settings(model.config)
+    output = Path(recipe.output)
+    check_same_run(recipe, output)
     entries = load_entries(recipe, model, processor, say, extracting, parts)
     carried = False  # a language model that was trained whole before
     if recipe.start is None:
