@@ -18,7 +18,7 @@ MAY_IMPORT = {
     **{room: set(FLOW[:index]) for index, room in enumerate(FLOW)},
     "results": {"errors"},
     "inference": {*FLOW[:4], "results"},
-    "corpora": {"errors", "media", "models"},
+    "corpora": {"errors", "media", "models", "prompts"},
     "training": {*FLOW, "results", "corpora"},
     "evaluation": {*FLOW, "results", "corpora"},
     "annotation": {*FLOW, "results", "corpora"},

@@ -11,6 +11,7 @@ pytest.importorskip("numba", reason="rendering needs numba")
 from openaffect.corpora.manifest import media_path, read_manifest
 from openaffect.corpora.synthetic.corpus import make_corpus, media_of, plans_of
 from openaffect.errors import UsageError
+from openaffect.prompts.claims import claimed_streams
 
 CLIPS, SEED = 6, 5  # two people of training and one of test
 
@@ -65,6 +66,10 @@ def test_rows_say_what_the_clips_hold(whole: Path) -> None:
         assert (clip.audio is None) == (row.voice_label is None) == (row.words is None)
         assert bool(row.action_units) <= (row.face_label is not None)
         assert np.isfinite(list(row.prosody.values())).all()
+        given = {"face": row.face_label, "voice": row.voice_label, "words": row.words}
+        there = {stream for stream, value in given.items() if value is not None}
+        assert claimed_streams(row.reasoning) == there | {"scene"}
+        assert row.reasoning.endswith(f"{', '.join(row.open_labels)}.")
     assert len(read_manifest(whole / "sentences.jsonl")) > 600
 
 

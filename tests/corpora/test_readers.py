@@ -11,8 +11,8 @@ from openaffect.corpora.face_folder import read_face_folder
 from openaffect.corpora.manifest import media_path
 from openaffect.corpora.ravdess import read_ravdess
 from openaffect.corpora.speaker_splits import SpeakerSplit
-from openaffect.corpora.vocabulary import INTENSITY_WORDS, label_of_words, open_words
 from openaffect.errors import UsageError
+from openaffect.prompts.vocabulary import INTENSITY_WORDS, label_of_words, open_words
 
 SPLIT = SpeakerSplit(train=("03", "08"), test=("11",), validation="08")
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from openaffect.annotation.tables import table_text
 from openaffect.corpora.manifest import LABELS
-from openaffect.corpora.vocabulary import INTENSITY_WORDS
 from openaffect.errors import ConfigError
+from openaffect.prompts.vocabulary import INTENSITY_WORDS
 
 TABLE = "claims.csv"
 STILL = "still"  # the claim that a face hardly moves

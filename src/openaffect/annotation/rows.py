@@ -9,7 +9,7 @@ from openaffect.annotation.sample import SAMPLES_FILE, Sample, read_samples, wri
 from openaffect.annotation.signals import missing
 from openaffect.corpora.manifest import LABELS, Row, write_manifest
 from openaffect.corpora.merr import HOUSE_LABELS
-from openaffect.corpora.vocabulary import label_of_words
+from openaffect.prompts.vocabulary import label_of_words
 
 MANIFEST_FILE = "manifest.jsonl"
 STREAMS = ("face", "voice", "words")

@@ -6,8 +6,8 @@ import csv
 from pathlib import Path
 
 from openaffect.corpora.manifest import Row
-from openaffect.corpora.vocabulary import label_of_words
 from openaffect.errors import UsageError
+from openaffect.prompts.vocabulary import label_of_words
 
 TABLE = "clips.csv"
 COLUMNS = ("clip", "perceived")

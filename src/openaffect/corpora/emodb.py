@@ -6,8 +6,8 @@ from pathlib import Path
 
 from openaffect.corpora.manifest import Row
 from openaffect.corpora.speaker_splits import SpeakerSplit
-from openaffect.corpora.vocabulary import MEDIUM, open_words
 from openaffect.errors import UsageError
+from openaffect.prompts.vocabulary import MEDIUM, open_words
 
 LICENCE = "EmoDB, free for use with citation (Burkhardt et al. 2005)"
 SPLIT = SpeakerSplit(train=("03", "08", "09", "10"), test=("11", "12"), validation="08")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from openaffect.corpora.manifest import CORE_LABELS, Row
-from openaffect.corpora.vocabulary import MEDIUM, open_words
 from openaffect.errors import UsageError
+from openaffect.prompts.vocabulary import MEDIUM, open_words
 
 LABEL_OF_FOLDER = {label: label for label in CORE_LABELS} | {
     "anger": "angry",

@@ -54,6 +54,8 @@ class Row:
     action_units: Mapping[str, float] = field(default_factory=dict)  # FACS unit -> apex 0..1
     prosody: Mapping[str, float] = field(default_factory=dict)  # measured or commanded, by name
     scene: Scene | None = None  # picture facts; None where not known
+    blend: Mapping[str, float] = field(default_factory=dict)  # further labels of the face, 0..1
+    reasoning: str = ""  # why, from what each stream shows; empty where nobody wrote one
     licence: str = ""  # terms of the media and labels
     told: Mapping[str, str] = field(default_factory=dict)  # published emotion, caption and reason
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from openaffect.corpora.manifest import Row
 from openaffect.corpora.speaker_splits import SpeakerSplit
-from openaffect.corpora.vocabulary import MEDIUM, STRONG, open_words
 from openaffect.errors import UsageError
+from openaffect.prompts.vocabulary import MEDIUM, STRONG, open_words
 
 LICENCE = "RAVDESS, CC BY-NC-SA 4.0 (Livingstone & Russo 2018)"
 SPLIT = SpeakerSplit(

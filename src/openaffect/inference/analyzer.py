@@ -1,5 +1,6 @@
 """The Analyzer: a clip in, an Analysis out, from every stream that the clip has."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,12 @@ from transformers import AutoModelForMultimodalLM, AutoProcessor
 from openaffect import DEFAULT_MODEL
 from openaffect.errors import ConfigError, UsageError
 from openaffect.inference import reporting
-from openaffect.inference.answers import Conversation, Reason, conversation
+from openaffect.inference.answers import MAX_OPEN_WORDS, Conversation, Reason, conversation
 from openaffect.inference.encoded_clip import EncodedClip, encode_clip
 from openaffect.inference.engine import Stream
 from openaffect.inference.feature_cache import FeatureCache
 from openaffect.inference.inputs import LEFT_OUT, ClipInputs, clip_inputs, read_inputs
+from openaffect.inference.open_words import tell_likely
 from openaffect.inference.options import LONG_CLIP, AnalyzeOptions, given_words, is_long
 from openaffect.inference.transcription import Transcriber, Transcript
 from openaffect.media.clip import Clip
@@ -294,6 +296,8 @@ class Analyzer:
         labels = tuple(options.labels or self.dialogue.labels)
         probabilities = talk.label_probabilities(labels, self.temperature)
         reason, dropped = without_absent(talk.reason(), talk.given)
+        words = tell_likely(reason.emotions, probabilities)[:MAX_OPEN_WORDS]
+        reason = dataclasses.replace(reason, emotions=words)
         answer = talk.answer(options.question) if options.question else None
         return reporting.analysis(self, seen, options, probabilities, reason, answer, dropped, path)
 

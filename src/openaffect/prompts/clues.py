@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 MAX_CLUES = 3  # most salient phrases kept for a stream
 PEAK = 90  # percentile over the faces found that counts as an expression's peak
+UNIT_SEEN, UNIT_STRONG = 0.25, 0.7  # apex from which an action unit is told, and told strongly
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,43 @@ def face_clues(
     if len(blendshapes) == 0:
         return ()
     return tuple(rng.choice(FACE_PHRASES[place]) for place in face_marks(blendshapes, names))
+
+
+UNIT_SHAPES = {
+    "AU1": "browInnerUp",
+    "AU2": "browOuterUpLeft",
+    "AU4": "browDownLeft",
+    "AU5": "eyeWideLeft",
+    "AU7": "eyeSquintLeft",
+    "AU9": "noseSneerLeft",
+    "AU10": "mouthUpperUpLeft",
+    "AU12": "mouthSmileLeft",
+    "AU15": "mouthFrownLeft",
+    "AU20": "mouthStretchLeft",
+    "AU23": "mouthPressLeft",
+    "AU24": "mouthPressLeft",
+    "AU26": "jawOpen",
+    "AU27": "jawOpen",
+    "AU28": "mouthRollLower",
+    "AU43": "eyeBlinkLeft",
+    "AU64": "eyeLookDownLeft",
+}
+"""FACS action units that are one of FACE_CUES, by the first of its blendshapes."""
+
+
+def unit_clues(units: Mapping[str, float], rng: Random) -> tuple[str, ...]:
+    """The strongest actions of a face whose action units (name -> apex of 0..1) are known."""
+    cues = {cue.shapes[0]: cue for cue in FACE_CUES}
+    apexes: dict[str, float] = {}
+    for unit, apex in units.items():
+        shape = UNIT_SHAPES.get(unit)
+        if shape is not None and apex >= UNIT_SEEN:
+            apexes[shape] = max(apexes.get(shape, 0.0), apex)
+    told = []
+    for shape, apex in sorted(apexes.items(), key=lambda item: -item[1])[:MAX_CLUES]:
+        strong = cues[shape].strong_phrases if apex >= UNIT_STRONG else ()
+        told.append(rng.choice(strong or cues[shape].phrases))
+    return tuple(told) or (rng.choice(STILL_FACE),)
 
 
 @dataclass(frozen=True)
@@ -223,7 +261,7 @@ BACKGROUND_WORDS = {
     "indoor": "a room indoors",
     "outdoor": "a place outdoors",
 }
-PEOPLE_WORDS = {1: "one person", 2: "two people", 3: "three people"}
+PEOPLE_WORDS = {0: "nobody in sight", 1: "one person", 2: "two people", 3: "three people"}
 
 
 def scene_clues(light: str, background: str, people: int) -> tuple[str, ...]:

@@ -11,7 +11,6 @@ from random import Random
 from typing import Any
 
 from openaffect.corpora.manifest import LABELS, Row
-from openaffect.corpora.vocabulary import MEDIUM, open_words
 from openaffect.media.face_detection import BLENDSHAPE_NAMES
 from openaffect.media.voice import VOICE_STATISTICS
 from openaffect.models.omni_emotion import OmniEmotionProcessor
@@ -37,6 +36,7 @@ from openaffect.prompts.conversation import (
     render,
 )
 from openaffect.prompts.labels import BASIC_LABELS, EMODB_LABELS, RAVDESS_LABELS
+from openaffect.prompts.vocabulary import MEDIUM, open_words
 from openaffect.training.batches import Example
 from openaffect.training.face_changes import FaceScale, change_faces
 from openaffect.training.features import ClipFeatures, Features

@@ -146,6 +146,7 @@ def row_of(plan: Plan, take: Take, media: str) -> Row:
         action_units=take.action_units,
         prosody=take.prosody,
         scene=plan.scene,
+        blend=dict(plan.blend),
         licence=LICENCE,
     )
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from openaffect.corpora.manifest import BACKGROUNDS, CORE_LABELS, LIGHTS, SPLITS, Scene
 from openaffect.corpora.synthetic.sentence_bank import Sentence, sentences_of
-from openaffect.corpora.vocabulary import BLEND_WORDS, MEDIUM, MILD, STRONG, open_words
+from openaffect.prompts.vocabulary import BLEND_WORDS, MEDIUM, MILD, STRONG, open_words
 
 # Share of each condition, as a cycle of 25 that is coprime to the cycle of labels.
 CONDITIONS = (
