@@ -201,13 +201,16 @@ def link_faces(
 def association_cost(
     chain: Sequence[Face], chain_look: np.ndarray, face: Face, look: np.ndarray, same_shot: bool
 ) -> float:
-    """How unlike a chain and a face are; above MAX_COST they are different people."""
+    """How unlike a chain and a face are; above MAX_COST they are different people.
+
+    The face may come before the chain's last one, as in windows that overlap.
+    """
     last = chain[-1]
     look_distance = 1.0 - float(chain_look @ look)
     shape = SHAPE_WEIGHT * head_distance(last, face)
     if not same_shot:
         return shape + LOOK_WEIGHT * look_distance if look_distance < MAX_LOOK_DISTANCE else np.inf
-    gap = face.time - last.time
+    gap = abs(face.time - last.time)
     side = max((last.side + face.side) / 2, 1.0)
     moved = float(np.linalg.norm(_centre(face) - _predict(chain, face.time))) / side
     place = moved / (MOVE_ALLOWED + MOVE_PER_SECOND * gap)

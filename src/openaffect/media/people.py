@@ -27,7 +27,7 @@ class _Known:
     """A person as last seen."""
 
     number: int
-    face: Face  # the latest
+    faces: tuple[Face, ...]  # of the latest segment that shows them
     look: np.ndarray  # running mean, length 1
     shot: int
 
@@ -56,17 +56,19 @@ class PeopleThroughout:
             numbers[t] = person.number
             mixed = LOOK_MEMORY * person.look + (1 - LOOK_MEMORY) * looks[t]
             person.look = mixed / max(float(np.linalg.norm(mixed)), 1e-9)
-            person.face, person.shot = tracks[t].faces[-1], shot
+            person.faces, person.shot = tracks[t].faces, shot
         for t, track in enumerate(tracks):
             if t not in numbers:
                 numbers[t] = len(self._known)
-                self._known.append(_Known(numbers[t], track.faces[-1], looks[t], shot))
+                self._known.append(_Known(numbers[t], track.faces, looks[t], shot))
         return {track.id: numbers[t] for t, track in enumerate(tracks)}
 
     def _cost(self, person: _Known, track: FaceTrack, look: np.ndarray, shot: int) -> float:
+        """As `association_cost` of the two faces next to each other in time: windows overlap."""
         first = track.faces[0]
-        near = person.shot == shot and abs(first.time - person.face.time) <= NEAR
-        return association_cost([person.face], person.look, first, look, near)
+        nearest = min(person.faces, key=lambda face: abs(face.time - first.time))
+        near = person.shot == shot and abs(first.time - nearest.time) <= NEAR
+        return association_cost([nearest], person.look, first, look, near)
 
 
 def _mean_look(track: FaceTrack, frames: Frames) -> np.ndarray:
