@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,8 +49,10 @@ def analyze_long(
     segments: list[Segment] = []
     faces: list[FaceSample] = []
     voice: list[VoiceSample] = []
+    warnings: list[str] = []
     seconds_heard = 0.0
     last: Analysis | None = None
+    piece: Piece | None = None
     silent: MediaError | None = None
     pieces = read_segments(
         path,
@@ -83,14 +86,16 @@ def analyze_long(
             if sample.time >= fresh and sample.track in tracks
         ]
         voice += [s for s in found.signals.voice[::VOICE_STEP] if s.time >= fresh]
+        warnings += [told for told in found.warnings if told not in piece.clip.warnings]
         seconds_heard += _heard(found.modalities, found.clip.end - fresh)
         segments.append(segment)
         last = found
         if on_segment is not None:
             on_segment(segment)
-    if last is None:
+    if last is None or piece is None:
         raise silent or MediaError(f"{path}: nothing to analyse")
-    return summarised(last, segments, people, faces, voice, seconds_heard, options)
+    warnings = [*piece.clip.warnings, *warnings]  # those of the file as of its last piece
+    return summarised(last, segments, people, faces, voice, seconds_heard, warnings, options)
 
 
 def _segment(
@@ -100,8 +105,10 @@ def _segment(
     clip = piece.clip
     subtitle = lines = None
     if options.lines is not None:
+        # A line belongs where its middle lies, or to the end of the file beyond which it goes on.
+        end = math.inf if clip.end >= clip.duration else clip.end
         shown = within(tuple(options.lines), clip.start, clip.end)
-        lines = [line for line in shown if clip.start <= (line.start + line.end) / 2]
+        lines = [line for line in shown if clip.start <= (line.start + line.end) / 2 < end]
         subtitle = " ".join(line.text for line in lines)
     asked = dataclasses.replace(
         options, subtitle=subtitle, lines=lines, start=clip.start, end=clip.end

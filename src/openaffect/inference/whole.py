@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -37,6 +38,9 @@ MOST_WORDS = 6  # open words told of the whole
 MOST_CLUES = 5  # clues of each kind told of the whole
 TOLD_CHANGES = 12  # changes told in the reasoning
 TOLD_LABELS = 3
+SEAM = 0.5  # seconds beyond what is known already that a recognised line need have to be new
+MOST_AT_ONCE = 50  # subtitles among which the same one is looked for
+MARKS = ".,;:!?\"'()[]"  # stripped from words that are compared
 
 
 @dataclass
@@ -104,9 +108,13 @@ def summarised(
     faces: Sequence[FaceSample],
     voice: Sequence[VoiceSample],
     seconds_heard: float,
+    warnings: Sequence[str],
     options: AnalyzeOptions,
 ) -> Analysis:
-    """The Analysis of the whole clip; `last` is the analysis of its last segment."""
+    """The Analysis of the whole clip; `last` is the analysis of its last segment.
+
+    `warnings` are those of all segments; that single ones are unclear is no warning of the whole.
+    """
     labels, table = shares_of(segments)
     starts, ends = [s.start for s in segments], [s.end for s in segments]
     parts = stretches_of(table, starts, ends)
@@ -118,9 +126,9 @@ def summarised(
     emotions = _ranked(labels, mean)
     everyone = people.all()
     clip = dataclasses.replace(last.clip, start=starts[0], end=ends[-1])
-    warnings = list(dict.fromkeys(w for w in last.warnings if not w.startswith("unclear")))
+    told = list(dict.fromkeys(w for w in warnings if not w.startswith("unclear")))
     if emotions[0].probability < UNCLEAR:
-        warnings.append(
+        told.append(
             f"unclear as a whole: the likeliest label has a mean of {emotions[0].probability:.2f}; "
             "see the segments"
         )
@@ -154,7 +162,7 @@ def summarised(
         question=options.question,
         answer=answer,
         settings={**last.settings, "segments": len(segments)},
-        warnings=tuple(warnings),
+        warnings=tuple(told),
     )
 
 
@@ -270,20 +278,42 @@ def _modalities(segments: Sequence[Segment], people: int, seconds_heard: float) 
 
 
 def _text(segments: Sequence[Segment], uses: Sequence[TextUse]) -> TextUse:
+    """The words of all segments; what windows that overlap heard twice is told once."""
     used = [(segment, use) for segment, use in zip(segments, uses, strict=True) if use.used]
     lines: list[TextLine] = []
+    english: list[str] = []
+    heard = -math.inf  # second up to which the words are known
     for segment, use in used:
         given = use.lines or (TextLine(segment.start, segment.end, use.text or ""),)
-        fresh = lines[-1].end - 0.5 if lines else segment.start
-        lines += [line for line in given if line.start >= fresh and line not in lines[-3:]]
+        if use.source == "subtitle":
+            lines += [line for line in given if line not in lines[-MOST_AT_ONCE:]]
+        else:
+            for line in given:
+                if line.end < heard + SEAM:
+                    continue
+                told = beyond(lines[-1].text, line.text) if lines and line.start < heard else None
+                lines.append(line if told is None else dataclasses.replace(line, text=told))
+        words = use.english or use.text or ""
+        repeats = bool(english) and segment.start < heard
+        english.append(beyond(english[-1], words) if repeats else words)
+        heard = segment.end
     language = Counter(use.language for _, use in used if use.language).most_common(1)
-    english = [use.english or use.text or "" for _, use in used]
     translated = any(use.english for _, use in used)
     return TextUse(
         True,
         used[0][1].source,
-        " ".join(line.text for line in lines),
+        " ".join(line.text for line in lines if line.text),
         language[0][0] if language else None,
-        " ".join(english) if translated else None,
-        tuple(lines),
+        " ".join(text for text in english if text) if translated else None,
+        tuple(line for line in lines if line.text),
     )
+
+
+def beyond(before: str, after: str) -> str:
+    """`after` without the words at its beginning that `before` ends with, in whatever case."""
+    first, second = before.casefold().split(), after.casefold().split()
+    words = [word.strip(MARKS) for word in first], [word.strip(MARKS) for word in second]
+    for count in range(min(len(first), len(second)), 0, -1):
+        if words[0][-count:] == words[1][:count]:
+            return " ".join(after.split()[count:])
+    return after
