@@ -106,7 +106,7 @@ def peak_of_reading(path: Path, end: float | None) -> float:
         "import sys, resource\n"
         "from openaffect.media.long_reader import read_segments\n"
         "end = float(sys.argv[2]) if sys.argv[2] != 'None' else None\n"
-        "for piece in read_segments(sys.argv[1], frames=8, end=end): pass\n"
+        "for piece in read_segments(sys.argv[1], end=end): pass\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     command = [sys.executable, "-c", code, str(path), str(end)]

@@ -14,6 +14,7 @@ from openaffect.errors import MediaError, UsageError
 from openaffect.media.limits import Limits
 from openaffect.media.long_reader import read_segments
 from openaffect.media.reader import read_clip
+from openaffect.media.sampling import Sampling
 from openaffect.media.turns import LONGEST, WINDOW, next_cut
 from openaffect.media.voice_activity import SpeechListener, speech_probabilities, voice_activity
 
@@ -69,7 +70,7 @@ def test_listening_in_pieces_hears_what_listening_at_once_hears(spoken: np.ndarr
 
 def test_every_turn_begins_a_segment_and_nothing_is_left_out(interview: tuple) -> None:
     path, begins = interview
-    clips = [piece.clip for piece in read_segments(path, frames=8)]
+    clips = [piece.clip for piece in read_segments(path, sampling=Sampling(n=8))]
     whole = read_clip(path)
     for begin in begins[1:]:
         assert min(abs(clip.start - begin) for clip in clips) < 0.8
@@ -81,7 +82,7 @@ def test_every_turn_begins_a_segment_and_nothing_is_left_out(interview: tuple) -
 
 def test_a_segment_is_the_clip_that_one_reading_gives(interview: tuple) -> None:
     path, _ = interview
-    for piece in read_segments(path, frames=4):
+    for piece in read_segments(path, sampling=Sampling(n=4)):
         clip = piece.clip
         again = read_clip(path, start=clip.start, end=clip.end)
         assert clip.audio is not None and again.audio is not None
@@ -96,7 +97,7 @@ def test_a_segment_is_the_clip_that_one_reading_gives(interview: tuple) -> None:
 
 def test_shots_are_counted(interview: tuple) -> None:
     path, _ = interview
-    shots = [piece.shot for piece in read_segments(path, frames=4)]
+    shots = [piece.shot for piece in read_segments(path, sampling=Sampling(n=4))]
     assert shots == sorted(shots) and shots[-1] == 2
 
 
@@ -107,11 +108,13 @@ def test_a_part_is_read_on_the_files_own_clock(tmp_path: Path) -> None:
         rate=10,
         sound=noise(40),
     )
-    clips = [piece.clip for piece in read_segments(path, frames=4, start=5.0, end=31.0)]
+    clips = [
+        piece.clip for piece in read_segments(path, sampling=Sampling(n=4), start=5.0, end=31.0)
+    ]
     assert clips[0].start == 5.0 and clips[-1].end == pytest.approx(31.0, abs=0.3)
     assert {round(clip.end - clip.start) for clip in clips[:-1]} == {round(WINDOW)}
     with pytest.raises(UsageError, match="begins at"):
-        list(read_segments(path, frames=4, start=500.0))
+        list(read_segments(path, sampling=Sampling(n=4), start=500.0))
 
 
 def test_windows_hold_no_more_than_a_window(tmp_path: Path, monkeypatch) -> None:
@@ -133,7 +136,7 @@ def test_windows_hold_no_more_than_a_window(tmp_path: Path, monkeypatch) -> None
         path = write_video(
             tmp_path / f"{length}.mp4", [GREY] * (length * 5), rate=5, sound=noise(length)
         )
-        assert len(list(read_segments(path, frames=4))) >= length / WINDOW
+        assert len(list(read_segments(path, sampling=Sampling(n=4)))) >= length / WINDOW
         held.append(dict(most))
     assert held[1]["pictures"] <= held[0]["pictures"] + 2 <= (LONGEST + 6) * 4 + 2
     assert held[1]["samples"] <= held[0]["samples"] * 1.1
@@ -141,10 +144,10 @@ def test_windows_hold_no_more_than_a_window(tmp_path: Path, monkeypatch) -> None
 
 def test_sound_alone_and_pictures_alone(tmp_path: Path, spoken: np.ndarray) -> None:
     sound = write_sound(tmp_path / "a.wav", np.tile(spoken, 3)[None], codec="pcm_s16le")
-    clips = [piece.clip for piece in read_segments(sound, frames=4)]
+    clips = [piece.clip for piece in read_segments(sound, sampling=Sampling(n=4))]
     assert len(clips) >= 2 and all(clip.frames is None and clip.frames_reason for clip in clips)
     mute = write_video(tmp_path / "b.mp4", [GREY] * 60, rate=4)
-    clips = [piece.clip for piece in read_segments(mute, frames=4)]
+    clips = [piece.clip for piece in read_segments(mute, sampling=Sampling(n=4))]
     assert len(clips) == 2
     assert all(clip.audio is None and "no audio" in str(clip.audio_reason) for clip in clips)
 
@@ -152,11 +155,11 @@ def test_sound_alone_and_pictures_alone(tmp_path: Path, spoken: np.ndarray) -> N
 def test_too_long_and_damaged_are_refused(tmp_path: Path, interview: tuple) -> None:
     path, _ = interview
     with pytest.raises(MediaError, match="--max-seconds"):
-        list(read_segments(path, frames=4, limits=Limits(max_long_seconds=2)))
+        list(read_segments(path, sampling=Sampling(n=4), limits=Limits(max_long_seconds=2)))
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
     with pytest.raises(MediaError):
-        list(read_segments(broken, frames=4))
+        list(read_segments(broken, sampling=Sampling(n=4)))
 
 
 def test_reading_needs_no_more_decoding_than_one_pass(interview: tuple, monkeypatch) -> None:
@@ -164,7 +167,7 @@ def test_reading_needs_no_more_decoding_than_one_pass(interview: tuple, monkeypa
     opened = []
     original = av.open
     monkeypatch.setattr(av, "open", lambda *a, **k: opened.append(a) or original(*a, **k))
-    pieces = list(read_segments(path, frames=8))
+    pieces = list(read_segments(path, sampling=Sampling(n=8)))
     assert len(pieces) > 2 and len(opened) == 1
 
 

@@ -12,6 +12,7 @@ from openaffect.errors import MediaError, UsageError
 from openaffect.inference.whole import People, summarised
 from openaffect.media.long_reader import Piece, read_segments
 from openaffect.media.people import PeopleThroughout
+from openaffect.media.sampling import Sampling
 from openaffect.media.subtitles import within
 from openaffect.results.analysis import (
     Analysis,
@@ -56,7 +57,9 @@ def analyze_long(
     silent: MediaError | None = None
     pieces = read_segments(
         path,
-        frames=options.frames or analyzer.processor.clip_frames,
+        sampling=Sampling(
+            analyzer.processor.frame_sampling, options.frames or analyzer.processor.clip_frames
+        ),
         start=options.start,
         end=options.end,
         limits=options.limits,

@@ -77,17 +77,19 @@ class AudioReader:
             self.runs = [(time + heard / SAMPLE_RATE, [np.zeros(0, np.float32)])]
         return taken
 
+    def broken(self) -> str | None:
+        """Why the track cannot be trusted; None while at most half of it was refused."""
+        if self.damaged <= self.packets / 2:
+            return None
+        return (
+            f"the audio track is damaged ({self.damaged} of {self.packets} packets cannot be "
+            "decoded)"
+        )
+
     def sound(self, end: float) -> tuple[np.ndarray | None, str | None, tuple[str, ...]]:
         """Samples (S,) float32 of [start, end), or None and the reason; and warnings."""
-        if self.packets and self.damaged > self.packets / 2:
-            return (
-                None,
-                (
-                    f"the audio track is damaged ({self.damaged} of {self.packets} packets "
-                    "cannot be decoded)"
-                ),
-                (),
-            )
+        if (broken := self.broken()) is not None:
+            return None, broken, ()
         length = max(round((end - self.start) * SAMPLE_RATE), 0)
         pieces = []
         for time, chunks in self.runs:

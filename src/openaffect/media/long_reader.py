@@ -26,14 +26,16 @@ from openaffect.media.door import (
 )
 from openaffect.media.face_tracks import colour_histogram, is_cut
 from openaffect.media.limits import Limits, seconds_text
-from openaffect.media.probe import describe
-from openaffect.media.sampling import Sampling, pick
-from openaffect.media.turns import next_cut
-from openaffect.media.video import MAX_THREADS, Scaler, packets
+from openaffect.media.probe import cut_off, describe
+from openaffect.media.sampling import TIME_TOLERANCE, Sampling, check_part, pick
+from openaffect.media.turns import WINDOW, next_cut
+from openaffect.media.video import LONGEST_FRAME, MAX_THREADS, Scaler, packets
 from openaffect.media.voice_activity import STEP, SpeechListener, stretches
 
-PICTURES_PER_SECOND = 4.0  # pictures kept while a segment is open
+PICTURES_PER_SECOND = 4.0  # pictures kept at least while a segment is open
+LARGE_PICTURE = 1920 * 1088  # pixels beyond which pictures are decoded several at a time
 MOST_LAG = 5.0  # seconds that one stream may be behind the other before it is no longer waited for
+MOST_HELD = 32  # packets that a decoder holds back at most before it gives the first picture
 SHORTEST_REST = 0.2  # seconds; a shorter rest at the end of the file is no segment
 
 
@@ -48,24 +50,26 @@ class Piece:
 def read_segments(
     path: str | Path,
     *,
-    frames: int,
+    sampling: Sampling | None = None,
     start: float | None = None,
     end: float | None = None,
     limits: Limits | None = None,
-    max_side: int = Sampling.max_side,
 ) -> Iterator[Piece]:
-    """The segments of a recording in order, each with `frames` pictures and its sound.
+    """The segments of a recording in order, each with its pictures and its sound.
 
-    A segment without pictures and without sound is left out. Raises MediaError for a file that
-    cannot be used and UsageError for an impossible part, as `read_clip` does.
+    `sampling` picks among at most PICTURES_PER_SECOND pictures a second, or as many as it takes to
+    have `n` in a window. A segment without pictures and without sound is left out. Raises
+    MediaError for a file that cannot be used and UsageError for an impossible part, as `read_clip`
+    does.
     """
-    limits = limits or Limits()
+    sampling, limits = sampling or Sampling(), limits or Limits()
+    check_part(start, end)
     path = checked_path(path, limits)
     with one_line(path):
         digest = file_sha256(path)
         first, last = start or 0.0, math.inf if end is None else end
         with opened(path, limits) as container:
-            reader = _LongReader(path, digest, container, frames, first, last, limits, max_side)
+            reader = _LongReader(path, digest, container, sampling, first, last, limits)
             yield from reader.pieces()
         if reader.pieces_given == 0:
             if first > 0 and first >= reader.duration:
@@ -73,7 +77,12 @@ def read_segments(
                     f"{path}: the part begins at {seconds_text(first)}, but the file ends at "
                     f"{seconds_text(reader.duration)}; choose an earlier --start"
                 )
-            raise MediaError(f"{path}: no picture and no sound of it can be decoded")
+            told = "; ".join(reason for reason in reader.reasons if reason)
+            raise MediaError(
+                f"{path}: nothing to analyse: {told}"
+                if told
+                else f"{path}: no picture and no sound of it can be decoded"
+            )
 
 
 @dataclass
@@ -139,31 +148,38 @@ class _LongReader:
         path: Path,
         digest: str,
         container: Any,
-        frames: int,
+        sampling: Sampling,
         start: float,
         end: float,
         limits: Limits,
-        max_side: int,
     ) -> None:
         self.path, self.digest, self.container, self.limits = path, digest, container, limits
         self.info = describe(path, container, limits)
         limits.check_seconds(str(path), min(end, self.info.duration) - start, long=True)
-        self.sampling = Sampling("midpoints", frames, max_side)
+        self.sampling = sampling
         self.start, self.end = start, end  # of the open segment, of the part to read
         self.duration = 0.0  # of the file, as far as it was read
         self.pieces_given = 0
+        self.reasons: tuple[str | None, str | None] = (None, None)  # why a piece was left out
         self.video, self.video_reason = video_stream(container)
         self.audio, self.audio_reason = audio_stream(container)
         aspect = self.video.sample_aspect_ratio if self.video is not None else None
-        self.scaler = Scaler(aspect, max_side)
+        self.scaler = Scaler(aspect, sampling.max_side)
         self.pictures: list[tuple[float, np.ndarray]] = []
         self.shots: list[tuple[float, int]] = []  # second at which a shot begins, its number
         self.shot = 0
         self.sound = _Sound(start, speech_start=start)
         self._first = start
+        self._rate = float((self.video.average_rate if self.video is not None else 0) or 25)
+        self._spacing = 1 / max(PICTURES_PER_SECOND, sampling.n / WINDOW)
+        self._fed = -math.inf  # second up to which pictures were given to the decoder
+        self._held = 0  # packets given since the decoder last gave a picture
         self._seen = -math.inf  # second of the latest picture
+        self._shown = -math.inf  # second at which it leaves the screen, as far as it says so
+        self._before: Any = None  # the latest decoded frame of before the part that is read
         self._due = start  # second from which the next picture is kept
         self._number = 0  # pictures decoded
+        self._damaged = 0  # packets that the picture decoder refused
         self._histogram: np.ndarray | None = None
         self._voice: AudioReader | None = None
 
@@ -171,14 +187,22 @@ class _LongReader:
         """Every segment in order."""
         chosen = [stream for stream in (self.video, self.audio) if stream is not None]
         if self.video is not None:
-            self.video.codec_context.thread_type = "AUTO"
+            # Several at a time come out late by as many, which of slides may be minutes.
+            large = self.video.width * self.video.height > LARGE_PICTURE
+            self.video.codec_context.thread_type = "AUTO" if large else "SLICE"
             self.video.codec_context.thread_count = MAX_THREADS
         if self.audio is not None:
             self._voice = AudioReader(self.audio, self.info.origin, self._first, self.end)
+        passed = set()  # streams of which nothing more of the part comes
         for packet in packets(self.container, *chosen):
-            at = seconds(packet.pts if packet.pts is not None else packet.dts, packet.time_base)
+            # By the order of decoding: a picture may be stored well before earlier ones.
+            stored = packet.dts if packet.dts is not None else packet.pts
+            at = seconds(stored, packet.time_base)
             if at is not None and at - self.info.origin >= self.end + MOST_LAG:
-                break
+                passed.add(packet.stream.index)
+                if len(passed) == len(chosen):
+                    break
+                continue
             self._feed(packet)
             yield from self._closed()
         if self.video is not None:
@@ -188,14 +212,31 @@ class _LongReader:
             self._listen()
         yield from self._closed(final=True)
 
+    def warnings(self) -> tuple[str, ...]:
+        """What was damaged so far and could be worked around."""
+        told = [f"{self._damaged} pictures are damaged"] if self._damaged else []
+        if self._voice is not None and self._voice.damaged:
+            told.append(f"{self._voice.damaged} of {self._voice.packets} audio packets are damaged")
+        return tuple(told)
+
     def _feed(self, packet: Any) -> None:
         if self.video is not None and packet.stream is self.video:
+            at = seconds(packet.pts, packet.time_base)
+            if at is not None:
+                self._fed = max(self._fed, at - self.info.origin + self._length(packet))
+            self._held += 1
             self._see(packet)
         elif self._voice is not None:
             self._voice.feed(packet)
             self._listen()
         newest = max(self.duration, self.sound.end if self.sound.heard else 0.0)
         self.limits.check_seconds(str(self.path), newest - self._first, long=True)
+
+    def _length(self, timed: Any) -> float:
+        """Seconds that a packet or frame says to last, else those of one at the average rate."""
+        assert self.video is not None
+        stated = seconds(timed.duration or None, self.video.time_base) or 0.0
+        return stated if 0 < stated < LONGEST_FRAME else 1 / self._rate
 
     def _listen(self) -> None:
         assert self._voice is not None
@@ -210,22 +251,31 @@ class _LongReader:
         try:
             decoded = self.video.codec_context.decode(packet)
         except av.FFmpegError:
+            self._damaged += 1
             return
         for frame in decoded:
             self.limits.check_pixels(str(self.path), frame.width, frame.height)
-            at = seconds(frame.pts, frame.time_base)
-            rate = float(self.video.average_rate or 25)
-            time = self._number / rate if at is None else at - self.info.origin
+            at = seconds(frame.pts, self.video.time_base)
+            time = self._number / self._rate if at is None else at - self.info.origin
             self._number += 1
-            self._seen = max(self._seen, time)
-            self.duration = max(self.duration, time + 1 / rate)
-            before_part = time < self._first
-            if time >= self.end or (not before_part and time < self._due):
-                continue
-            if before_part:  # it may still be on display when the part begins
-                continue
-            self._due = max(self._due + 1 / PICTURES_PER_SECOND, time)
-            self._keep(time, self.scaler.picture(frame))
+            self._held = 0
+            if time >= self._seen:
+                self._seen, self._shown = time, time + self._length(frame)
+            self.duration = max(self.duration, time + self._length(frame))
+            if time < self._first - TIME_TOLERANCE:
+                self._before = frame  # it may still be on display when the part begins
+            elif self._due <= time + TIME_TOLERANCE and time < self.end:
+                self._due = max(self._due + self._spacing, time)
+                self._keep_before()
+                self._keep(time, self.scaler.picture(frame))
+
+    def _keep_before(self) -> None:
+        """Take in the picture that is on display when the part begins."""
+        frame, self._before = self._before, None
+        if frame is not None:
+            at = seconds(frame.pts, self.video.time_base) if self.video is not None else None
+            shown = self._first - 1 / self._rate if at is None else at - self.info.origin
+            self._keep(shown, self.scaler.picture(frame))
 
     def _keep(self, time: float, picture: np.ndarray) -> None:
         histogram = colour_histogram(picture)
@@ -236,13 +286,20 @@ class _LongReader:
         self.pictures.append((time, picture))
 
     def _known(self) -> float:
-        """Second up to which both streams are known."""
+        """Second up to which both streams are known.
+
+        A stream of which nothing comes is not waited for, but what its decoder still holds is.
+        """
         ends = []
         if self.video is not None:
             ends.append(self._seen)
         if self.audio is not None:
             ends.append(self.sound.end if self.sound.heard else -math.inf)
-        return min(max(min(ends), max(ends) - MOST_LAG), self.end)
+        newest = max(ends)
+        comes = self._fed > self._seen and newest - self._fed < MOST_LAG
+        if comes and self._held < MOST_HELD:
+            return min(*ends, self.end)
+        return min(max(min(ends), newest - MOST_LAG), self.end)
 
     def _closed(self, *, final: bool = False) -> Iterator[Piece]:
         """The segments whose end is known by now."""
@@ -254,7 +311,7 @@ class _LongReader:
             )
             if cut is None or (cut.end - self.start < SHORTEST_REST and self.pieces_given):
                 return
-            piece = self._piece(self.start, cut.end)
+            piece = self._piece(self.start, cut.end, final)
             if piece is not None:
                 self.pieces_given += 1
                 yield piece
@@ -269,10 +326,12 @@ class _LongReader:
             self.shots.pop(0)
         self.sound.forget(before)
 
-    def _piece(self, start: float, end: float) -> Piece | None:
+    def _piece(self, start: float, end: float, final: bool) -> Piece | None:
+        self._keep_before()
         times = np.array([time for time, _ in self.pictures])
-        # Nothing later than what was seen is on display for certain; the last picture stays.
-        wanted = pick(times, end, start, end, self.sampling) if len(times) else []
+        # The last picture stays on display for as long as it says, unless later ones are there.
+        shown = end if self._seen >= end else min(max(self._shown, start), end)
+        wanted = pick(times, shown, start, end, self.sampling) if len(times) else []
         frames, frames_reason = None, self.video_reason
         if wanted:
             pixels = np.stack([self.pictures[index][1] for index in wanted])
@@ -280,10 +339,16 @@ class _LongReader:
         elif self.video is not None:
             frames_reason = "the video stream has no picture in this part of the file"
         audio, audio_reason = None, self.audio_reason
-        if self.audio is not None:
+        if self._voice is not None and (broken := self._voice.broken()) is not None:
+            audio_reason = broken
+        elif self.audio is not None:
             audio, audio_reason = self.sound.part(start, end)
         if frames is None and audio is None:
+            self.reasons = (frames_reason, audio_reason)
             return None
+        warnings = self.warnings()
+        if final and end >= min(self.duration, self.end) and math.isinf(self.end):
+            warnings += cut_off(self.info, self.duration)
         begun = [number for second, number in self.shots if second <= start]
         later = [number for second, number in self.shots if second > start]
         shot = begun[-1] if begun else (later[0] - 1 if later else self.shot)
@@ -304,5 +369,6 @@ class _LongReader:
             frame_rate=info.frame_rate,
             has_video=info.has_video,
             has_audio=info.has_audio,
+            warnings=warnings,
         )
         return Piece(clip, shot)

@@ -14,10 +14,13 @@ from openaffect.media.door import (
     video_stream,
 )
 from openaffect.media.geometry import square_size
-from openaffect.media.limits import Limits
+from openaffect.media.limits import Limits, seconds_text
 from openaffect.media.still import image_size, is_still
 
 PRE_ROLL = 0.1  # seconds; sound that starts this little before 0 is encoder padding, not the start
+STATED_LENGTH = ("matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "avi", "flv")
+"""Containers that state their length; that of others is estimated from the file's size."""
+LEAST_MISSING = 0.02  # share of the stated length that must be missing to be told
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,15 @@ def describe(path: Path, container: Any, limits: Limits) -> MediaInfo:
         sample_rate=audio.codec_context.sample_rate if audio is not None else 0,
         channels=audio.codec_context.channels if audio is not None else 0,
     )
+
+
+def cut_off(info: MediaInfo, end: float) -> tuple[str, ...]:
+    """A warning where a file that was read whole ends (second) well before it says that it does."""
+    missing = info.duration - end
+    if info.container not in STATED_LENGTH or missing < max(1.0, LEAST_MISSING * info.duration):
+        return ()
+    told = f"{seconds_text(info.duration)} are declared and the file ends at {seconds_text(end)}"
+    return (f"{told}; it may be cut off",)
 
 
 def _duration(container: Any, streams: list[Any]) -> float:

@@ -20,8 +20,8 @@ from openaffect.media.door import (
     video_stream,
 )
 from openaffect.media.limits import Limits, seconds_text
-from openaffect.media.probe import MediaInfo, describe
-from openaffect.media.sampling import Sampling, pick
+from openaffect.media.probe import MediaInfo, cut_off, describe
+from openaffect.media.sampling import Sampling, check_part, pick
 from openaffect.media.still import image_size, is_still, read_image
 from openaffect.media.video import (
     FramePicker,
@@ -52,7 +52,7 @@ def read_clip(
     address and an impossible part raise UsageError.
     """
     sampling, limits = sampling or Sampling(), limits or Limits()
-    _check_part(start, end)
+    check_part(start, end)
     path = checked_path(path, limits)
     with one_line(path):
         if is_still(path):
@@ -63,6 +63,8 @@ def read_clip(
     warnings = list(scan.warnings)
     if pictures is not None and pictures.damaged:
         warnings.append(f"{pictures.damaged} pictures are damaged")
+    if end is None:
+        warnings += cut_off(info, scan.duration)
     if pictures is None and scan.audio is None:
         raise MediaError(f"{path}: nothing to analyse: {frames_reason}; {scan.audio_reason}")
     return Clip(
@@ -226,11 +228,3 @@ def _read_still(path: Path, sampling: Sampling, limits: Limits) -> Clip:
         has_video=True,
         has_audio=False,
     )
-
-
-def _check_part(start: float | None, end: float | None) -> None:
-    for option, value in (("--start", start), ("--end", end)):
-        if value is not None and not (math.isfinite(value) and value >= 0):
-            raise UsageError(f"{option} must be 0 or more seconds, not {value}")
-    if end is not None and end <= (start or 0.0):
-        raise UsageError(f"--end {end} must lie after --start {start or 0.0}")

@@ -1,5 +1,6 @@
-"""Which frames of a clip are kept: a pure choice over the times of all its frames."""
+"""Which part of a clip is read, and which frames are kept: a pure choice over all their times."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -63,3 +64,12 @@ def pick(
         chosen = np.searchsorted(inside, targets + TIME_TOLERANCE, side="right") - 1
         chosen = np.clip(chosen, 0, len(inside) - 1)
     return [low + int(index) for index in np.unique(chosen)]
+
+
+def check_part(start: float | None, end: float | None) -> None:
+    """Raises UsageError for a part of a clip (seconds) that no clip can have."""
+    for option, value in (("--start", start), ("--end", end)):
+        if value is not None and not (math.isfinite(value) and value >= 0):
+            raise UsageError(f"{option} must be 0 or more seconds, not {value}")
+    if end is not None and end <= (start or 0.0):
+        raise UsageError(f"--end {end} must lie after --start {start or 0.0}")

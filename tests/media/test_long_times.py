@@ -1,0 +1,185 @@
+"""Times of a long recording whose pictures come slowly, irregularly, late, or not to the end."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from making_media import number_of, numbered_picture, write_sound, write_video
+
+from openaffect.errors import MediaError, UsageError
+from openaffect.media.long_reader import PICTURES_PER_SECOND, read_segments
+from openaffect.media.reader import read_clip
+from openaffect.media.sampling import Sampling
+
+
+def noise(seconds: float) -> np.ndarray:
+    """(1, S) at 16 kHz: a hiss that nobody takes for speech."""
+    size = round(seconds * 16_000)
+    return (0.01 * np.random.default_rng(0).normal(size=(1, size))).astype(np.float32)
+
+
+def clips_of(path: Path, **options):
+    return [piece.clip for piece in read_segments(path, **options)]
+
+
+def on_display(clips) -> list[tuple[float, float, list[int]]]:
+    """(start, end, numbers of the pictures) of every segment."""
+    return [
+        (
+            round(clip.start, 2),
+            round(clip.end, 2),
+            [] if clip.frames is None else [number_of(p) for p in clip.frames.pixels],
+        )
+        for clip in clips
+    ]
+
+
+def test_the_last_picture_is_not_shown_after_the_pictures_end(tmp_path: Path) -> None:
+    path = write_video(
+        tmp_path / "a.mp4",
+        [numbered_picture(n) for n in range(30)],
+        rate=10,
+        sound=noise(40),
+    )
+    clips = clips_of(path)
+    assert clips[0].frames is not None and clips[0].frames.times[-1] < 3.0
+    assert len(clips) > 3
+    for clip in clips[1:]:
+        assert clip.frames is None and clip.audio is not None
+        assert "no picture in this part" in str(clip.frames_reason)
+    np.testing.assert_allclose(
+        clips[0].frames.times, read_clip(path, end=10).frames.times, atol=0.6
+    )
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+@pytest.mark.parametrize("b_frames", ["0", "3"])
+def test_slides_are_where_one_reading_finds_them(tmp_path: Path, name: str, b_frames: str) -> None:
+    """One picture in five seconds: the decoder holds several back, far behind the sound."""
+    times = [5.0 * n for n in range(12)]
+    path = write_video(
+        tmp_path / name,
+        [numbered_picture(n) for n in range(12)],
+        times=times,
+        options={"bf": b_frames},
+        sound=noise(60),
+    )
+    for start, end, numbers in on_display(clips_of(path, sampling=Sampling(n=4))):
+        found = read_clip(path, start=start, end=end, sampling=Sampling(n=4)).frames
+        assert numbers == ([] if found is None else [number_of(p) for p in found.pixels])
+
+
+def test_the_picture_on_display_at_the_start_is_there(tmp_path: Path) -> None:
+    times = [10.0 * n for n in range(4)]
+    path = write_video(
+        tmp_path / "a.mp4",
+        [numbered_picture(n) for n in range(4)],
+        times=times,
+        options={"bf": "0"},
+        sound=noise(40),
+    )
+    clips = clips_of(path, start=2.0, end=9.0)
+    assert on_display(clips)[0][2] == [0]
+    assert clips[0].frames.times[0] == 2.0
+    assert on_display(clips_of(path, start=12.0, end=18.0)) == [(12.0, 18.0, [1])]
+
+
+def test_reading_stops_at_the_end_of_the_part_and_not_before(tmp_path: Path) -> None:
+    path = write_video(
+        tmp_path / "a.mkv",
+        [numbered_picture(n) for n in range(12)],
+        times=[5.0 * n for n in range(12)],
+        options={"bf": "3"},
+        sound=noise(60),
+    )
+    clips = clips_of(path, end=30.0)
+    assert clips[-1].end == pytest.approx(30.0, abs=0.2)
+    assert clips[-1].audio is not None
+
+
+def test_pictures_at_a_changing_rate_keep_their_times(tmp_path: Path) -> None:
+    times = [n / 25 for n in range(50)] + [2.0 + n / 2 for n in range(80)]
+    path = write_video(
+        tmp_path / "a.mp4", [numbered_picture(n) for n in range(len(times))], times=times
+    )
+    clips = clips_of(path)
+    seen = {
+        number_of(picture): float(time)
+        for clip in clips
+        for picture, time in zip(clip.frames.pixels, clip.frames.times, strict=True)
+    }
+    for number, time in seen.items():
+        assert time == pytest.approx(times[number], abs=0.01) or time == pytest.approx(
+            clips_start(clips, time), abs=1e-6
+        )
+    assert clips[-1].end == pytest.approx(read_clip(path).end, abs=0.3)
+
+
+def clips_start(clips, time: float) -> float:
+    """The start of the segment that a time lies at: a picture on display then is told so."""
+    return min((clip.start for clip in clips), key=lambda start: abs(start - time))
+
+
+def test_more_pictures_are_kept_where_more_are_asked_for(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", [numbered_picture(7)] * 500, rate=25, sound=noise(20))
+    few, many = (clips_of(path, sampling=Sampling("uniform", n)) for n in (8, 100))
+    assert len(few[0].frames.times) == 8
+    assert len(many[0].frames.times) > 10 * PICTURES_PER_SECOND * 1.5
+    assert few[0].frames.times[0] == 0.0
+
+
+def test_damage_is_told(tmp_path: Path) -> None:
+    path = write_video(
+        tmp_path / "a.mkv",
+        [numbered_picture(n % 250) for n in range(300)],
+        rate=10,
+        sound=noise(30),
+        options={"g": "10"},
+    )
+    data = bytearray(path.read_bytes())
+    chosen = np.random.default_rng(3)
+    for at in chosen.integers(len(data) // 5, len(data), 400):
+        data[at] ^= 0xFF
+    damaged = tmp_path / "damaged.mkv"
+    damaged.write_bytes(data)
+    assert not clips_of(path)[-1].warnings
+    told = clips_of(damaged)[-1].warnings
+    once = read_clip(damaged).warnings
+    assert any("damaged" in warning for warning in once)
+    assert any("damaged" in warning for warning in told)
+
+
+@pytest.mark.parametrize("share", [3, 2])
+def test_a_file_that_ends_before_it_says_so_is_told(tmp_path: Path, share: int) -> None:
+    path = write_video(
+        tmp_path / "a.mkv",
+        [numbered_picture(n % 250) for n in range(600)],
+        rate=10,
+        sound=noise(60),
+    )
+    short = tmp_path / "short.mkv"
+    short.write_bytes(path.read_bytes()[: path.stat().st_size // share])
+    assert any("cut off" in warning for warning in read_clip(short).warnings)
+    assert any("cut off" in warning for warning in clips_of(short)[-1].warnings)
+    assert not any("cut off" in warning for warning in read_clip(path).warnings)
+    assert not any("cut off" in warning for warning in clips_of(path)[-1].warnings)
+    assert not any("cut off" in w for w in read_clip(short, end=5.0).warnings)
+
+
+@pytest.mark.parametrize(
+    ("start", "end"), [(-5.0, None), (10.0, 5.0), (math.nan, None), (None, math.nan)]
+)
+def test_impossible_parts_are_refused(
+    tmp_path: Path, start: float | None, end: float | None
+) -> None:
+    path = write_sound(tmp_path / "a.wav", noise(20), codec="pcm_s16le")
+    with pytest.raises(UsageError, match=r"--start|--end"):
+        clips_of(path, start=start, end=end)
+
+
+def test_a_silent_recording_says_that_it_is_silent(tmp_path: Path) -> None:
+    silence = np.zeros((1, 16_000 * 30), np.float32)
+    path = write_sound(tmp_path / "a.wav", silence, codec="pcm_s16le")
+    with pytest.raises(MediaError, match="digitally silent"):
+        clips_of(path)
