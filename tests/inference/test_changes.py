@@ -44,6 +44,14 @@ def test_few_windows() -> None:
     assert stretches_of(np.array([[0.2, 0.8]]), [0.0], [2.0]) == [(0, 1)]
 
 
+@pytest.mark.parametrize("odd", [0, 5, 19])
+def test_one_short_odd_window_is_no_stretch_wherever_it_lies(odd: int) -> None:
+    table = np.tile([0.9, 0.05, 0.05], (20, 1))
+    table[odd] = [0.05, 0.05, 0.9]
+    ends = np.cumsum([1.2 if k == odd else 4.0 for k in range(20)])
+    assert stretches_of(table, [0.0, *ends[:-1]], ends) == [(0, 20)]
+
+
 @given(st.integers(1, 30), st.integers(0, 5))
 def test_smoothing_keeps_probabilities_and_stays_inside_its_stretch(count: int, seed: int) -> None:
     table = np.random.default_rng(seed).dirichlet(np.ones(4), count)

@@ -232,3 +232,17 @@ def test_nothing_is_printed(small_parts: dict[str, Path], capfd: pytest.CaptureF
     with FaceDetector(small_parts["landmarks"] / "face_landmarker.task") as detector:
         detector.detect(np.zeros((64, 64, 3), np.uint8))
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_native_library_has_no_usage_logging() -> None:
+    """MediaPipe from 0.10.35 on looks up play.googleapis.com once a landmarker is loaded."""
+    import mediapipe
+
+    libraries = list(Path(mediapipe.__file__).parent.rglob("*mediapipe*.so")) or list(
+        Path(mediapipe.__file__).parent.rglob("*mediapipe*.d*")
+    )
+    assert libraries
+    for library in libraries:
+        content = library.read_bytes()
+        assert b"play.googleapis.com" not in content
+        assert b"clearcut" not in content.lower()

@@ -43,7 +43,7 @@ def file(text: str) -> Any:
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the `models` group, which is part of the app already."""
-    commands: dict[str, Callable[..., None]] = {"build": build, "release": release}
+    commands: dict[str, Callable[..., None]] = {"build": build, "merge": merge, "release": release}
     for name, command in commands.items():
         if all(known.name != name for known in group.registered_commands):
             group.command(name)(command)
@@ -176,6 +176,23 @@ def _emotion_llama(
 def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise UsageError(f"--{option} {value!r} is not one of {', '.join(known)}")
+
+
+def merge(
+    model: Annotated[Path, typer.Argument(metavar="DIR", help="The checkpoint trained from.")],
+    trained: Annotated[Path, folder("The `trained` folder of a run.")],
+    out: Annotated[Path, folder("The folder to make.")],
+) -> None:
+    """Write a checkpoint with the parts that were trained on it, to analyse with and evaluate."""
+    from openaffect.models.checkpoints.load import write_with_trained
+
+    if not (model / "config.json").is_file():
+        raise UsageError(
+            f"{model}: holds no checkpoint; name the folder that `openaffect models build` made. "
+            "Trained parts of a small model are used as they are: --model TRAINED"
+        )
+    write_with_trained(model, trained, out)
+    typer.echo(f"written to {out}")
 
 
 def release(

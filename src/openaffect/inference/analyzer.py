@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from transformers import AutoModelForMultimodalLM, AutoProcessor
 
 from openaffect import DEFAULT_MODEL
-from openaffect.errors import ConfigError, UsageError
+from openaffect.errors import UsageError
 from openaffect.inference import reporting
 from openaffect.inference.answers import MAX_OPEN_WORDS, Conversation, Reason, conversation
 from openaffect.inference.encoded_clip import EncodedClip, encode_clip
@@ -25,6 +24,7 @@ from openaffect.media.digest import file_sha256
 from openaffect.media.face_detection import FaceDetector
 from openaffect.media.voice import voice_activity
 from openaffect.models.assembly import assemble_small
+from openaffect.models.checkpoints.load import load_checkpoint
 from openaffect.models.clip_processing import ClipProcessor
 from openaffect.models.emotion_llama_small import assemble_emotion_llama_small
 from openaffect.models.generation import MediaGeneration
@@ -117,10 +117,8 @@ class Analyzer:
             temperature = float(settings.get("temperature", 1.0))
             identities = reporting.part_identities(DEFAULT_MODEL, trained)
         elif (folder / "config.json").is_file():
-            network = AutoModelForMultimodalLM.from_pretrained(folder)
-            processor = AutoProcessor.from_pretrained(folder)
-            if not isinstance(network, MediaGeneration):
-                raise ConfigError(f"{folder}: holds a {network.config.model_type} model")
+            network, processor = load_checkpoint(folder)
+            temperature = float(network.config.label_temperature)
             own = getattr(network.config, "fusion", "no choice of fusion")
             if fusion not in (None, own):
                 raise UsageError(f"--fusion {fusion}: this checkpoint was trained for {own}")

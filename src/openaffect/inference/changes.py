@@ -44,7 +44,7 @@ def stretches_of(
         within -= ((sums[last] - sums[firsts]) ** 2).sum(1) / mass
         cost = best[firsts] + within + penalty
         short = ends[last - 1] - np.asarray(starts)[firsts] < SHORTEST_STRETCH
-        cost[short & (firsts > 0)] = np.inf
+        cost[short & ((firsts > 0) | (last < count))] = np.inf  # only a whole clip may be short
         origin[last] = int(np.argmin(cost))
         best[last] = cost[origin[last]]
     found: list[tuple[int, int]] = []

@@ -7,7 +7,7 @@ from typing import Literal
 
 from openaffect.errors import UsageError
 from openaffect.media.limits import Limits
-from openaffect.media.probe import probe
+from openaffect.media.probe import length_of
 from openaffect.media.still import is_still
 from openaffect.media.subtitles import Subtitle
 from openaffect.prompts.conversation import STREAMS
@@ -62,7 +62,7 @@ def given_words(subtitle: str) -> str:
 
 
 def is_long(path: Path, options: AnalyzeOptions) -> bool:
-    """Whether a clip is to be read in segments, as far as its declared length tells."""
+    """Whether a clip is to be read in segments."""
     if options.segments != "auto":
         return options.segments == "always" and not is_still(path)
     start, end = span_of(path, options)
@@ -70,10 +70,10 @@ def is_long(path: Path, options: AnalyzeOptions) -> bool:
 
 
 def span_of(path: Path, options: AnalyzeOptions) -> tuple[float, float]:
-    """The first and the last second to read, as far as the file's declared length tells.
+    """The first and the last second to read.
 
     Raises:
         MediaError: the file cannot be used.
     """
-    length = probe(path, options.limits).duration
+    length = length_of(path, options.limits)
     return options.start or 0.0, length if options.end is None else min(options.end, length)

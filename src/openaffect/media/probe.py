@@ -16,6 +16,7 @@ from openaffect.media.door import (
 from openaffect.media.geometry import square_size
 from openaffect.media.limits import Limits, seconds_text
 from openaffect.media.still import image_size, is_still
+from openaffect.media.video import packets
 
 PRE_ROLL = 0.1  # seconds; sound that starts this little before 0 is encoder padding, not the start
 STATED_LENGTH = ("matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "avi", "flv")
@@ -58,6 +59,27 @@ def probe(path: str | Path, limits: Limits | None = None) -> MediaInfo:
             )
         with opened(path, limits) as container:
             return describe(path, container, limits)
+
+
+def length_of(path: str | Path, limits: Limits | None = None) -> float:
+    """Seconds that a file lasts: as declared, else up to the end of its last packet.
+
+    Recordings written as they come, such as a browser's, declare none. 0.0 for stills. Raises as
+    `probe` does.
+    """
+    limits = limits or Limits()
+    info = probe(path, limits)
+    if info.duration > 0 or is_still(info.path):
+        return info.duration
+    end = 0.0
+    with one_line(info.path), opened(info.path, limits) as container:
+        streams = [stream for stream, _ in (video_stream(container), audio_stream(container))]
+        for packet in packets(container, *(stream for stream in streams if stream is not None)):
+            at = seconds(packet.pts if packet.pts is not None else packet.dts, packet.time_base)
+            if at is not None:
+                length = seconds(packet.duration, packet.time_base) or 0.0
+                end = max(end, at - info.origin + max(length, 0.0))
+    return end
 
 
 def describe(path: Path, container: Any, limits: Limits) -> MediaInfo:

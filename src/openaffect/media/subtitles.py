@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from openaffect.errors import MediaError
@@ -13,9 +14,13 @@ SUBTITLE_SUFFIXES = (".srt", ".vtt")
 MAX_BYTES = 10_000_000
 """Far more than the subtitles of any film."""
 
-_CLOCK = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,3}))?"
+_CLOCK = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,9}))?"
 _TIMES = re.compile(rf"^\s*{_CLOCK}\s*-->\s*{_CLOCK}(?:\s.*)?$")
-_TAG = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
+_NAMES = "b|i|u|s|c|v|lang|ruby|rt|font|span|p|br"
+_TAG = re.compile(
+    rf"</?(?:{_NAMES})(?:[.\s][^<>]*)?/?>|<(?:\d+:)?\d+:\d+[.,]\d+>|\{{\\[^{{}}]*\}}", re.IGNORECASE
+)
+"""Markup of both formats: known tags, times within a WebVTT cue, places such as {\\an8}."""
 _SPACE = re.compile(r"\s+")
 
 
@@ -53,20 +58,35 @@ def read_subtitles(path: Path) -> tuple[Subtitle, ...]:
 
 
 def parse_subtitles(text: str) -> tuple[Subtitle, ...]:
-    """The subtitles in SubRip or WebVTT text; blocks without times (notes, styles) are skipped."""
+    """The subtitles in SubRip or WebVTT text.
+
+    A subtitle goes from its times to the next one's, less the number or name in front of those.
+    In WebVTT a blank line ends it, so that notes and styles are skipped; SubRip files often have
+    blank lines within a subtitle, or none between two.
+    """
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    times = [(place, found) for place, line in enumerate(lines) if (found := _TIMES.match(line))]
+    ends = [place for place, _ in times[1:]] + [len(lines)]
+    webvtt = text.lstrip("\ufeff").startswith("WEBVTT")
     found = []
-    for block in re.split(r"\n[ \t]*\n", text.replace("\r\n", "\n").replace("\r", "\n")):
-        lines = block.strip("\n").split("\n")
-        for index, line in enumerate(lines[:2]):  # the first line may be a number or a name
-            times = _TIMES.match(line)
-            if times is None:
-                continue
-            start, end = _seconds(times.groups()[:4]), _seconds(times.groups()[4:])
-            spoken = _plain(" ".join(lines[index + 1 :]))
-            if spoken and end > start:
-                found.append(Subtitle(start, end, spoken))
-            break
+    for (place, clock), end in zip(times, ends, strict=True):
+        spoken = lines[place + 1 : end]
+        if webvtt:
+            spoken = list(takewhile(str.strip, spoken))
+            if end < len(lines) and len(spoken) == end - place - 1:
+                spoken = _unnamed(spoken)
+        elif end < len(lines):
+            spoken = _unnamed(spoken)
+        start, stop = _seconds(clock.groups()[:4]), _seconds(clock.groups()[4:])
+        words = _plain(" ".join(spoken))
+        if words and stop > start:
+            found.append(Subtitle(start, stop, words))
     return tuple(sorted(found, key=lambda subtitle: (subtitle.start, subtitle.end)))
+
+
+def _unnamed(lines: list[str]) -> list[str]:
+    """The lines of a subtitle without the next one's number, which comes last."""
+    return lines[:-1] if lines and lines[-1].strip().isdigit() else lines
 
 
 def within(
@@ -100,7 +120,7 @@ def timed_lines(given: str) -> tuple[Subtitle, ...] | None:
 def _seconds(clock: tuple[str | None, ...]) -> float:
     hours, minutes, seconds, fraction = clock
     whole = int(hours or 0) * 3600 + int(minutes or 0) * 60 + int(seconds or 0)
-    return whole + int((fraction or "0").ljust(3, "0")) / 1000
+    return whole + float(f"0.{fraction or 0}")
 
 
 def _plain(text: str) -> str:

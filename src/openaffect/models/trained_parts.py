@@ -40,6 +40,8 @@ ADAPTER_FOLDER = "language_model_adapter"
 LANGUAGE_MODEL_FILE = "language_model.safetensors"
 """Where the language model's own weights lie, if they were trained without adapters."""
 SETTINGS_FILE = "trained_parts.json"
+LANGUAGE_MODEL = "language_model"
+"""Settings field: "adapter" or "whole", as the language model's weights lie in the folder; None."""
 
 
 def part_of(name: str) -> str | None:
@@ -130,9 +132,11 @@ def save_trained_parts(
     if whole:
         weights = {n: t.detach().cpu().to(dtype).contiguous() for n, t in _own_weights(model)}
         save_file(weights, folder / LANGUAGE_MODEL_FILE, metadata={"format": "pt"})
-    if lora is not None and lora_state(model.model.language_model):
+    adapted = lora is not None and bool(lora_state(model.model.language_model))
+    if lora is not None and adapted:
         save_lora(model.model.language_model, lora, folder / ADAPTER_FOLDER, dtype)
-    write_settings(folder, settings)
+    trained = "adapter" if adapted else "whole" if whole else None
+    write_settings(folder, {**settings, LANGUAGE_MODEL: trained})
 
 
 def write_settings(folder: Path, settings: dict) -> None:
@@ -168,6 +172,10 @@ def load_trained_tensors(
     path = folder / TENSORS_FILE
     if not path.is_file():
         raise WeightsError(f"{folder}: holds no trained parts ({TENSORS_FILE} is missing)")
+    beside = {"adapter": ADAPTER_FOLDER, "whole": LANGUAGE_MODEL_FILE}
+    needed = beside.get(read_settings(folder).get(LANGUAGE_MODEL) or "")
+    if needed is not None and not (folder / needed).exists():
+        raise WeightsError(f"{folder}: {needed} is missing; copy the whole folder")
     stored, own = load_file(path), dict(new_part_tensors(model))
     begins = set(may_begin) - {part_of(name) for name in stored}
     own = {name: tensor for name, tensor in own.items() if part_of(name) not in begins}

@@ -18,18 +18,14 @@ from openaffect.corpora.synthetic.sentence_bank import text_rows
 from openaffect.errors import ConfigError
 from openaffect.media.face_detection import FaceDetector
 from openaffect.models.assembly import assemble_small
-from openaffect.models.checkpoints.published_configs import read_json
+from openaffect.models.checkpoints.load import load_checkpoint
 from openaffect.models.clip_processing import ClipProcessor
-from openaffect.models.emotion_llama import (
-    EmotionLlamaForConditionalGeneration,
-    EmotionLlamaProcessor,
-)
+from openaffect.models.emotion_llama import EmotionLlamaForConditionalGeneration
 from openaffect.models.emotion_llama.modeling import lora_settings
 from openaffect.models.emotion_llama_small import assemble_emotion_llama_small
 from openaffect.models.generation import MediaGeneration
 from openaffect.models.home import home
 from openaffect.models.lora import LoraSettings
-from openaffect.models.omni_emotion import OmniEmotionForConditionalGeneration, OmniEmotionProcessor
 from openaffect.models.preset import EMOTION_LLAMA_SMALL
 from openaffect.models.store import FEATURES, part_directory
 from openaffect.models.trained_parts import (
@@ -80,25 +76,19 @@ def load_model(
         WeightsError: weights are missing.
     """
     folder = Path(recipe.model).expanduser()
-    if (folder / "config.json").is_file() and _model_type(folder) == "emotion_llama":
-        model = EmotionLlamaForConditionalGeneration.from_pretrained(folder)
-        return model.eval(), EmotionLlamaProcessor.from_pretrained(folder)
     if not (folder / "config.json").is_file():
         parts = parts or {name: part_directory(recipe.model, name) for name in SMALL_PARTS}
         if recipe.model == EMOTION_LLAMA_SMALL:
             return assemble_emotion_llama_small(parts, seed=recipe.seed)
         return assemble_small(parts, fusion=recipe.fusion, seed=recipe.seed)
-    model = OmniEmotionForConditionalGeneration.from_pretrained(folder)
-    if recipe.fusion not in (None, model.config.fusion):
+    model, processor = load_checkpoint(folder)
+    built = getattr(model.config, "fusion", "no choice of fusion")
+    if recipe.fusion not in (None, built):
         raise ConfigError(
-            f"fusion: this checkpoint was built for {model.config.fusion}, not {recipe.fusion}; "
+            f"fusion: this checkpoint was built for {built}, not {recipe.fusion}; "
             f"build one with `openaffect models build --fusion {recipe.fusion}`"
         )
-    return model.eval(), OmniEmotionProcessor.from_pretrained(folder)
-
-
-def _model_type(folder: Path) -> str:
-    return str(read_json(folder / "config.json").get("model_type"))
+    return model, processor
 
 
 def read_corpus(name: str, corpus: Corpus) -> tuple[tuple[Row, ...], Path | None]:

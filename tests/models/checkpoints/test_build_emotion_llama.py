@@ -139,6 +139,16 @@ def test_logits_are_those_of_the_reference(layout, parts, tmp_path) -> None:
     assert float((ours - expected).abs().max()) < 1e-3
 
 
+def test_the_strength_of_adapters_is_what_the_checkpoint_says(parts, built, tmp_path) -> None:
+    assert load(built[0]).config.lora_alpha == 16  # what the released code's default is
+    content = torch.load(parts["checkpoint"], weights_only=True)
+    content["config"]["model"]["lora_alpha"] = 32
+    stronger = tmp_path / "checkpoint.pth"
+    torch.save(content, stronger)
+    build({**parts, "checkpoint": stronger}, tmp_path / "out")
+    assert load(tmp_path / "out").config.lora_alpha == 32
+
+
 def test_every_tensor_is_accounted_for(built) -> None:
     _, report = built
     assert released_counts(report) == (8, 10)

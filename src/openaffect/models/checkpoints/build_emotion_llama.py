@@ -6,7 +6,7 @@ checkpoint without checking, so that a newer peft silently loses every adapter; 
 accounted for, whatever peft wrote it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ from openaffect.models.emotion_llama.processing import Layout
 
 RELEASED_ENTRY = "model"
 STATE_ENTRIES = ("model", "module")  # under which torch files keep their state dict
-LORA_ALPHA = 16  # of every released checkpoint whose own configuration does not say
+LORA_ALPHA = 16  # of a released checkpoint whose own configuration does not say
 
 
 def build_emotion_llama(
@@ -102,7 +102,7 @@ def build_emotion_llama(
         text_config=_read(LlamaConfig, llama, {"model_type": "llama"}),
         audio_config=_read(HubertConfig, hubert, {"model_type": "hubert"}),
         lora_r=_rank(released),
-        lora_alpha=LORA_ALPHA,
+        lora_alpha=_alpha(beside_weights),
         **choices,
     )
     processor = emotion_llama_processor(config, llama, hubert, layout)
@@ -129,7 +129,7 @@ def build_emotion_llama(
         (open_folder(hubert), HUBERT_LAYOUTS),
     )
     entries = (
-        (RELEASED_LAYOUTS[0].name, beside_weights),
+        (RELEASED_LAYOUTS[0].name, list(beside_weights)),
         ("EVA ViT-g", eva_source[1]),
         (MAE_LAYOUTS[0].name, mae_source[1]),
         ("VideoMAE ViT", motion_source[1]),
@@ -167,6 +167,13 @@ def _rank(released: TensorSource) -> int:
         if "lora_A" in key:
             return released.shape(key)[0]
     raise WeightsError(f"{released.path}: holds no adapters (no key has lora_A in its name)")
+
+
+def _alpha(beside_weights: Mapping[str, Any]) -> int:
+    """`lora_alpha` of the configuration that the released code stores beside the weights."""
+    stored = beside_weights.get("config")
+    model = stored.get("model") if isinstance(stored, Mapping) else None
+    return int(model.get("lora_alpha", LORA_ALPHA)) if isinstance(model, Mapping) else LORA_ALPHA
 
 
 def _split(source: TensorSource, leaves: tuple[str, ...]) -> DerivedSource:

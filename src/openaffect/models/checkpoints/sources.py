@@ -12,6 +12,7 @@ import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -167,8 +168,8 @@ def _state_dict(path: Path, content: object) -> dict[str, Tensor]:
     return content
 
 
-def open_torch_entry(path: Path, entry: str) -> tuple[TorchSource, list[str]]:
-    """One state dict inside a training checkpoint, and the names of the entries beside it.
+def open_torch_entry(path: Path, entry: str) -> tuple[TorchSource, dict[str, Any]]:
+    """One state dict inside a training checkpoint, and the entries beside it by name.
 
     Raises:
         WeightsError: the file cannot be read or has no such entry.
@@ -177,7 +178,7 @@ def open_torch_entry(path: Path, entry: str) -> tuple[TorchSource, list[str]]:
     if not isinstance(content, dict) or entry not in content:
         found = ", ".join(map(str, list(content)[:5])) if isinstance(content, dict) else "no dict"
         raise WeightsError(f"{path}: has no entry {entry!r} (found: {found})")
-    others = [str(name) for name in content if name != entry]
+    others = {str(name): value for name, value in content.items() if name != entry}
     return TorchSource(path, _state_dict(path, content[entry])), others
 
 

@@ -52,6 +52,7 @@ class EmotionLlamaConfig(PreTrainedConfig):
             training. (open)
         lora_r: rank of the language model's adapters; 0 for none.
         lora_alpha: their update is scaled by lora_alpha / lora_r.
+        label_temperature: log-likelihoods of labels are divided by it, as validation clips fit.
         lora_dropout: on their input, in training.
         lora_targets: last names of the adapted layers.
     """
@@ -93,6 +94,7 @@ class EmotionLlamaConfig(PreTrainedConfig):
     normalise_features: bool = False
     lora_r: int = 64
     lora_alpha: int = 16
+    label_temperature: float | int = 1.0
     lora_dropout: float | int = 0.05
     lora_targets: list[str] | None = None
     initializer_range: float = 0.02

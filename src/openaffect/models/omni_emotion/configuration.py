@@ -50,6 +50,7 @@ class OmniEmotionConfig(PreTrainedConfig):
         cross_attention_layers: depth of the cross attention fusion. (open)
         cross_attention_heads: its heads. (open)
         cross_attention_keep_video: frame tokens stay beside the attended face tokens. (open)
+        label_temperature: log-likelihoods of labels are divided by it, as validation clips fit.
     """
 
     model_type = "omni_emotion"
@@ -98,6 +99,7 @@ class OmniEmotionConfig(PreTrainedConfig):
     cross_attention_layers: int = 1
     cross_attention_heads: int = 8
     cross_attention_keep_video: bool = True
+    label_temperature: float | int = 1.0
     initializer_range: float = 0.02
     tie_word_embeddings: bool = False
 

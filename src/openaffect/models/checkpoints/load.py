@@ -1,0 +1,67 @@
+"""Load a checkpoint folder with every key accounted for, and write one with trained parts in it."""
+
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoModelForMultimodalLM, AutoProcessor
+
+from openaffect.errors import ConfigError, WeightsError
+from openaffect.models import emotion_llama, omni_emotion  # noqa: F401  known to transformers so
+from openaffect.models.checkpoints.writer import folder_at_once
+from openaffect.models.clip_processing import ClipProcessor
+from openaffect.models.generation import MediaGeneration
+from openaffect.models.lora import lora_state, merge_lora
+from openaffect.models.trained_parts import load_trained_parts, read_settings
+
+
+def load_checkpoint(folder: Path) -> tuple[MediaGeneration, ClipProcessor]:
+    """The model and the processor of a folder that `openaffect models build` wrote.
+
+    transformers draws a missing tensor at random and drops one that it does not know with no more
+    than a log line; here either is an error.
+
+    Raises:
+        ConfigError: the folder holds another kind of model.
+        WeightsError: tensors are missing, left over, or of another shape.
+    """
+    network, info = AutoModelForMultimodalLM.from_pretrained(
+        folder, output_loading_info=True, ignore_mismatched_sizes=True
+    )
+    if not isinstance(network, MediaGeneration):
+        raise ConfigError(f"{folder}: holds a {network.config.model_type} model")
+    for kind, told in (
+        ("missing_keys", "are missing"),
+        ("unexpected_keys", "do not belong to this model"),
+        ("mismatched_keys", "have another shape"),
+    ):
+        names = sorted(str(key if isinstance(key, str) else key[0]) for key in info[kind])
+        if names:
+            raise WeightsError(f"{folder}: {len(names)} tensors {told}, first: {names[0]}")
+    processor: Any = AutoProcessor.from_pretrained(folder)
+    return network.eval(), processor
+
+
+def write_with_trained(checkpoint: Path, trained: Path, out: Path) -> None:
+    """Write a checkpoint folder with parts in it that were trained on it, adapters merged.
+
+    Adapters that belong to the model itself, as Emotion-LLaMA's do, stay adapters. The temperature
+    of label probabilities that training fitted goes into the configuration.
+
+    Args:
+        checkpoint: the folder that the recipe named as its `model`.
+        trained: the `trained` folder of a run.
+        out: the folder to make; it appears when it is whole.
+
+    Raises:
+        UsageError: `out` is in use.
+        WeightsError: tensors are missing, left over, or of another shape.
+    """
+    model, processor = load_checkpoint(checkpoint)
+    own_adapters = bool(lora_state(model.model.language_model))
+    load_trained_parts(model, trained)
+    if not own_adapters:
+        merge_lora(model.model.language_model)
+    model.config.label_temperature = float(read_settings(trained).get("temperature", 1.0))
+    with folder_at_once(out) as folder:
+        model.save_pretrained(folder)
+        processor.save_pretrained(folder)
