@@ -31,7 +31,10 @@ Fusion = Annotated[
     str | None,
     typer.Option(help="video_concat, frame_concat or cross_attention, if the checkpoint can."),
 ]
-Seed = Annotated[int | None, typer.Option(min=0, help="Seed of sampled answers.")]
+Seed = Annotated[
+    int | None,
+    typer.Option(min=0, help="Recorded in the result; answers do not depend on it."),
+]
 Start = Annotated[float | None, typer.Option(min=0, metavar="SECONDS", help="Begin here.")]
 End = Annotated[float | None, typer.Option(min=0, metavar="SECONDS", help="Stop here.")]
 Language = Annotated[

@@ -298,8 +298,8 @@ class Analysis(Record):
     emotions: tuple[Emotion, ...] = ()
     """The closed or given label set, most likely first; the probabilities sum to 1."""
     open_emotions: tuple[str, ...] = ()
-    """Emotion words in free vocabulary, most salient first: the model's own words, the first of
-    each feeling before a second of any, and every label that is likely and that none of them
+    """Emotion words in free vocabulary, most salient first: the model's own words, the first word
+    for each label before a second of any, and every label that is likely and that none of them
     tells."""
     reasoning: str = ""
     """Why, naming the clues."""
