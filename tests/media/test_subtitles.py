@@ -55,6 +55,31 @@ def test_vtt() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "1\n00:00:01,000 --> 00:00:02,000\nHello\n2\n00:00:03,000 --> 00:00:04,000\nWorld\n",
+            ["Hello", "World"],
+        ),
+        (
+            "1\n00:00:01,000 --> 00:00:02,000\nHello\n\n \n2\n00:00:03,000 --> 00:00:04,000\nWorld",
+            ["Hello", "World"],
+        ),
+        ("1\n00:00:01,000 --> 00:00:02,000\nOne\n\ntwo\n\n2\n", ["One two 2"]),
+        ("1\n00:00:01,000 --> 00:00:02.123456\nI <3 you and x > y", ["I <3 you and x > y"]),
+        (
+            "WEBVTT\n\n00:01.000 --> 00:02.000\n<c.loud>Now</c> <00:01.500>then\n\nNOTE no\nwords\n\n"
+            "name\n00:03.000 --> 00:04.000\nEnd",
+            ["Now then", "End"],
+        ),
+    ],
+    ids=["no blank", "blank with a space", "blank within", "fraction and signs", "webvtt"],
+)
+def test_what_players_show_is_read(text: str, expected: list[str]) -> None:
+    assert [line.text for line in parse_subtitles(text)] == expected
+
+
 def test_line_ends_and_order_do_not_matter() -> None:
     assert parse_subtitles(SRT.replace("\n", "\r\n")) == parse_subtitles(SRT)
     turned = "\n\n".join(reversed(SRT.strip().split("\n\n")))

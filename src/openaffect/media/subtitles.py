@@ -66,7 +66,7 @@ def parse_subtitles(text: str) -> tuple[Subtitle, ...]:
     """
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     times = [(place, found) for place, line in enumerate(lines) if (found := _TIMES.match(line))]
-    ends = [place for place, _ in times[1:]] + [len(lines)]
+    ends = [*(place for place, _ in times[1:]), len(lines)][: len(times)]
     webvtt = text.lstrip("\ufeff").startswith("WEBVTT")
     found = []
     for (place, clock), end in zip(times, ends, strict=True):
