@@ -1,5 +1,6 @@
 """Times of a long recording whose pictures come slowly, irregularly, late, or not to the end."""
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -8,7 +9,10 @@ import pytest
 from making_media import number_of, numbered_picture, write_sound, write_video
 
 from openaffect.errors import MediaError, UsageError
+from openaffect.inference.options import AnalyzeOptions, is_long
+from openaffect.media.limits import Limits
 from openaffect.media.long_reader import PICTURES_PER_SECOND, read_segments
+from openaffect.media.probe import length_of, probe
 from openaffect.media.reader import read_clip
 from openaffect.media.sampling import Sampling
 
@@ -183,3 +187,37 @@ def test_a_silent_recording_says_that_it_is_silent(tmp_path: Path) -> None:
     path = write_sound(tmp_path / "a.wav", silence, codec="pcm_s16le")
     with pytest.raises(MediaError, match="digitally silent"):
         clips_of(path)
+
+
+def test_a_recording_that_declares_no_length_is_measured(tmp_path: Path) -> None:
+    path = write_video(
+        tmp_path / "live.webm",
+        [numbered_picture(n % 250) for n in range(200)],
+        rate=10,
+        codec="libvpx",
+        sound=np.repeat(noise(20), 3, axis=1)[:, : 20 * 48_000],
+        sound_codec="libopus",
+        sound_rate=48_000,
+        container_options={"live": "1"},
+    )
+    assert probe(path).duration == 0.0
+    assert length_of(path) == pytest.approx(20.0, abs=0.2)
+    options = AnalyzeOptions(limits=Limits(max_seconds=10))
+    assert not is_long(path, options)
+    assert is_long(path, dataclasses.replace(options, segments="always"))
+    long = write_sound(tmp_path / "a.mkv", noise(70), codec="aac")
+    assert is_long(long, options) and not is_long(long, dataclasses.replace(options, end=20.0))
+
+
+@pytest.mark.parametrize("layout", ["stereo", "5.1"])
+def test_channels_that_cancel_out_are_told(tmp_path: Path, layout: str) -> None:
+    voice = noise(20)[0]
+    channels = np.zeros((2 if layout == "stereo" else 6, len(voice)), np.float32)
+    if layout == "stereo":
+        channels[0], channels[1] = voice, -voice
+    else:
+        channels[3] = voice  # the low-frequency channel, which no mix has
+    path = write_sound(tmp_path / "a.wav", channels, codec="pcm_s16le", layout=layout)
+    for read in (read_clip, clips_of):
+        with pytest.raises(MediaError, match="export the channel with the voice as mono"):
+            read(path)

@@ -69,8 +69,8 @@ def test_vtt() -> None:
         ("1\n00:00:01,000 --> 00:00:02,000\nOne\n\ntwo\n\n2\n", ["One two 2"]),
         ("1\n00:00:01,000 --> 00:00:02.123456\nI <3 you and x > y", ["I <3 you and x > y"]),
         (
-            "WEBVTT\n\n00:01.000 --> 00:02.000\n<c.loud>Now</c> <00:01.500>then\n\nNOTE no\nwords\n\n"
-            "name\n00:03.000 --> 00:04.000\nEnd",
+            "WEBVTT\n\n00:01.000 --> 00:02.000\n<c.loud>Now</c> <00:01.500>then\n\n"
+            "NOTE no\nwords\n\nname\n00:03.000 --> 00:04.000\nEnd",
             ["Now then", "End"],
         ),
     ],

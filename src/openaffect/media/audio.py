@@ -16,6 +16,10 @@ SILENCE = 2.0**-15  # one step of 16-bit sound; a track that never exceeds it is
 SAMPLE_RATES = range(1000, 768_001)  # Hz; others come from damaged headers
 MAX_CHANNELS = 64
 SILENT = "the audio track is digitally silent"
+CANCELLED = (
+    "the audio track is silent once its channels are mixed, though one of them is not; "
+    "export the channel with the voice as mono"
+)
 
 
 @dataclass
@@ -29,6 +33,7 @@ class AudioReader:
     packets: int = 0  # packets seen in the wanted part
     outside: int = 0  # packets before or after the wanted part, not decoded
     damaged: int = 0  # packets that the decoder refused
+    cancelled: bool = False  # some sound was lost in mixing: opposite channels, or an effects one
     last_time: float = 0.0  # seconds, end of the latest decoded sound
     runs: list[tuple[float, list[np.ndarray]]] = field(default_factory=list)  # (time, samples)
     _resampler: Any = None
@@ -77,6 +82,10 @@ class AudioReader:
             self.runs = [(time + heard / SAMPLE_RATE, [np.zeros(0, np.float32)])]
         return taken
 
+    def silent(self) -> str:
+        """Why there is nothing to hear in sound that was decoded."""
+        return CANCELLED if self.cancelled else SILENT
+
     def broken(self) -> str | None:
         """Why the track cannot be trusted; None while at most half of it was refused."""
         if self.damaged <= self.packets / 2:
@@ -109,7 +118,7 @@ class AudioReader:
             whole[at : at + len(samples)] = samples
         whole = np.clip(np.nan_to_num(whole, copy=False), -1.0, 1.0, out=whole)
         if np.abs(whole).max() <= SILENCE:
-            return None, SILENT, ()
+            return None, self.silent(), ()
         warnings: tuple[str, ...] = ()
         if self.damaged:
             warnings = (f"{self.damaged} of {self.packets} audio packets are damaged",)
@@ -135,7 +144,10 @@ class AudioReader:
         self.last_time += frame.samples / frame.sample_rate
         frame.pts = None  # the resampler would else move samples to follow jitter
         for piece in self._resampler.resample(frame):
-            self.runs[-1][1].append(piece.to_ndarray()[0])
+            mixed = piece.to_ndarray()[0]
+            if channels > 1 and len(mixed) and np.abs(mixed).max() <= SILENCE:
+                self.cancelled = self.cancelled or bool(np.ptp(frame.to_ndarray()))
+            self.runs[-1][1].append(mixed)
 
     def _flush(self) -> None:
         import av

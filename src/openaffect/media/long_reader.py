@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from openaffect.errors import MediaError, UsageError
-from openaffect.media.audio import SAMPLE_RATE, SILENCE, SILENT, AudioReader
+from openaffect.media.audio import SAMPLE_RATE, SILENCE, AudioReader
 from openaffect.media.clip import Clip, Frames
 from openaffect.media.digest import file_sha256
 from openaffect.media.door import (
@@ -119,13 +119,13 @@ class _Sound:
         return [(self.speech_start + a, self.speech_start + b) for a, b in found]
 
     def part(self, start: float, end: float) -> tuple[np.ndarray | None, str | None]:
-        """The sound of [start, end), or None and why."""
+        """The sound of [start, end), or None and why; silence is None without a reason."""
         first = max(round((start - self.start) * SAMPLE_RATE), 0)
         whole = self.samples[first : max(round((end - self.start) * SAMPLE_RATE), first)]
         if not len(whole):
             return None, "the audio track has no sound in this part of the file"
         if np.abs(whole).max() <= SILENCE:
-            return None, SILENT
+            return None, None
         return whole.copy(), None
 
     def forget(self, before: float) -> None:
@@ -341,8 +341,9 @@ class _LongReader:
         audio, audio_reason = None, self.audio_reason
         if self._voice is not None and (broken := self._voice.broken()) is not None:
             audio_reason = broken
-        elif self.audio is not None:
+        elif self._voice is not None:
             audio, audio_reason = self.sound.part(start, end)
+            audio_reason = audio_reason or (None if audio is not None else self._voice.silent())
         if frames is None and audio is None:
             self.reasons = (frames_reason, audio_reason)
             return None
