@@ -50,6 +50,49 @@ def test_five_folds_and_their_mean(run_here, tmp_path):
     assert "| mean | | 0.6000" in out
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("00002.mp4", "00025.mp4", "12000.mp4"),
+        ("2", "25", "12000"),
+        (r"C:\data\2.mp4", r"C:\data\00025.avi", r"C:\data\12000.mp4"),
+        ("/data/dfew/00002.mp4", "clip/25", "part_1/12000.mp4"),
+    ],
+)
+@pytest.mark.parametrize("padded", [False, True])
+def test_numbered_clips_with_and_without_leading_zeros(run_here, tmp_path, names, padded):
+    numbers = [number.zfill(5) if padded else number for number in ("2", "25", "12000")]
+    rows = [f"{number},{label}" for number, label in zip(numbers, "124", strict=True)]
+    folder = tmp_path / "EmoLabel_DataSplit" / "test(single-labeled)"
+    put(folder / "set_1.csv", "\n".join(["video_name,label", *rows]))
+    put(tmp_path / "Clip" / "00002.mp4")
+    items, _ = read_items(BENCHMARKS["dfew"], tmp_path)
+    assert items[0].path == tmp_path / "Clip" / "00002.mp4"
+    answers = [f"{name},{told}" for name, told in zip(names, ("happy", "sad", "sad"), strict=True)]
+    put(tmp_path / "p.csv", "\n".join(["name,label", *answers]))
+    arguments = ["eval", "dfew", "--data", str(tmp_path), "--json"]
+    code, out, told = run_here([*arguments, "--predictions", str(tmp_path / "p.csv")])
+    assert code == 0, told
+    fold = json.loads(out)["folds"]["1"]
+    assert fold["problems"] == {"invalid": 0, "refused": 0, "unanswered": 0}
+    assert fold["figures"]["war"] == pytest.approx(2 / 3)
+
+
+def test_a_dot_and_a_folder_belong_to_the_name(run_here, tmp_path):
+    ids = ("s1/a.1", "s1/a.2", "s2/a.1")
+    rows = [
+        Row(id, "synthetic", "test", f"{id}.mp4", None, None, None, "sad", ("sad",)) for id in ids
+    ]
+    write_manifest(rows, tmp_path / "manifest.jsonl")
+    put(tmp_path / "p.csv", "name,label\ns1/a.1,sad\n/data/s1/a.2.mp4,sad\ns2\\a.1.mp4,happy\n")
+    arguments = ["eval", "synthetic", "--data", str(tmp_path), "--json"]
+    code, out, told = run_here([*arguments, "--predictions", str(tmp_path / "p.csv")])
+    assert code == 0, told
+    fold = json.loads(out)["folds"]["1"]
+    assert (fold["samples"], fold["problems"]["unanswered"]) == (3, 0)
+    assert fold["figures"]["war"] == pytest.approx(2 / 3)
+
+
 @pytest.mark.parametrize("name", MADE)
 def test_a_missing_file_is_named(tmp_path, name):
     with pytest.raises(UsageError, match=r"no (/|Ses|1001)"):

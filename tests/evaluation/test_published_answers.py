@@ -62,20 +62,20 @@ def test_humanomni_answers_of_two_corpora_in_one_file(tmp_path):
         for source, name, told in answers
     ]
     path.write_text(json.dumps(rows))
-    told = read_benchmark_labels(path, "dfew")
+    told = read_benchmark_labels(path, "dfew", {"1", "2"})
     assert set(told) == {"1", "2"}
     scores = score_labels({"1": "happiness", "2": "fear"}, told, DFEW_LABELS)
     assert scores.figures["war"] == 1
     truth = {"00025": "contempt", "00002": "anxiety", "00003": "helplessness"}
     truth |= {"00004": "disappointment"}
-    scores = score_labels(truth, read_benchmark_labels(path, "mafw"), MAFW_LABELS)
+    scores = score_labels(truth, read_benchmark_labels(path, "mafw", truth), MAFW_LABELS)
     assert scores.figures["war"] == 1 and sum(scores.problems.values()) == 0
     with pytest.raises(UsageError, match="no row whose source is meld"):
-        read_benchmark_labels(path, "meld")
+        read_benchmark_labels(path, "meld", truth)
 
 
 def test_two_names_of_one_clip(tmp_path):
     path = tmp_path / "p.csv"
     path.write_text("name,label\na/1.mp4,sad\nb/1.mp4,happy\n")
     with pytest.raises(UsageError, match="'1' twice"):
-        read_benchmark_labels(path, "dfew")
+        read_benchmark_labels(path, "dfew", {"1"})

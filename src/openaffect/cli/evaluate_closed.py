@@ -72,7 +72,7 @@ class ClosedSetRun:
     def predictions(self, path: Path) -> None:
         """Score answers that lie in a file."""
         test = self.read()
-        told = read_benchmark_labels(path, self.benchmark.name)
+        told = read_benchmark_labels(path, self.benchmark.name, {item.id for item in test.items})
         self._score_answers(test, told, path.stem, {"predictions": {path.name: file_sha256(path)}})
 
     def endpoint(self, url: str, dry_run: bool) -> None:
@@ -91,7 +91,7 @@ class ClosedSetRun:
             for item in test.items:
                 try:
                     if item.path.is_file():
-                        told[Path(item.id).stem] = model.ask(item.path, test.labels)
+                        told[item.id] = model.ask(item.path, test.labels)
                 except MediaError as error:
                     typer.echo(f"left out {error}", err=True)
                 advance()
@@ -108,7 +108,7 @@ class ClosedSetRun:
     ) -> None:
         scores, guesses = {}, []
         for number, items in test.folds.items():
-            truth = {Path(item.id).stem: item.truth for item in items}
+            truth = {item.id: item.truth for item in items}
             scores[number] = score_labels(truth, told, test.labels)
             guesses += read_guesses(truth, told, test.labels)[1]
         mean = {

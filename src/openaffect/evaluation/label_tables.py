@@ -4,12 +4,13 @@ import ast
 import csv
 import json
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from openaffect.corpora.clip_names import named_clip
 from openaffect.errors import UsageError
 
 NAME_COLUMNS = ("name", "names", "id", "sample_id", "video_name", "video", "clip", "video_path")
@@ -123,11 +124,12 @@ def read_labels(path: Path) -> dict[str, str]:
     return _read_texts(path, LABEL_COLUMNS)
 
 
-def read_benchmark_labels(path: Path, benchmark: str) -> dict[str, str]:
-    """File stem -> label text; of a table with a `source`, only rows of the benchmark.
+def read_benchmark_labels(path: Path, benchmark: str, ids: Container[str]) -> dict[str, str]:
+    """Id -> label text; of a table with a `source`, only rows of the benchmark.
 
-    HumanOmni writes DFEW and MAFW into one file, where clips of both are called 00025. Raises
-    UsageError as `read_labels` does, and where two names have one stem.
+    A name that means none of `ids` stays as it is. HumanOmni writes DFEW and MAFW into one file,
+    where clips of both are called 00025. Raises UsageError as `read_labels` does, and where two
+    names mean one clip.
     """
     rows = read_rows(path)
     if all(str(row.get("source", "")).lower() in SHARED_SOURCES for row in rows):
@@ -135,8 +137,8 @@ def read_benchmark_labels(path: Path, benchmark: str) -> dict[str, str]:
         if not rows:
             raise UsageError(f"{path} holds no row whose source is {benchmark}")
     name, text = column_of(rows, NAME_COLUMNS, path), column_of(rows, LABEL_COLUMNS, path)
-    stems = [{**row, name: Path(str(row.get(name, "")).strip()).stem} for row in rows]
-    found = by_name(stems, name, text, path)
+    meant = [{**row, name: named_clip(str(row.get(name, "")), ids)} for row in rows]
+    found = by_name(meant, name, text, path)
     return {key: "" if value is None else str(value).strip() for key, value in found.items()}
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from openaffect.corpora.clip_names import named_clip
 from openaffect.errors import UsageError
 from openaffect.evaluation.groups import FEMALE, MALE
 from openaffect.evaluation.items import Item
@@ -53,7 +54,7 @@ def read_dfew(folder: Path, fold: int) -> tuple[Item, ...]:
     for name, label in _table(path, ("video_name", "label"), "DFEW"):
         if not label.isdigit() or not 1 <= int(label) <= len(DFEW_LABELS):
             raise UsageError(f"{path}: label {label!r} of {name} is none of 1 to 7")
-        place = media.get(name) or media.get(name.zfill(5)) or folder / "Clip" / f"{name}.mp4"
+        place = media.get(named_clip(name, media), folder / "Clip" / f"{name}.mp4")
         items.append(Item(name, place, DFEW_LABELS[int(label) - 1]))
     return tuple(items)
 
