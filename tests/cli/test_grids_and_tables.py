@@ -109,6 +109,15 @@ def test_fusions_share_what_the_towers_say(run_here, own_home, corpus, model, re
     latex = (tmp_path / "out" / "synthetic-fusion.tex").read_text().splitlines()
     assert latex[1].startswith(r"video\_concat & ") and len(latex) == 3
     assert figures["frame_concat"]["against_first"]["p_value"] == pytest.approx(1)
+    # Answers in one layout are never taken for those in the other.
+    kept = ["eval", "synthetic", "--data", str(corpus), "--out", str(tmp_path / "kept"), "--model"]
+    code, _, told = run_here([*kept, str(model)])
+    assert code == 0, told
+    code, _, told = run_here([*kept, str(other)])
+    assert code == 2 and "other configuration" in told
+    moved = shutil.copytree(model, tmp_path / "moved")
+    code, _, told = run_here([*kept, str(moved)])
+    assert code == 0, told
     for wrong, expected in (
         (models[:2], "second --model"),
         ([*models[:2], *models[:2]], "same fusion, video_concat"),
@@ -137,7 +146,12 @@ def test_one_table_of_models_and_test_sets(run_here, own_home, corpus, model, re
     assert labels.startswith("% test set & system & UAR") and len(labels.splitlines()) == 3
     assert words.startswith("% test set & system & precision") and "clips & other & " in words
     figures = json.loads((out / "table.json").read_text())
-    assert figures["systems"]["other"]["model"] == str(other)
+    systems = figures["systems"]
+    assert systems["other"]["model"] == str(other)
+    # Equal tensors in another layout are another system, and the table shows that they are.
+    assert systems["other"]["parts"] == systems[model.name]["parts"]
+    shown = {line.split(" | ")[1] for line in printed.splitlines() if "configuration " in line}
+    assert len(shown) == 2
     folds = figures["closed"]["synthetic"]["other"]["folds"]
     assert folds["1"]["labels"] == list(CORE_LABELS)
     sources = figures["provenance"]["test_sets"]

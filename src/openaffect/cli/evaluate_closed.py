@@ -144,7 +144,7 @@ class ClosedSetRun:
             rows = {number: row.to_dict() for number, row in scores.items()}
             figures = {"benchmark": name, "folds": rows, "mean": mean}
             text = model_folds_table(self.benchmark.title, scores)
-        figures |= {"model": self.run.model, "parts": analyzer.parts, "streams": list(streams)}
+        figures |= {"model": self.run.model, "streams": list(streams), **analyzer.identity}
         everything = [prediction for told in made.values() for prediction in told]
         self.finish(test, figures, text, [prediction.label for prediction in everything])
         matrices = [row.confusion for row in scores.values()]

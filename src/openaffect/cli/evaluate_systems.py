@@ -68,7 +68,7 @@ class SystemsRun:
         systems: dict[str, Any] = {}
         for system, model in self.models.items():
             analyzer = self.run.load(model)
-            systems[system] = {"model": model, "parts": analyzer.parts}
+            systems[system] = {"model": model, **analyzer.identity}
             for name, closed in runs.items():
                 own = replace(closed, run=replace(closed.run, out=self.out / system / name))
                 made[name][system] = own.ask(analyzer, tests[name], closed.streams())
@@ -130,8 +130,9 @@ class SystemsRun:
         """What the figures depend on, as Markdown."""
         found = figures["provenance"]
         rows = [
-            (f"system {system}", "; ".join(f"{n} {sha[:12]}" for n, sha in row["parts"].items()))
+            (f"system {system}", "; ".join(f"{n} {sha[:12]}" for n, sha in told.items()))
             for system, row in figures["systems"].items()
+            for told in [row["parts"] | {"configuration": row["configuration"]}]
         ]
         for name, source in found["test_sets"].items():
             folds = source.get("folds", {}).values()

@@ -24,12 +24,14 @@ class RunLines:
             self._append({"request": wanted})
             return
         try:
-            held = json.loads(lines[0])["request"]
+            held = dict(json.loads(lines[0])["request"])
         except (ValueError, KeyError, TypeError):
             raise UsageError(f"{path} is no record of predictions; name another --out") from None
         if held != wanted:
+            others = sorted(n for n in held.keys() | wanted.keys() if held.get(n) != wanted.get(n))
             raise UsageError(
-                f"{path} holds predictions of another model or label set; name another --out"
+                f"{path} holds predictions of another model or label set "
+                f"(other {', '.join(others)}); name another --out"
             )
         for line in lines[1:]:
             try:
