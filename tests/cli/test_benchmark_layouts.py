@@ -93,6 +93,26 @@ def test_a_dot_and_a_folder_belong_to_the_name(run_here, tmp_path):
     assert fold["figures"]["war"] == pytest.approx(2 / 3)
 
 
+def test_a_neutral_answer_is_negative_to_mer_unibench(run_here, tmp_path):
+    scores = {"1": -0.6, "2": -1.0, "3": 0.4, "4": 1.0, "5": 0.2}
+    rows = [f"v,{clip},{score},test" for clip, score in scores.items()]
+    put(tmp_path / "label.csv", "\n".join(["video_id,clip_id,label,mode", *rows]))
+    answers = ["v_1,neutral", "v_2,negative", "v_3,neutral", "v_4,positive"]
+    put(tmp_path / "p.csv", "\n".join(["name,label", *answers]))
+    arguments = ["eval", "cmu-mosi", "--data", str(tmp_path)]
+    arguments += ["--predictions", str(tmp_path / "p.csv")]
+    code, out, told = run_here([*arguments, "--json"])
+    assert code == 0, told
+    found = json.loads(out)
+    assert found["mean"]["war"] == pytest.approx(2 / 5)
+    # Negative: precision 2/4, recall 2/2; positive: precision 1/1, recall 1/3.
+    f1 = (2 * (2 * 0.5 * 1 / 1.5) + 3 * (2 * 1 / 3 / (4 / 3))) / 5
+    expected = {"samples": 5, "accuracy": 3 / 5, "weighted_f1": f1, "without_sign": 3}
+    assert found["mer_unibench"] == pytest.approx(expected)
+    code, out, _ = run_here(arguments)
+    assert "As MER-UniBench scores it: WAF 0.5667, ACC 0.6000 (3 of 5 answers" in out
+
+
 @pytest.mark.parametrize("name", MADE)
 def test_a_missing_file_is_named(tmp_path, name):
     with pytest.raises(UsageError, match=r"no (/|Ses|1001)"):

@@ -22,11 +22,11 @@ from openaffect.evaluation.groups import check_groups, group_scores, groups_dict
 from openaffect.evaluation.items import Item
 from openaffect.evaluation.label_tables import read_benchmark_labels
 from openaffect.evaluation.leaks import Leaks, find_leaks, leaks_notice
-from openaffect.evaluation.metrics import FIGURES
+from openaffect.evaluation.metrics import FIGURES, SIGNS, sentiment_polarity
 from openaffect.evaluation.pictures import write_calibration_picture, write_confusion_picture
 from openaffect.evaluation.predictions import Prediction, predict
 from openaffect.evaluation.provenance import provenance
-from openaffect.evaluation.score_tables import folds_table, latex_rows
+from openaffect.evaluation.score_tables import folds_table, latex_rows, polarity_told
 from openaffect.evaluation.scores import confidences, score
 from openaffect.evaluation.tables import fold_means, model_folds_table, scores_table
 from openaffect.inference.analyzer import Analyzer
@@ -204,10 +204,14 @@ class ClosedSetRun:
         guesses: Sequence[str | None] = (),
         name: str | None = None,
     ) -> None:
-        """Add leaks on top, groups below, provenance to the figures; write and print them."""
+        """Add leaks on top, more figures below, provenance; write and print them all."""
         if test.leaks:
             figures = {"leaks": asdict(test.leaks), **figures}
             text = f"{leaks_notice(test.leaks)}\n\n{text}"
+        if guesses and test.labels == SIGNS:
+            polarity = sentiment_polarity([item.truth for item in test.items], guesses)
+            figures["mer_unibench"] = asdict(polarity)
+            text = f"{text}\n\n{polarity_told(polarity)}"
         if self._by:
             groups = group_scores(self._by, test.items, guesses, test.labels)
             figures["by"] = groups_dict(groups)

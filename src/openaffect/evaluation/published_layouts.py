@@ -13,6 +13,7 @@ from openaffect.corpora.clip_names import named_clip
 from openaffect.errors import UsageError
 from openaffect.evaluation.groups import FEMALE, MALE
 from openaffect.evaluation.items import Item
+from openaffect.evaluation.metrics import SIGNS
 
 MEDIA = (".mp4", ".avi", ".mkv", ".mov", ".flv", ".webm", ".wav", ".flac", ".mp3")
 
@@ -34,7 +35,6 @@ MER_LABELS = ("neutral", "angry", "happy", "sad", "worried", "surprise")
 MELD_LABELS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
 IEMOCAP_LABELS = ("angry", "happy", "neutral", "sad")
 CREMA_D_LABELS = ("anger", "disgust", "fear", "happiness", "neutral", "sadness")
-SENTIMENT_LABELS = ("negative", "positive")
 
 # Of an EmoEvaluation line; excitement counts as happiness, the other codes are left out.
 IEMOCAP_CODES = {"ang": "angry", "hap": "happy", "exc": "happy", "neu": "neutral", "sad": "sad"}
@@ -160,7 +160,7 @@ def read_sentiment(folder: Path, fold: int) -> tuple[Item, ...]:
         place = folder / "Raw" / video / f"{clip}.mp4"
         if not place.is_file() and clip.isdigit():
             place = folder / "Raw" / video / f"{int(clip):04d}.mp4"
-        items.append(Item(f"{video}_{clip}", place, SENTIMENT_LABELS[value > 0]))
+        items.append(Item(f"{video}_{clip}", place, SIGNS[value > 0]))
     return tuple(items)
 
 
