@@ -58,6 +58,27 @@ def test_what_is_no_label_is_counted_apart(run_here, tmp_path):
     assert found["war"] == pytest.approx(2 / 5)
 
 
+def test_a_row_of_the_reference_without_a_label_is_named(run_here, tmp_path):
+    reference = table(tmp_path / "r.csv", "name,label", "a,happy", "b,", "c, ")
+    predicted = table(tmp_path / "p.csv", "name,label", "a,happy", "b,happy", "c,sad")
+    arguments = ["eval", "classification", "--reference", reference, "--predictions", predicted]
+    for more in ([], ["--labels", "happy,sad"]):
+        code, out, told = run_here([*arguments, *more])
+        assert code == 2 and out == "" and told.count("\n") == 1
+        assert "no label for 'b' (2 in all)" in told
+
+
+def test_the_label_set_of_a_comparison_is_read_as_that_of_the_figures(run_here, tmp_path):
+    reference = table(tmp_path / "r.csv", "name,label", "a,happy", "b,sad")
+    first = table(tmp_path / "f.csv", "name,label", "a,Happy", "b,happy")
+    second = table(tmp_path / "s.csv", "name,label", "a,happy", "b,sad")
+    arguments = ["eval", "classification", "--reference", reference, "--predictions", second]
+    code, out, told = run_here([*arguments, "--against", first, "--labels", "Happy, sad", "--json"])
+    assert code == 0, told
+    found = json.loads(out)["against"]["war"]
+    assert (found["first"], found["second"]) == (0.5, 1.0)
+
+
 def test_groups_probabilities_and_files_of_anybody(run_here, tmp_path):
     reference = table(
         tmp_path / "r.csv",
