@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import io
 import json
 import zipfile
 from collections.abc import Container, Iterable, Sequence
@@ -53,9 +54,11 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     if path.suffix.lower() in (".jsonl", ".json", ".ndjson"):
         rows = _json_rows(path, text)
     else:
-        # Lines are cut by csv itself: a quoted cell may hold several.
-        reader = csv.DictReader(text.splitlines(keepends=True))
-        rows = list(reader)
+        try:
+            # Lines are cut by csv itself: a quoted cell may hold several.
+            rows = list(csv.DictReader(io.StringIO(text, newline="")))
+        except csv.Error as error:
+            raise UsageError(f"{path} cannot be read as CSV ({error})") from None
         for row in rows:
             if None in row or None in row.values():
                 raise UsageError(f"{path}: row {row} has not as many cells as the header")
@@ -86,7 +89,7 @@ def _json_rows(path: Path, text: str) -> list[dict[str, Any]]:
             whole = [whole]
     except ValueError:
         whole = []
-        for number, line in enumerate(text.splitlines(), start=1):
+        for number, line in enumerate(text.split("\n"), start=1):
             try:
                 whole += [json.loads(line)] if line.strip() else []
             except ValueError:

@@ -5,6 +5,7 @@ the folder keeps the path at which it was looked for: labels alone suffice to sc
 """
 
 import csv
+import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,7 +65,7 @@ def read_mafw(folder: Path, fold: int) -> tuple[Item, ...]:
     path = folder / "Train & Test Set" / "single" / "no_caption" / f"set_{fold}" / "test.txt"
     media = _media(folder)
     items = []
-    for number, line in enumerate(_text(path, "MAFW").splitlines(), start=1):
+    for number, line in enumerate(_text(path, "MAFW").split("\n"), start=1):
         name, _, label = line.strip().partition(" ")
         if not name:
             continue
@@ -109,7 +110,7 @@ def read_iemocap(folder: Path, fold: int) -> tuple[Item, ...]:
     media = _media(session / "sentences")
     items = []
     for path in evaluations:
-        for line in _text(path, "IEMOCAP").splitlines():
+        for line in _text(path, "IEMOCAP").split("\n"):
             match = _IEMOCAP_LINE.match(line)
             if match and match[2] in IEMOCAP_CODES:
                 name = match[1]
@@ -193,12 +194,18 @@ def _media(folder: Path, places: Sequence[str] = ("",)) -> dict[str, Path]:
 def _text(path: Path, corpus: str) -> str:
     if not path.is_file():
         raise UsageError(f"{corpus}: there is no {path}; --data names the folder as it is unpacked")
-    return path.read_text("utf-8-sig")
+    try:
+        return path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{corpus}: {path} is not UTF-8 text ({error.reason})") from None
 
 
 def _table(path: Path, columns: Sequence[str], corpus: str) -> list[tuple[str, ...]]:
-    reader = csv.DictReader(_text(path, corpus).splitlines(keepends=True))
-    missing = [column for column in columns if column not in (reader.fieldnames or ())]
-    if missing:
-        raise UsageError(f"{corpus}: {path} has no column {missing[0]!r}")
-    return [tuple(str(row[column] or "").strip() for column in columns) for row in reader]
+    reader = csv.DictReader(io.StringIO(_text(path, corpus), newline=""))
+    try:
+        missing = [column for column in columns if column not in (reader.fieldnames or ())]
+        if missing:
+            raise UsageError(f"{corpus}: {path} has no column {missing[0]!r}")
+        return [tuple(str(row[column] or "").strip() for column in columns) for row in reader]
+    except csv.Error as error:
+        raise UsageError(f"{corpus}: {path} cannot be read as CSV ({error})") from None

@@ -17,10 +17,11 @@ class RunLines:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._rows: dict[str, dict[str, Any]] = {}
-        text = path.read_text("utf-8") if path.is_file() else ""
+        # A crash may have cut a line off, even within a character.
+        text = path.read_text("utf-8", errors="replace") if path.is_file() else ""
         self._cut_off = bool(text) and not text.endswith("\n")
-        lines = text.splitlines()
-        if not lines:
+        lines = text.split("\n")
+        if not text:
             self._append({"request": wanted})
             return
         try:
@@ -49,6 +50,7 @@ class RunLines:
         self._append(row)
 
     def _append(self, row: dict[str, Any]) -> None:
+        # All of it in ASCII: the name of a file may be no UTF-8.
         with self.path.open("a", encoding="utf-8") as lines:
-            lines.write("\n" * self._cut_off + json.dumps(row, ensure_ascii=False) + "\n")
+            lines.write("\n" * self._cut_off + json.dumps(row) + "\n")
         self._cut_off = False
