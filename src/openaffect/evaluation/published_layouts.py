@@ -44,7 +44,7 @@ CREMA_D_CODES = dict(zip(("ANG", "DIS", "FEA", "HAP", "NEU", "SAD"), CREMA_D_LAB
 SEX_OF_LETTER = {"F": FEMALE, "M": MALE}
 
 _IEMOCAP_LINE = re.compile(r"^\[[\d.]+ - [\d.]+\]\t(Ses\d\d\w+_[FM]\w+)\t(\w+)\t")
-_CREMA_D_NAME = re.compile(r"^\d{4}_[A-Z]{3}_([A-Z]{3})_[A-Z0-9]{2}$")
+_CREMA_D_NAME = re.compile(r"^\d{4}_[A-Z]{3}_([A-Z]{3})_[A-Z0-9]{1,2}$")
 
 
 def read_dfew(folder: Path, fold: int) -> tuple[Item, ...]:
@@ -122,7 +122,10 @@ def read_iemocap(folder: Path, fold: int) -> tuple[Item, ...]:
 
 
 def read_crema_d(folder: Path, fold: int) -> tuple[Item, ...]:
-    """CREMA-D (Cao et al. 2014), all clips, `1001_DFA_ANG_XX`: video where there is any."""
+    """CREMA-D (Cao et al. 2014), all clips, `1001_DFA_ANG_XX`: video where there is any.
+
+    One clip of the corpus has a level of one letter, `1040_ITH_SAD_X`.
+    """
     sexes = _crema_d_sexes(folder / "VideoDemographics.csv")
     items = []
     for name, path in sorted(_media(folder, ("AudioWAV", "VideoFlash")).items()):
