@@ -165,6 +165,14 @@ def test_one_table_of_models_and_test_sets(run_here, own_home, corpus, model, re
     trained = ["--trained-on", str(corpus / "manifest.jsonl")]
     code, again, _ = run_here([*arguments, "--limit", "1", *trained])
     assert code == 0 and again.startswith("synthetic: No test clip is among 0 training rows")
+    # Clips that viewers described are looked for as well: the example lies in both folders.
+    row = Row("mine", "mine", "train", "a.mp4", None, None, None, "happy", ("happy",))
+    write_manifest([row], corpus / "train.jsonl")
+    trained = ["--trained-on", str(corpus / "train.jsonl")]
+    code, again, _ = run_here([*arguments, "--limit", "1", *trained])
+    assert code == 0 and "clips: **Leak: 1 of 1 test clips are among 1 training rows" in again
+    leaks = json.loads((out / "table.json").read_text())["leaks"]
+    assert leaks["clips"]["same_content"] == ["clips-b"]
 
 
 def test_a_table_of_what_is_not_there(run_here, tmp_path):
