@@ -206,3 +206,24 @@ def test_reasons_are_read_from_kept_features_and_kept_themselves(
             silent.setattr(Conversation, "reason", lambda self: pytest.fail("asked again"))
             assert run_here([*arguments, "--out", str(out)]) == (first, *told)
         assert len(readings) == opened
+
+
+def test_files_that_cannot_be_read_are_told_and_counted(run_here, own_home, corpus, model):
+    broken = corpus.parent / "broken"
+    broken.mkdir()
+    (broken / "x.mp4").write_bytes(b"no video")
+    (broken / "clips.csv").write_text("clip,perceived\nx.mp4,joy\n")
+    out = corpus.parent / "out"
+    arguments = ["--model", str(model), "--out", str(out), "--json"]
+    code, printed, told = run_here(["eval", "claims", "--data", str(broken), *arguments])
+    assert code == 1 and not printed and "none of the 1 files" in told
+    assert told.count("left out") == 1 and "x.mp4" in told
+    shutil.copy(EXAMPLE, broken / "a.mp4")
+    code, printed, told = run_here(["eval", "claims", "--data", str(broken), *arguments])
+    found = json.loads(printed)
+    assert list(found["unreadable"]) == ["x.mp4"] and "x.mp4" in told
+    assert {row["clip"] for row in found["results"]} == {"a.mp4"}
+    assert "1 files gave no result and are left out" in (out / "claims.md").read_text()
+    code, printed, _ = run_here(["eval", "clips", "--data", str(broken), *arguments])
+    (failed,) = json.loads(printed)["clips"]
+    assert code == 0 and failed["clip"] == "x.mp4" and "x.mp4" in failed["error"]
