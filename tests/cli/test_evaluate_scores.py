@@ -1,5 +1,6 @@
 """`openaffect eval classification` and `open-vocabulary` on files."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -30,7 +31,10 @@ def test_classification_equals_scikit_learn(run_here, tmp_path):
     for name, average in (("weighted_f1", "weighted"), ("macro_f1", "macro")):
         expected = sklearn_metrics.f1_score(truth, told, average=average, zero_division=0)
         assert found[name] == pytest.approx(expected)
-    assert len(found["provenance"]["files"]["r.csv"]) == 64
+    known = found["provenance"]["files"]
+    assert list(known) == ["reference", "predictions"] and known["reference"]["path"] == reference
+    digest = hashlib.sha256((tmp_path / "r.csv").read_bytes()).hexdigest()
+    assert known["reference"]["sha256"] == digest != known["predictions"]["sha256"]
     assert found["provenance"]["libraries"]["numpy"]
     assert found["provenance"]["bootstrap"]["seed"] == 0
     code, out, _ = run_here([*arguments, "--against", predicted])
@@ -77,6 +81,18 @@ def test_the_label_set_of_a_comparison_is_read_as_that_of_the_figures(run_here, 
     assert code == 0, told
     found = json.loads(out)["against"]["war"]
     assert (found["first"], found["second"]) == (0.5, 1.0)
+
+
+def test_files_of_one_name_are_told_apart(run_here, tmp_path):
+    files = {}
+    for role, told in (("reference", "sad"), ("predictions", "happy"), ("against", "calm")):
+        (tmp_path / role).mkdir()
+        files[role] = table(tmp_path / role / "labels.csv", "name,label", f"a,{told}")
+    options = [text for role, path in files.items() for text in (f"--{role}", path)]
+    code, out, _ = run_here(["eval", "classification", *options, "--json"])
+    known = json.loads(out)["provenance"]["files"]
+    assert code == 0 and {role: row["path"] for role, row in known.items()} == files
+    assert len({row["sha256"] for row in known.values()}) == 3
 
 
 def test_groups_probabilities_and_files_of_anybody(run_here, tmp_path):

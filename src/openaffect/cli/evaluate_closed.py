@@ -25,13 +25,12 @@ from openaffect.evaluation.leaks import Leaks, find_leaks, leaks_notice
 from openaffect.evaluation.metrics import FIGURES, SIGNS, sentiment_polarity
 from openaffect.evaluation.pictures import write_calibration_picture, write_confusion_picture
 from openaffect.evaluation.predictions import Prediction, predict
-from openaffect.evaluation.provenance import provenance
+from openaffect.evaluation.provenance import file_provenance, provenance
 from openaffect.evaluation.score_tables import folds_table, latex_rows, polarity_told
 from openaffect.evaluation.scores import confidences, score
 from openaffect.evaluation.tables import fold_means, model_folds_table, scores_table
 from openaffect.inference.analyzer import Analyzer
 from openaffect.inference.chat_endpoint import ReplyCache
-from openaffect.media.digest import file_sha256
 
 ANSWERS = "answers.jsonl"
 
@@ -73,7 +72,7 @@ class ClosedSetRun:
         """Score answers that lie in a file."""
         test = self.read()
         told = read_benchmark_labels(path, self.benchmark.name, {item.id for item in test.items})
-        self._score_answers(test, told, path.stem, {"predictions": {path.name: file_sha256(path)}})
+        self._score_answers(test, told, path.stem, {"predictions": file_provenance(path)})
 
     def endpoint(self, url: str, dry_run: bool) -> None:
         """Score the answers of a model behind an OpenAI-compatible endpoint, or tell the cost."""

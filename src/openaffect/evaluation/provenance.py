@@ -4,11 +4,13 @@ import hashlib
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from openaffect import __version__
 from openaffect.evaluation.items import Item
 from openaffect.evaluation.resampling import RESAMPLES
+from openaffect.media.digest import file_sha256
 
 LIBRARIES = ("numpy", "torch", "transformers", "tokenizers", "av", "mediapipe", "silero-vad")
 BOOTSTRAP_SEED = 0  # the default of every function of resampling
@@ -41,6 +43,11 @@ def software() -> dict[str, Any]:
         "libraries": {name: found for name in LIBRARIES if (found := _version(name))},
         "bootstrap": {"seed": BOOTSTRAP_SEED, "resamples": RESAMPLES},
     }
+
+
+def file_provenance(path: Path) -> dict[str, str]:
+    """A file's path as it was given, and its sha256."""
+    return {"path": str(path), "sha256": file_sha256(path)}
 
 
 def truth_sha256(items: Sequence[Item]) -> str:

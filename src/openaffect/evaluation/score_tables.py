@@ -151,7 +151,8 @@ def overlap_table(scores: OverlapScores) -> str:
         [
             *table(["overlap, 1 to 10", "mean", "95 %"], rows),
             "",
-            f"{scores.samples} samples, {scores.unanswered} unanswered (left out), "
+            f"{scores.samples} samples, {scores.untold} without a text of the reference "
+            f"(left out), {scores.unanswered} unanswered (left out), "
             f"{scores.unrated} replies without a rating (left out)",
         ]
     )
