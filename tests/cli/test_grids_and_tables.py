@@ -1,6 +1,7 @@
 """Ablations, the one table and kept features of `openaffect eval`, with tiny random models."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -227,3 +228,17 @@ def test_files_that_cannot_be_read_are_told_and_counted(run_here, own_home, corp
     code, printed, _ = run_here(["eval", "clips", "--data", str(broken), *arguments])
     (failed,) = json.loads(printed)["clips"]
     assert code == 0 and failed["clip"] == "x.mp4" and "x.mp4" in failed["error"]
+
+
+def test_a_file_whose_name_is_no_utf_8(run_here, own_home, corpus, model):
+    folder, out = corpus.parent / "named", corpus.parent / "out"
+    folder.mkdir()
+    shutil.copy(EXAMPLE, os.fsdecode(os.fsencode(folder) + b"/caf\xe9.mp4"))
+    arguments = ["--data", str(folder), "--model", str(model), "--out", str(out)]
+    first, *told = run_here(["eval", "claims", *arguments])
+    assert first == 0, told
+    assert (out / "claims.md").is_file()
+    assert run_here(["eval", "claims", *arguments]) == (0, *told)
+    code, printed, told = run_here(["eval", "claims", *arguments, "--json"])
+    assert code == 0, told
+    assert {row["clip"] for row in json.loads(printed)["results"]} == {"caf?.mp4"}

@@ -10,9 +10,11 @@ from openaffect.evaluation.benchmarks import BENCHMARKS, read_items
 from openaffect.evaluation.closed_set import score_labels
 from openaffect.evaluation.label_tables import (
     read_benchmark_labels,
+    read_confidences,
     read_labels,
     read_texts,
     read_word_sets,
+    word_list,
 )
 from openaffect.evaluation.published_layouts import DFEW_LABELS, MAFW_LABELS
 from openaffect.evaluation.run_lines import RunLines
@@ -132,3 +134,15 @@ def test_what_is_no_table_costs_one_line(tmp_path):
     (tmp_path / "test3-label.csv").write_bytes("name,discrete\nClémentine,sad\n".encode("latin-1"))
     with pytest.raises(UsageError, match="is not UTF-8"):
         read_items(BENCHMARKS["mer2023-semi"], tmp_path)
+
+
+def test_a_row_may_lack_its_probability(tmp_path):
+    path = tmp_path / "p.jsonl"
+    rows = [{"name": "a"}, {"name": "b", "probability": 0.9}, {"name": "c", "probability": None}]
+    path.write_text("".join(json.dumps(row | {"label": "sad"}) + "\n" for row in rows))
+    assert read_confidences(path) == {"b": 0.9}
+
+
+@pytest.mark.parametrize("cell", ["{['happy', 'sad']}", "{happy, sad}", " [happy, 'sad'] "])
+def test_words_that_only_look_like_a_list(cell):
+    assert word_list(cell) == ("happy", "sad")

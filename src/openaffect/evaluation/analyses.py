@@ -1,5 +1,6 @@
 """Whole analyses of a run, kept so that a run cut off goes on and a second one asks nothing."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,5 +45,5 @@ class Analyses:
                 return kept
         analysis = self.analyzer.analyze(path, AnalyzeOptions(streams=streams))
         if self._lines:
-            self._lines.add({"id": id, "analysis": analysis.to_dict()})
+            self._lines.add({"id": id, "analysis": json.loads(analysis.to_json())})
         return analysis

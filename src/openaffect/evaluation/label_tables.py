@@ -151,11 +151,13 @@ def read_confidences(path: Path) -> dict[str, float]:
     A row without one is left out. Raises UsageError for what is no number from 0 to 1.
     """
     rows = read_rows(path)
-    column = next((name for name in CONFIDENCE_COLUMNS if name in rows[0]), None)
+    held = (name for name in CONFIDENCE_COLUMNS if any(name in row for row in rows))
+    column = next(held, None)
     if column is None:
         return {}
     found = {}
-    for name, value in by_name(rows, column_of(rows, NAME_COLUMNS, path), column, path).items():
+    told = [{column: None} | row for row in rows]
+    for name, value in by_name(told, column_of(rows, NAME_COLUMNS, path), column, path).items():
         if value is None or str(value).strip() == "":
             continue
         try:
@@ -212,8 +214,8 @@ def word_list(value: object) -> tuple[str, ...]:
     if isinstance(value, str):
         try:
             value = ast.literal_eval(value.strip())
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            text = str(value).strip().removeprefix("[").removesuffix("]")
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            text = str(value).strip("[]{} \n\t")
             value = text.replace('"', ",").replace("'", ",").replace("，", ",").split(",")
     if value is None:
         return ()

@@ -51,9 +51,9 @@ def file_provenance(path: Path) -> dict[str, str]:
 
 
 def truth_sha256(items: Sequence[Item]) -> str:
-    """sha256 over the sorted lines `id TAB label` of a test set."""
+    """sha256 over the sorted lines `id TAB label` of a test set; an id may be no UTF-8."""
     lines = sorted(f"{item.id}\t{item.truth}\n" for item in items)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _version(name: str) -> str | None:
