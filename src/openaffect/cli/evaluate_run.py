@@ -48,7 +48,8 @@ class EvaluateRun:
         rows = read_clips_table(self.data, source="clips", licence="")[: self.limit]
         analyzer = self.load()
         analyses = Analyses(analyzer, self.out)
-        sections, figures = [], []
+        sections: list[str] = []
+        figures: list[dict[str, Any]] = []
         with progress("clips", len(rows)) as advance:
             for row in rows:
                 path = media_path(row, self.data)
