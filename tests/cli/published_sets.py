@@ -56,6 +56,7 @@ def crema_d(folder: Path) -> None:
     put(folder / "AudioWAV" / "1001_DFA_ANG_XX.wav")
     put(folder / "VideoFlash" / "1001_DFA_ANG_XX.flv")
     put(folder / "AudioWAV" / "1002_IEO_SAD_HI.wav")
+    put(folder / "AudioWAV" / "1040_ITH_SAD_X.wav")
 
 
 def sentiment(folder: Path) -> None:
@@ -78,7 +79,7 @@ MADE = {
     ),
     "crema-d": (
         crema_d,
-        {"1001_DFA_ANG_XX": "anger", "1002_IEO_SAD_HI": "sadness"},
+        {"1001_DFA_ANG_XX": "anger", "1002_IEO_SAD_HI": "sadness", "1040_ITH_SAD_X": "sadness"},
         "1001_DFA_ANG_XX.flv",
     ),
     **{

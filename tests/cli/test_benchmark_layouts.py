@@ -1,6 +1,8 @@
 """Tiny data sets in the published layouts: read, scored from predictions, refused when broken."""
 
 import json
+import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -48,6 +50,69 @@ def test_five_folds_and_their_mean(run_here, tmp_path):
     assert found["folds"]["3"]["problems"]["unanswered"] == 1
     code, out, _ = run_here(arguments)
     assert "| mean | | 0.6000" in out
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("00002.mp4", "00025.mp4", "12000.mp4"),
+        ("2", "25", "12000"),
+        (r"C:\data\2.mp4", r"C:\data\00025.avi", r"C:\data\12000.mp4"),
+        ("/data/dfew/00002.mp4", "clip/25", "part_1/12000.mp4"),
+    ],
+)
+@pytest.mark.parametrize("padded", [False, True])
+def test_numbered_clips_with_and_without_leading_zeros(run_here, tmp_path, names, padded):
+    numbers = [number.zfill(5) if padded else number for number in ("2", "25", "12000")]
+    rows = [f"{number},{label}" for number, label in zip(numbers, "124", strict=True)]
+    folder = tmp_path / "EmoLabel_DataSplit" / "test(single-labeled)"
+    put(folder / "set_1.csv", "\n".join(["video_name,label", *rows]))
+    put(tmp_path / "Clip" / "00002.mp4")
+    items, _ = read_items(BENCHMARKS["dfew"], tmp_path)
+    assert items[0].path == tmp_path / "Clip" / "00002.mp4"
+    answers = [f"{name},{told}" for name, told in zip(names, ("happy", "sad", "sad"), strict=True)]
+    put(tmp_path / "p.csv", "\n".join(["name,label", *answers]))
+    arguments = ["eval", "dfew", "--data", str(tmp_path), "--json"]
+    code, out, told = run_here([*arguments, "--predictions", str(tmp_path / "p.csv")])
+    assert code == 0, told
+    fold = json.loads(out)["folds"]["1"]
+    assert fold["problems"] == {"invalid": 0, "refused": 0, "unanswered": 0}
+    assert fold["figures"]["war"] == pytest.approx(2 / 3)
+
+
+def test_a_dot_and_a_folder_belong_to_the_name(run_here, tmp_path):
+    ids = ("s1/a.1", "s1/a.2", "s2/a.1")
+    rows = [
+        Row(id, "synthetic", "test", f"{id}.mp4", None, None, None, "sad", ("sad",)) for id in ids
+    ]
+    write_manifest(rows, tmp_path / "manifest.jsonl")
+    put(tmp_path / "p.csv", "name,label\ns1/a.1,sad\n/data/s1/a.2.mp4,sad\ns2\\a.1.mp4,happy\n")
+    arguments = ["eval", "synthetic", "--data", str(tmp_path), "--json"]
+    code, out, told = run_here([*arguments, "--predictions", str(tmp_path / "p.csv")])
+    assert code == 0, told
+    fold = json.loads(out)["folds"]["1"]
+    assert (fold["samples"], fold["problems"]["unanswered"]) == (3, 0)
+    assert fold["figures"]["war"] == pytest.approx(2 / 3)
+
+
+def test_a_neutral_answer_is_negative_to_mer_unibench(run_here, tmp_path):
+    scores = {"1": -0.6, "2": -1.0, "3": 0.4, "4": 1.0, "5": 0.2}
+    rows = [f"v,{clip},{score},test" for clip, score in scores.items()]
+    put(tmp_path / "label.csv", "\n".join(["video_id,clip_id,label,mode", *rows]))
+    answers = ["v_1,neutral", "v_2,negative", "v_3,neutral", "v_4,positive"]
+    put(tmp_path / "p.csv", "\n".join(["name,label", *answers]))
+    arguments = ["eval", "cmu-mosi", "--data", str(tmp_path)]
+    arguments += ["--predictions", str(tmp_path / "p.csv")]
+    code, out, told = run_here([*arguments, "--json"])
+    assert code == 0, told
+    found = json.loads(out)
+    assert found["mean"]["war"] == pytest.approx(2 / 5)
+    # Negative: precision 2/4, recall 2/2; positive: precision 1/1, recall 1/3.
+    f1 = (2 * (2 * 0.5 * 1 / 1.5) + 3 * (2 * 1 / 3 / (4 / 3))) / 5
+    expected = {"samples": 5, "accuracy": 3 / 5, "weighted_f1": f1, "without_sign": 3}
+    assert found["mer_unibench"] == pytest.approx(expected)
+    code, out, _ = run_here(arguments)
+    assert "As MER-UniBench scores it: WAF 0.5667, ACC 0.6000 (3 of 5 answers" in out
 
 
 @pytest.mark.parametrize("name", MADE)
@@ -98,6 +163,7 @@ def test_groups_leaks_and_provenance_of_predictions(run_here, tmp_path):
     items, _ = read_items(BENCHMARKS["iemocap"], tmp_path, fold=1)
     others, _ = read_items(BENCHMARKS["iemocap"], tmp_path, fold=2)
     assert known["folds"]["1"]["sha256"] == truth_sha256(items[::-1]) != truth_sha256(others)
+    assert truth_sha256([replace(items[0], id=os.fsdecode(b"caf\xe9"))])  # a file's name may be so
 
 
 def test_latex_escapes_what_would_break_a_row():

@@ -1,5 +1,6 @@
 """`openaffect eval classification` and `open-vocabulary` on files."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -30,7 +31,10 @@ def test_classification_equals_scikit_learn(run_here, tmp_path):
     for name, average in (("weighted_f1", "weighted"), ("macro_f1", "macro")):
         expected = sklearn_metrics.f1_score(truth, told, average=average, zero_division=0)
         assert found[name] == pytest.approx(expected)
-    assert len(found["provenance"]["files"]["r.csv"]) == 64
+    known = found["provenance"]["files"]
+    assert list(known) == ["reference", "predictions"] and known["reference"]["path"] == reference
+    digest = hashlib.sha256((tmp_path / "r.csv").read_bytes()).hexdigest()
+    assert known["reference"]["sha256"] == digest != known["predictions"]["sha256"]
     assert found["provenance"]["libraries"]["numpy"]
     assert found["provenance"]["bootstrap"]["seed"] == 0
     code, out, _ = run_here([*arguments, "--against", predicted])
@@ -56,6 +60,39 @@ def test_what_is_no_label_is_counted_apart(run_here, tmp_path):
     assert found["recalls"] == {"happy": 1.0, "neutral": 0.0, "sad": 0.0}
     assert [row[-1] for row in found["confusion"]] == [0, 2, 1]
     assert found["war"] == pytest.approx(2 / 5)
+
+
+def test_a_row_of_the_reference_without_a_label_is_named(run_here, tmp_path):
+    reference = table(tmp_path / "r.csv", "name,label", "a,happy", "b,", "c, ")
+    predicted = table(tmp_path / "p.csv", "name,label", "a,happy", "b,happy", "c,sad")
+    arguments = ["eval", "classification", "--reference", reference, "--predictions", predicted]
+    for more in ([], ["--labels", "happy,sad"]):
+        code, out, told = run_here([*arguments, *more])
+        assert code == 2 and out == "" and told.count("\n") == 1
+        assert "no label for 'b' (2 in all)" in told
+
+
+def test_the_label_set_of_a_comparison_is_read_as_that_of_the_figures(run_here, tmp_path):
+    reference = table(tmp_path / "r.csv", "name,label", "a,happy", "b,sad")
+    first = table(tmp_path / "f.csv", "name,label", "a,Happy", "b,happy")
+    second = table(tmp_path / "s.csv", "name,label", "a,happy", "b,sad")
+    arguments = ["eval", "classification", "--reference", reference, "--predictions", second]
+    code, out, told = run_here([*arguments, "--against", first, "--labels", "Happy, sad", "--json"])
+    assert code == 0, told
+    found = json.loads(out)["against"]["war"]
+    assert (found["first"], found["second"]) == (0.5, 1.0)
+
+
+def test_files_of_one_name_are_told_apart(run_here, tmp_path):
+    files = {}
+    for role, told in (("reference", "sad"), ("predictions", "happy"), ("against", "calm")):
+        (tmp_path / role).mkdir()
+        files[role] = table(tmp_path / role / "labels.csv", "name,label", f"a,{told}")
+    options = [text for role, path in files.items() for text in (f"--{role}", path)]
+    code, out, _ = run_here(["eval", "classification", *options, "--json"])
+    known = json.loads(out)["provenance"]["files"]
+    assert code == 0 and {role: row["path"] for role, row in known.items()} == files
+    assert len({row["sha256"] for row in known.values()}) == 3
 
 
 def test_groups_probabilities_and_files_of_anybody(run_here, tmp_path):

@@ -1,6 +1,7 @@
 """Ablations, the one table and kept features of `openaffect eval`, with tiny random models."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -109,6 +110,15 @@ def test_fusions_share_what_the_towers_say(run_here, own_home, corpus, model, re
     latex = (tmp_path / "out" / "synthetic-fusion.tex").read_text().splitlines()
     assert latex[1].startswith(r"video\_concat & ") and len(latex) == 3
     assert figures["frame_concat"]["against_first"]["p_value"] == pytest.approx(1)
+    # Answers in one layout are never taken for those in the other.
+    kept = ["eval", "synthetic", "--data", str(corpus), "--out", str(tmp_path / "kept"), "--model"]
+    code, _, told = run_here([*kept, str(model)])
+    assert code == 0, told
+    code, _, told = run_here([*kept, str(other)])
+    assert code == 2 and "other configuration" in told
+    moved = shutil.copytree(model, tmp_path / "moved")
+    code, _, told = run_here([*kept, str(moved)])
+    assert code == 0, told
     for wrong, expected in (
         (models[:2], "second --model"),
         ([*models[:2], *models[:2]], "same fusion, video_concat"),
@@ -137,7 +147,12 @@ def test_one_table_of_models_and_test_sets(run_here, own_home, corpus, model, re
     assert labels.startswith("% test set & system & UAR") and len(labels.splitlines()) == 3
     assert words.startswith("% test set & system & precision") and "clips & other & " in words
     figures = json.loads((out / "table.json").read_text())
-    assert figures["systems"]["other"]["model"] == str(other)
+    systems = figures["systems"]
+    assert systems["other"]["model"] == str(other)
+    # Equal tensors in another layout are another system, and the table shows that they are.
+    assert systems["other"]["parts"] == systems[model.name]["parts"]
+    shown = {line.split(" | ")[1] for line in printed.splitlines() if "configuration " in line}
+    assert len(shown) == 2
     folds = figures["closed"]["synthetic"]["other"]["folds"]
     assert folds["1"]["labels"] == list(CORE_LABELS)
     sources = figures["provenance"]["test_sets"]
@@ -151,6 +166,14 @@ def test_one_table_of_models_and_test_sets(run_here, own_home, corpus, model, re
     trained = ["--trained-on", str(corpus / "manifest.jsonl")]
     code, again, _ = run_here([*arguments, "--limit", "1", *trained])
     assert code == 0 and again.startswith("synthetic: No test clip is among 0 training rows")
+    # Clips that viewers described are looked for as well: the example lies in both folders.
+    row = Row("mine", "mine", "train", "a.mp4", None, None, None, "happy", ("happy",))
+    write_manifest([row], corpus / "train.jsonl")
+    trained = ["--trained-on", str(corpus / "train.jsonl")]
+    code, again, _ = run_here([*arguments, "--limit", "1", *trained])
+    assert code == 0 and "clips: **Leak: 1 of 1 test clips are among 1 training rows" in again
+    leaks = json.loads((out / "table.json").read_text())["leaks"]
+    assert leaks["clips"]["same_content"] == ["clips-b"]
 
 
 def test_a_table_of_what_is_not_there(run_here, tmp_path):
@@ -184,3 +207,38 @@ def test_reasons_are_read_from_kept_features_and_kept_themselves(
             silent.setattr(Conversation, "reason", lambda self: pytest.fail("asked again"))
             assert run_here([*arguments, "--out", str(out)]) == (first, *told)
         assert len(readings) == opened
+
+
+def test_files_that_cannot_be_read_are_told_and_counted(run_here, own_home, corpus, model):
+    broken = corpus.parent / "broken"
+    broken.mkdir()
+    (broken / "x.mp4").write_bytes(b"no video")
+    (broken / "clips.csv").write_text("clip,perceived\nx.mp4,joy\n")
+    out = corpus.parent / "out"
+    arguments = ["--model", str(model), "--out", str(out), "--json"]
+    code, printed, told = run_here(["eval", "claims", "--data", str(broken), *arguments])
+    assert code == 1 and not printed and "none of the 1 files" in told
+    assert told.count("left out") == 1 and "x.mp4" in told
+    shutil.copy(EXAMPLE, broken / "a.mp4")
+    code, printed, told = run_here(["eval", "claims", "--data", str(broken), *arguments])
+    found = json.loads(printed)
+    assert list(found["unreadable"]) == ["x.mp4"] and "x.mp4" in told
+    assert {row["clip"] for row in found["results"]} == {"a.mp4"}
+    assert "1 files gave no result and are left out" in (out / "claims.md").read_text()
+    code, printed, _ = run_here(["eval", "clips", "--data", str(broken), *arguments])
+    (failed,) = json.loads(printed)["clips"]
+    assert code == 0 and failed["clip"] == "x.mp4" and "x.mp4" in failed["error"]
+
+
+def test_a_file_whose_name_is_no_utf_8(run_here, own_home, corpus, model):
+    folder, out = corpus.parent / "named", corpus.parent / "out"
+    folder.mkdir()
+    shutil.copy(EXAMPLE, os.fsdecode(os.fsencode(folder) + b"/caf\xe9.mp4"))
+    arguments = ["--data", str(folder), "--model", str(model), "--out", str(out)]
+    first, *told = run_here(["eval", "claims", *arguments])
+    assert first == 0, told
+    assert (out / "claims.md").is_file()
+    assert run_here(["eval", "claims", *arguments]) == (0, *told)
+    code, printed, told = run_here(["eval", "claims", *arguments, "--json"])
+    assert code == 0, told
+    assert {row["clip"] for row in json.loads(printed)["results"]} == {"caf?.mp4"}

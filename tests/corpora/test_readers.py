@@ -113,6 +113,25 @@ def test_a_clips_table_gives_rows(tmp_path: Path) -> None:
         read_clips_table(tmp_path, source="clips", licence="test")
 
 
+def test_equal_names_in_two_folders_are_two_clips(tmp_path: Path) -> None:
+    _touch(tmp_path, "s1/001.mp4", "s2/001.mp4", "s2/v1.2.wav")
+    table = tmp_path / "clips.csv"
+    named = "clip,perceived\ns1/001.mp4,sad\ns2/001.mp4,happy\ns2/v1.2.wav,happy\n"
+    table.write_text(named, encoding="utf-8-sig")
+    rows = read_clips_table(tmp_path, source="clips", licence="test")
+    assert [row.id for row in rows] == ["clips-s1/001", "clips-s2/001", "clips-s2/v1.2"]
+    for wrong, expected in (
+        (f"{named}s1/001.mp4,sad\n", "'s1/001' twice"),
+        ("clip,perceived\ns1/001.mp4\n", r"row of 's1/001\.mp4' has no 'perceived'"),
+    ):
+        table.write_text(wrong)
+        with pytest.raises(UsageError, match=expected):
+            read_clips_table(tmp_path, source="clips", licence="test")
+    table.write_bytes("clip,perceived\ns1/001.mp4,gêné\n".encode("latin-1"))
+    with pytest.raises(UsageError, match="cannot be read as CSV in UTF-8"):
+        read_clips_table(tmp_path, source="clips", licence="test")
+
+
 def test_open_words_are_fixed_by_the_key_and_fit_the_label() -> None:
     for label, levels in INTENSITY_WORDS.items():
         every = {word for level in levels for word in level}

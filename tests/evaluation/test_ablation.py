@@ -17,8 +17,7 @@ LABELS = ("happy", "sad")
 class Reader:
     """A clip's file names its streams; with faces the answer is right, without them it is wrong."""
 
-    parts = {"text": "1"}
-    temperature = 1.5
+    identity = {"parts": {"text": "1"}}
 
     def __init__(self) -> None:
         self.asked: list[str] = []

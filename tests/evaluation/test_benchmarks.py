@@ -8,6 +8,7 @@ import pytest
 
 from openaffect.corpora.manifest import CORE_LABELS, Row, write_manifest
 from openaffect.errors import MediaError, UsageError
+from openaffect.evaluation import predictions
 from openaffect.evaluation.benchmarks import BENCHMARKS, read_items
 from openaffect.evaluation.predictions import PREDICTIONS, Prediction, predict
 from openaffect.evaluation.scores import score
@@ -17,9 +18,8 @@ from openaffect.evaluation.tables import scores_table
 class Reader:
     """Scores a clip by the label that its file holds; counts how often it is asked."""
 
-    def __init__(self, parts: dict[str, str] | None = None, temperature: float = 1.5) -> None:
-        self.parts = parts or {"text": "1"}
-        self.temperature = temperature
+    def __init__(self, weights: str = "1", temperature: float = 1.5) -> None:
+        self.identity = {"parts": {"text": weights}, "temperature": temperature}
         self.asked: list[str] = []
 
     def score(
@@ -100,18 +100,22 @@ def test_a_file_that_changed_since_is_read_anew(tmp_path):
     assert [prediction.label for prediction in found] == ["angry", "happy", "sad", "sad"]
 
 
-def test_predictions_of_other_weights_are_not_mixed(tmp_path):
+def test_predictions_of_other_weights_are_not_mixed(tmp_path, monkeypatch):
     items, labels = read_items(BENCHMARKS["synthetic"], manifest(tmp_path, HELD))
     out = tmp_path / "out"
     predict(Reader(), items, labels, ("face",), out)
     others = (
-        (Reader({"text": "2"}), ("face",)),
+        (Reader("2"), ("face",)),
         (Reader(temperature=2.0), ("face",)),
         (Reader(), ("voice",)),
     )
     for reader, streams in others:
         with pytest.raises(UsageError, match="another model or label set"):
             predict(reader, items, labels, streams, out)
+    with monkeypatch.context() as older:
+        older.setattr(predictions, "__version__", "0.0")
+        with pytest.raises(UsageError, match="other openaffect"):
+            predict(Reader(), items, labels, ("face",), out)
     (out / PREDICTIONS).write_text("something else\n")
     with pytest.raises(UsageError, match="no record"):
         predict(Reader(), items, labels, ("face",), out)

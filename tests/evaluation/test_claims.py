@@ -93,7 +93,7 @@ def test_table_counts_only_results_that_lack_something():
             "claims": [["face", "reasoning", "smile"]],
         },
     ]
-    table = claims_table(rows)
+    table = claims_table(rows, unreadable=0)
     assert "| whole | 1 | 0 | |" in table
     assert "| voice only | 2 | 2 | 50.0% |" in table
     assert "b (voice only): reasoning claims face: smile" in table

@@ -21,6 +21,7 @@ from openaffect.evaluation.judge import CachedJudge, Estimate
 from openaffect.evaluation.judged_grouping import ByJudge, ByReplies, leaders, read_replies
 from openaffect.evaluation.open_vocabulary import score_sets
 from openaffect.evaluation.overlap import rating, score_overlap
+from openaffect.evaluation.score_tables import overlap_table
 from openaffect.inference import chat_endpoint
 from openaffect.inference.chat_endpoint import EndpointError, ReplyCache
 
@@ -94,6 +95,15 @@ def test_overlap_asks_each_question_once(server, tmp_path):
     assert (again.calls, again.cached) == (0, 20)
     with pytest.raises(EndpointError, match="no reply of other"):
         score_overlap(CachedJudge("other", ReplyCache(cache)), REFERENCE, PREDICTED)
+
+
+def test_samples_without_a_text_are_left_out_and_counted(server, tmp_path):
+    judge = CachedJudge("m", ReplyCache(tmp_path / "r.jsonl"), server.url)
+    reference = REFERENCE | {"s1": " ", "s5": "", "s6": ""}
+    found = score_overlap(judge, reference, PREDICTED)
+    assert (found.samples, found.untold, found.unanswered) == (7, 3, 0)
+    assert set(found.rows) == {"s0", "s2", "s3", "s4"} and judge.calls == 16
+    assert "3 without a text of the reference (left out)" in overlap_table(found)
 
 
 def test_cost_is_told_before_anything_is_asked(server, tmp_path):

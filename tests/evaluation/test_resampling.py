@@ -14,6 +14,7 @@ from openaffect.evaluation.metrics import (
     unweighted_average_recall,
 )
 from openaffect.evaluation.resampling import (
+    PERMUTATIONS,
     RESAMPLES,
     bootstrap_intervals,
     bootstrap_means,
@@ -87,6 +88,49 @@ def test_p_value_equals_the_exact_sign_test():
     exact = 2 * sum({0: 1, 1: 10, 2: 45}.values()) / 2**10
     found = compare(WAR, truth, first, second)["war"]
     assert found.p_value == pytest.approx(exact, abs=0.02)
+
+
+def test_paired_figures_equal_a_plain_loop():
+    """Every permutation and resample as lists of answers, swapped and drawn kind by kind."""
+    random = np.random.default_rng(5)
+    truth, first, second = (random.choice(["a", "b", "c"], 20).tolist() for _ in range(3))
+    kinds = sorted(set(zip(truth, first, second, strict=True)))
+    counts = [
+        sum(kind == told for told in zip(truth, first, second, strict=True)) for kind in kinds
+    ]
+
+    def difference(taken, swapped):
+        told = [
+            (t, s if i < swaps else f, f if i < swaps else s)
+            for (t, f, s), count, swaps in zip(kinds, taken, swapped, strict=True)
+            for i in range(count)
+        ]
+        t, f, s = zip(*told, strict=True)
+        return unweighted_average_recall(t, s) - unweighted_average_recall(t, f)
+
+    nothing = [0] * len(kinds)
+    value = difference(counts, nothing)
+    draws = np.random.default_rng(3)
+    swaps = draws.binomial(counts, 0.5, (PERMUTATIONS, len(kinds)))
+    extreme = sum(abs(difference(counts, row)) >= abs(value) - 1e-12 for row in swaps)
+    taken = draws.multinomial(20, np.array(counts) / 20, RESAMPLES)
+    interval = np.percentile([difference(row, nothing) for row in taken], (2.5, 97.5))
+    found = compare(FIGURES, truth, first, second, seed=3)["uar"]
+    assert found.value == pytest.approx(value, abs=1e-12)
+    assert found.p_value == pytest.approx((1 + extreme) / (1 + PERMUTATIONS), abs=1e-12)
+    assert found.interval == pytest.approx(tuple(interval), abs=1e-12)
+    assert compare(WAR, [], [], [])["war"].p_value == 1
+
+
+def test_thirty_classes_take_seconds():
+    random = np.random.default_rng(0)
+    labels = [f"label-{i:02}" for i in range(30)]
+    truth, first, second = (random.choice(labels, 5000).tolist() for _ in range(3))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began = time.process_time()
+    compare(FIGURES, truth, first, second)
+    assert time.process_time() - began < 20
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # KiB
 
 
 def test_a_hundred_thousand_predictions():

@@ -22,16 +22,15 @@ from openaffect.evaluation.groups import check_groups, group_scores, groups_dict
 from openaffect.evaluation.items import Item
 from openaffect.evaluation.label_tables import read_benchmark_labels
 from openaffect.evaluation.leaks import Leaks, find_leaks, leaks_notice
-from openaffect.evaluation.metrics import FIGURES
+from openaffect.evaluation.metrics import FIGURES, SIGNS, sentiment_polarity
 from openaffect.evaluation.pictures import write_calibration_picture, write_confusion_picture
 from openaffect.evaluation.predictions import Prediction, predict
-from openaffect.evaluation.provenance import provenance
-from openaffect.evaluation.score_tables import folds_table, latex_rows
+from openaffect.evaluation.provenance import file_provenance, provenance
+from openaffect.evaluation.score_tables import folds_table, latex_rows, polarity_told
 from openaffect.evaluation.scores import confidences, score
 from openaffect.evaluation.tables import fold_means, model_folds_table, scores_table
 from openaffect.inference.analyzer import Analyzer
 from openaffect.inference.chat_endpoint import ReplyCache
-from openaffect.media.digest import file_sha256
 
 ANSWERS = "answers.jsonl"
 
@@ -72,8 +71,8 @@ class ClosedSetRun:
     def predictions(self, path: Path) -> None:
         """Score answers that lie in a file."""
         test = self.read()
-        told = read_benchmark_labels(path, self.benchmark.name)
-        self._score_answers(test, told, path.stem, {"predictions": {path.name: file_sha256(path)}})
+        told = read_benchmark_labels(path, self.benchmark.name, {item.id for item in test.items})
+        self._score_answers(test, told, path.stem, {"predictions": file_provenance(path)})
 
     def endpoint(self, url: str, dry_run: bool) -> None:
         """Score the answers of a model behind an OpenAI-compatible endpoint, or tell the cost."""
@@ -91,7 +90,7 @@ class ClosedSetRun:
             for item in test.items:
                 try:
                     if item.path.is_file():
-                        told[Path(item.id).stem] = model.ask(item.path, test.labels)
+                        told[item.id] = model.ask(item.path, test.labels)
                 except MediaError as error:
                     typer.echo(f"left out {error}", err=True)
                 advance()
@@ -108,7 +107,7 @@ class ClosedSetRun:
     ) -> None:
         scores, guesses = {}, []
         for number, items in test.folds.items():
-            truth = {Path(item.id).stem: item.truth for item in items}
+            truth = {item.id: item.truth for item in items}
             scores[number] = score_labels(truth, told, test.labels)
             guesses += read_guesses(truth, told, test.labels)[1]
         mean = {
@@ -144,7 +143,7 @@ class ClosedSetRun:
             rows = {number: row.to_dict() for number, row in scores.items()}
             figures = {"benchmark": name, "folds": rows, "mean": mean}
             text = model_folds_table(self.benchmark.title, scores)
-        figures |= {"model": self.run.model, "parts": analyzer.parts, "streams": list(streams)}
+        figures |= {"model": self.run.model, "streams": list(streams), **analyzer.identity}
         everything = [prediction for told in made.values() for prediction in told]
         self.finish(test, figures, text, [prediction.label for prediction in everything])
         matrices = [row.confusion for row in scores.values()]
@@ -204,10 +203,14 @@ class ClosedSetRun:
         guesses: Sequence[str | None] = (),
         name: str | None = None,
     ) -> None:
-        """Add leaks on top, groups below, provenance to the figures; write and print them."""
+        """Add leaks on top, more figures below, provenance; write and print them all."""
         if test.leaks:
             figures = {"leaks": asdict(test.leaks), **figures}
             text = f"{leaks_notice(test.leaks)}\n\n{text}"
+        if guesses and test.labels == SIGNS:
+            polarity = sentiment_polarity([item.truth for item in test.items], guesses)
+            figures["mer_unibench"] = asdict(polarity)
+            text = f"{text}\n\n{polarity_told(polarity)}"
         if self._by:
             groups = group_scores(self._by, test.items, guesses, test.labels)
             figures["by"] = groups_dict(groups)

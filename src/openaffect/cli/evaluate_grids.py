@@ -42,7 +42,7 @@ def modalities(run: ClosedSetRun) -> None:
     analyzer.close()
     scores = {key: score(name, told, test.labels) for key, told in made.items()}
     figures: dict[str, Any] = {key: row.to_dict() for key, row in scores.items()}
-    figures |= {"model": run.run.model, "parts": analyzer.parts}
+    figures |= {"model": run.run.model, **analyzer.identity}
     title = (
         f"**{run.benchmark.title}**: modalities left out at test time (V frames, A voice, F faces)"
     )
@@ -78,7 +78,7 @@ def fusions(run: ClosedSetRun, models: Sequence[str]) -> None:
         own = run.run.out / fusion if run.run.out else None
         (told,) = replace(run, run=replace(run.run, out=own)).ask(analyzer, test, streams).values()
         analyzer.close()
-        made[fusion], facts[fusion] = told, {"model": model, "parts": analyzer.parts}
+        made[fusion], facts[fusion] = told, {"model": model, **analyzer.identity}
     name = run.benchmark.name
     scores = {fusion: score(name, told, test.labels) for fusion, told in made.items()}
     differences = uar_differences(made, test.labels)

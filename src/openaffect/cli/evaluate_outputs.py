@@ -14,7 +14,10 @@ from openaffect.errors import UsageError
 
 
 def finish(name: str, figures: dict[str, Any], text: str, json: bool, out: Path | None) -> None:
-    """Write the figures and their table into a folder where one is named, and print one of them."""
+    """Write the figures and their table into a folder where one is named, and print one of them.
+
+    Characters that UTF-8 cannot hold, of a file's name, become `?`.
+    """
     from openaffect.results.writers.base import write_atomically
 
     if out is not None:
@@ -22,7 +25,8 @@ def finish(name: str, figures: dict[str, Any], text: str, json: bool, out: Path 
         written = jsonlib.dumps(figures, indent=2, ensure_ascii=False) + "\n"
         write_atomically(out / f"{name}.json", written)
         write_atomically(out / f"{name}.md", text + "\n")
-    typer.echo(jsonlib.dumps(figures, ensure_ascii=False) if json else text)
+    printed = jsonlib.dumps(figures, ensure_ascii=False) if json else text
+    typer.echo(printed.encode("utf-8", "replace").decode("utf-8"))
 
 
 def write_latex(out: Path | None, name: str, rows: str) -> None:

@@ -48,7 +48,8 @@ class EvaluateRun:
         rows = read_clips_table(self.data, source="clips", licence="")[: self.limit]
         analyzer = self.load()
         analyses = Analyses(analyzer, self.out)
-        sections, figures = [], []
+        sections: list[str] = []
+        figures: list[dict[str, Any]] = []
         with progress("clips", len(rows)) as advance:
             for row in rows:
                 path = media_path(row, self.data)
@@ -56,10 +57,11 @@ class EvaluateRun:
                 try:
                     analysis = analyses.of(path)
                 except MediaError as error:
-                    sections.append(f"### {path.name}\n{error}\n")
+                    sections.append(f"### {row.media}\n{error}\n")
+                    figures.append({"clip": row.media, "error": str(error)})
                 else:
                     sections.append(clip_section(row, analysis))
-                    figures.append({"clip": path.name, "analysis": analysis.to_dict()})
+                    figures.append({"clip": row.media, "analysis": analysis.to_dict()})
                 advance()
         analyzer.close()
         self.finish("clips", {"clips": figures}, "\n".join(sections))
@@ -90,17 +92,24 @@ class EvaluateRun:
         self.finish("conflicts", {"conflicts": figures}, conflicts_table(found))
 
     def claims(self) -> int:
-        """Look for claims of absent streams; returns how many results hold one."""
+        """Look for claims of absent streams; returns how many results hold one.
+
+        Raises MediaError where no file gave a result.
+        """
         paths = find_clips([self.data])[: self.limit]
         analyzer = self.load()
         analyses = Analyses(analyzer, self.out)
         rows: list[dict[str, Any]] = []
+        unreadable: dict[str, str] = {}
         with progress("claims", len(paths) * len(CONDITIONS)) as advance:
             for path in paths:
+                reasons = []
                 for condition, streams in CONDITIONS.items():
                     try:
                         analysis = analyses.of(path, streams)
-                    except MediaError:  # nothing of these streams in this file: nothing to claim
+                    except MediaError as error:
+                        # Nothing of these streams in this file: nothing to claim.
+                        reasons.append(str(error))
                         advance()
                         continue
                     found = false_claims(analysis)
@@ -114,8 +123,14 @@ class EvaluateRun:
                         }
                     )
                     advance()
+                if len(reasons) == len(CONDITIONS):
+                    unreadable[path.name] = reasons[0]
+                    typer.echo(f"left out {reasons[0]}", err=True)
         analyzer.close()
-        self.finish("claims", {"results": rows}, claims_table(rows))
+        if not rows:
+            raise MediaError(f"claims: none of the {len(paths)} files in {self.data} gave a result")
+        figures = {"results": rows, "unreadable": unreadable}
+        self.finish("claims", figures, claims_table(rows, len(unreadable)))
         return sum(bool(row["claims"]) for row in rows)
 
     def load(self, model: str | None = None) -> Analyzer:

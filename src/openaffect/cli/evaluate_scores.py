@@ -102,7 +102,8 @@ def classification(
         groups = group_scores(by.split(","), items, guesses, classes)
         found["by"] = groups_dict(groups)
         text += "\n\n" + groups_table(groups)
-    files = [reference, predictions, *([against] if against else [])]
+    files = {"reference": reference, "predictions": predictions}
+    files |= {"against": against} if against else {}
     _show("classification", found, text, json, files, out)
     if out is not None:
         title = predictions.stem
@@ -180,7 +181,8 @@ def open_vocabulary(
     if asked is not None:
         found["judge"] = _judge_record(asked)
     text = word_sets_table(scores, means)
-    _show("open-vocabulary", found, text, json, [reference, predictions], out)
+    files = {"reference": reference, "predictions": predictions}
+    _show("open-vocabulary", found, text, json, files, out)
     cells = [([row.grouping], {name: getattr(row, name) for name in SET_COLUMNS}) for row in scores]
     write_latex(out, "open-vocabulary", latex_rows(["grouping"], cells, SET_COLUMNS))
 
@@ -203,7 +205,7 @@ def overlap(
 
     from openaffect.evaluation.judge import Estimate
     from openaffect.evaluation.label_tables import read_texts
-    from openaffect.evaluation.overlap import score_overlap
+    from openaffect.evaluation.overlap import both_texts, score_overlap
     from openaffect.evaluation.score_tables import overlap_table
 
     truth, told = _both(read_texts, reference, predictions)
@@ -212,12 +214,13 @@ def overlap(
         estimate = Estimate(asked)
         score_overlap(estimate, truth, told)
         # Replies that are not known yet stand for one another: each sample has a match question.
-        matches = sum(bool(told.get(name, "").strip()) for name in truth) if estimate.calls else 0
+        matches = len(both_texts(truth, told)) if estimate.calls else 0
         _tell_cost(estimate.calls + max(matches - 1, 0), estimate.tokens + 60 * matches, json)
         return
     scores = score_overlap(asked, truth, told)
     found = asdict(scores) | {"judge": _judge_record(asked)}
-    _show("overlap", found, overlap_table(scores), json, [reference, predictions])
+    files = {"reference": reference, "predictions": predictions}
+    _show("overlap", found, overlap_table(scores), json, files)
 
 
 def _judge(endpoint: str | None, model: str, cache: Path, seed: int, dry_run: bool) -> CachedJudge:
@@ -284,14 +287,13 @@ def _show(
     found: dict[str, Any],
     text: str,
     json: bool,
-    paths: list[Path],
+    files: dict[str, Path],
     out: Path | None = None,
 ) -> None:
-    """Print figures with where they come from: versions, seed and the hash of every file."""
+    """Print figures with where they come from: versions, seed and every file by what it is."""
     from openaffect.cli.evaluate_outputs import finish
-    from openaffect.evaluation.provenance import software
-    from openaffect.media.digest import file_sha256
+    from openaffect.evaluation.provenance import file_provenance, software
 
-    files = {path.name: file_sha256(path) for path in paths}
-    found["provenance"] = software() | {"files": files}
+    known = {role: file_provenance(path) for role, path in files.items()}
+    found["provenance"] = software() | {"files": known}
     finish(name, found, text, json, out)

@@ -16,7 +16,8 @@ from openaffect.corpora.clips_table import read_clips_table
 from openaffect.corpora.manifest import Row
 from openaffect.evaluation.benchmarks import BENCHMARKS, TEST
 from openaffect.evaluation.grouping import OnWheel
-from openaffect.evaluation.leaks import leaks_notice
+from openaffect.evaluation.items import Item
+from openaffect.evaluation.leaks import Leaks, find_leaks, leaks_notice
 from openaffect.evaluation.markdown import table
 from openaffect.evaluation.open_vocabulary import SetScores, score_sets
 from openaffect.evaluation.open_words import open_words
@@ -63,12 +64,13 @@ class SystemsRun:
         for test in tests.values():
             test.check_media()
         viewed = self._viewed()
+        leaks = self._leaks(tests, viewed)
         made: dict[str, dict[str, dict[int, list[Prediction]]]] = {name: {} for name in runs}
         words: dict[str, SetScores] = {}
         systems: dict[str, Any] = {}
         for system, model in self.models.items():
             analyzer = self.run.load(model)
-            systems[system] = {"model": model, "parts": analyzer.parts}
+            systems[system] = {"model": model, **analyzer.identity}
             for name, closed in runs.items():
                 own = replace(closed, run=replace(closed.run, out=self.out / system / name))
                 made[name][system] = own.ask(analyzer, tests[name], closed.streams())
@@ -78,12 +80,21 @@ class SystemsRun:
         closed_sets = {
             name: closed_results(name, made[name], test.labels) for name, test in tests.items()
         }
-        self._finish(tests, closed_sets, words, systems)
+        self._finish(tests, closed_sets, words, systems, leaks)
 
     def _viewed(self) -> tuple[Row, ...]:
         if CLIPS not in self.folders:
             return ()
         return read_clips_table(self.folders[CLIPS], source=CLIPS, licence="")[: self.run.limit]
+
+    def _leaks(self, tests: Mapping[str, TestSet], viewed: tuple[Row, ...]) -> dict[str, Leaks]:
+        """What the test sets and the training manifests have in common, where these were named."""
+        found = {name: test.leaks for name, test in tests.items() if test.leaks}
+        if viewed and self.trained_on:
+            folder = self.folders[CLIPS]
+            items = [Item(row.id, folder / str(row.media), row.label or "") for row in viewed]
+            found[CLIPS] = find_leaks(CLIPS, items, self.trained_on)
+        return found
 
     def _words(self, analyzer: Analyzer, system: str, rows: tuple[Row, ...]) -> SetScores:
         with progress(CLIPS, len(rows)) as advance:
@@ -98,6 +109,7 @@ class SystemsRun:
         closed_sets: Mapping[str, Mapping[str, ClosedResult]],
         words: Mapping[str, SetScores],
         systems: dict[str, Any],
+        leaks: Mapping[str, Leaks],
     ) -> None:
         sources: dict[str, Any] = {
             name: {"title": BENCHMARKS[name].title, "streams": list(BENCHMARKS[name].streams)}
@@ -118,7 +130,6 @@ class SystemsRun:
         }
         viewed = {CLIPS: words} if words else {}
         text = systems_table(closed_sets, viewed)
-        leaks = {name: test.leaks for name, test in tests.items() if test.leaks}
         if leaks:
             figures = {"leaks": {name: asdict(row) for name, row in leaks.items()}} | figures
             notices = (f"{name}: {leaks_notice(row)}" for name, row in leaks.items())
@@ -130,8 +141,9 @@ class SystemsRun:
         """What the figures depend on, as Markdown."""
         found = figures["provenance"]
         rows = [
-            (f"system {system}", "; ".join(f"{n} {sha[:12]}" for n, sha in row["parts"].items()))
+            (f"system {system}", "; ".join(f"{n} {sha[:12]}" for n, sha in told.items()))
             for system, row in figures["systems"].items()
+            for told in [row["parts"] | {"configuration": row["configuration"]}]
         ]
         for name, source in found["test_sets"].items():
             folds = source.get("folds", {}).values()

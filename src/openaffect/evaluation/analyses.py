@@ -1,9 +1,11 @@
 """Whole analyses of a run, kept so that a run cut off goes on and a second one asks nothing."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from openaffect import __version__
 from openaffect.evaluation.run_lines import RunLines
 from openaffect.inference.options import AnalyzeOptions
 from openaffect.media.digest import file_sha256
@@ -21,11 +23,11 @@ class Analyses:
 
     A file that changed since is analysed anew.
 
-    Raises UsageError where the file holds the analyses of another model.
+    Raises UsageError where the file holds the analyses of another model or openaffect.
     """
 
     def __init__(self, analyzer: "Analyzer", out: Path | None = None) -> None:
-        wanted = {"temperature": analyzer.temperature, "parts": dict(analyzer.parts)}
+        wanted = {"openaffect": __version__} | analyzer.identity
         self.analyzer = analyzer
         self._lines = RunLines(out / ANALYSES, wanted) if out else None
 
@@ -43,5 +45,5 @@ class Analyses:
                 return kept
         analysis = self.analyzer.analyze(path, AnalyzeOptions(streams=streams))
         if self._lines:
-            self._lines.add({"id": id, "analysis": analysis.to_dict()})
+            self._lines.add({"id": id, "analysis": json.loads(analysis.to_json())})
         return analysis

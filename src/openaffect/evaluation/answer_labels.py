@@ -32,6 +32,10 @@ _REFUSAL = re.compile(
     r"|unable to (?:determine|identify|tell|assist)|cannot (?:be determined|determine|identify))\b",
     re.IGNORECASE,
 )
+_LEFT_OPEN = re.compile(
+    r"\b(?:whether|(?:determine|identify|know|say|sure|tell) if)\b.*?(?=[.;!?]|\bbut\b|$)"
+)
+"""What an answer says that it does not know: a label in there is not named."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,9 @@ def forms_of(labels: Sequence[str]) -> dict[str, str]:
 def read_answer(text: str | None, forms: Mapping[str, str]) -> ReadAnswer:
     """The one label that an answer names, as the whole text, in <answer> tags, or as a word.
 
-    `forms` maps lower-case words to labels. A label right after "not" or "no" does not count.
+    `forms` maps lower-case words to labels. A label right after "not" or "no" does not count, nor
+    one that the answer leaves open ("I cannot tell whether she is sad"). An answer that names one
+    label is no refusal, whatever words of others it quotes.
     """
     text = (text or "").strip()
     if not text:
@@ -64,11 +70,12 @@ def read_answer(text: str | None, forms: Mapping[str, str]) -> ReadAnswer:
     told = " ".join((tagged[-1] if tagged else text).lower().split()).strip(" .,:;!?\"'`*[]()")
     if told in forms:
         return ReadAnswer(forms[told])
-    if _REFUSAL.search(text):
-        return ReadAnswer(None, REFUSED)
+    known = _LEFT_OPEN.sub("", told)
     named = {
         label
         for key, label in forms.items()
-        if re.search(rf"(?<!\bnot )(?<!\bno )(?<![\w-]){re.escape(key)}(?![\w-])", told)
+        if re.search(rf"(?<!\bnot )(?<!\bno )(?<![\w-]){re.escape(key)}(?![\w-])", known)
     }
-    return ReadAnswer(named.pop()) if len(named) == 1 else ReadAnswer(None, INVALID)
+    if len(named) == 1:
+        return ReadAnswer(named.pop())
+    return ReadAnswer(None, REFUSED if _REFUSAL.search(told) else INVALID)

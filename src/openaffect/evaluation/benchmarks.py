@@ -12,6 +12,7 @@ from openaffect.errors import UsageError
 from openaffect.evaluation import published_layouts as layouts
 from openaffect.evaluation.groups import row_groups
 from openaffect.evaluation.items import Item
+from openaffect.evaluation.metrics import SIGNS
 from openaffect.prompts.conversation import STREAMS
 from openaffect.prompts.labels import EMODB_LABELS, RAVDESS_LABELS
 
@@ -127,7 +128,7 @@ BENCHMARKS = {
                 f"{title}, sign of non-zero test scores",
                 STREAMS,
                 None,
-                layouts.SENTIMENT_LABELS,
+                SIGNS,
                 layouts.read_sentiment,
                 language=language,
             )

@@ -35,8 +35,8 @@ def score_labels(
     """Score predicted texts by name.
 
     Without `labels`, the classes are those of the reference and every other one-word answer, which
-    is then a class that is only predicted. Raises UsageError for a true label outside `labels`, and
-    where no name of the reference is predicted.
+    is then a class that is only predicted. Raises UsageError for a true label that is empty or
+    outside `labels`, and where no name of the reference is predicted.
     """
     truth, guesses, problems, classes = read_guesses(reference, predicted, labels)
     counts = confusion_matrix(truth, guesses, classes)
@@ -60,7 +60,7 @@ def compare_labels(
     """Second minus first for every figure, with paired tests. Raises as `score_labels` does."""
     truth, guesses, _, some = read_guesses(reference, first, labels)
     _, others, _, more = read_guesses(reference, second, labels)
-    return compare(FIGURES, truth, guesses, others, labels or sorted({*some, *more}))
+    return compare(FIGURES, truth, guesses, others, sorted({*some, *more}))
 
 
 def read_guesses(
@@ -74,6 +74,12 @@ def read_guesses(
         raise UsageError(
             f"no name of the reference is predicted; it names {next(iter(reference))!r}, "
             f"the predictions {next(iter(predicted), 'nothing')!r}"
+        )
+    unlabelled = [name for name, label in reference.items() if not label.strip()]
+    if unlabelled:
+        raise UsageError(
+            f"the reference has no label for {unlabelled[0]!r} ({len(unlabelled)} in all); "
+            "give these rows a label or leave them out"
         )
     if labels is None:
         told = {text.strip().lower() for name, text in predicted.items() if name in reference}

@@ -2,14 +2,16 @@
 
 import ast
 import csv
+import io
 import json
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from openaffect.corpora.clip_names import named_clip
 from openaffect.errors import UsageError
 
 NAME_COLUMNS = ("name", "names", "id", "sample_id", "video_name", "video", "clip", "video_path")
@@ -52,9 +54,11 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     if path.suffix.lower() in (".jsonl", ".json", ".ndjson"):
         rows = _json_rows(path, text)
     else:
-        # Lines are cut by csv itself: a quoted cell may hold several.
-        reader = csv.DictReader(text.splitlines(keepends=True))
-        rows = list(reader)
+        try:
+            # Lines are cut by csv itself: a quoted cell may hold several.
+            rows = list(csv.DictReader(io.StringIO(text, newline="")))
+        except csv.Error as error:
+            raise UsageError(f"{path} cannot be read as CSV ({error})") from None
         for row in rows:
             if None in row or None in row.values():
                 raise UsageError(f"{path}: row {row} has not as many cells as the header")
@@ -85,7 +89,7 @@ def _json_rows(path: Path, text: str) -> list[dict[str, Any]]:
             whole = [whole]
     except ValueError:
         whole = []
-        for number, line in enumerate(text.splitlines(), start=1):
+        for number, line in enumerate(text.split("\n"), start=1):
             try:
                 whole += [json.loads(line)] if line.strip() else []
             except ValueError:
@@ -123,11 +127,12 @@ def read_labels(path: Path) -> dict[str, str]:
     return _read_texts(path, LABEL_COLUMNS)
 
 
-def read_benchmark_labels(path: Path, benchmark: str) -> dict[str, str]:
-    """File stem -> label text; of a table with a `source`, only rows of the benchmark.
+def read_benchmark_labels(path: Path, benchmark: str, ids: Container[str]) -> dict[str, str]:
+    """Id -> label text; of a table with a `source`, only rows of the benchmark.
 
-    HumanOmni writes DFEW and MAFW into one file, where clips of both are called 00025. Raises
-    UsageError as `read_labels` does, and where two names have one stem.
+    A name that means none of `ids` stays as it is. HumanOmni writes DFEW and MAFW into one file,
+    where clips of both are called 00025. Raises UsageError as `read_labels` does, and where two
+    names mean one clip.
     """
     rows = read_rows(path)
     if all(str(row.get("source", "")).lower() in SHARED_SOURCES for row in rows):
@@ -135,8 +140,8 @@ def read_benchmark_labels(path: Path, benchmark: str) -> dict[str, str]:
         if not rows:
             raise UsageError(f"{path} holds no row whose source is {benchmark}")
     name, text = column_of(rows, NAME_COLUMNS, path), column_of(rows, LABEL_COLUMNS, path)
-    stems = [{**row, name: Path(str(row.get(name, "")).strip()).stem} for row in rows]
-    found = by_name(stems, name, text, path)
+    meant = [{**row, name: named_clip(str(row.get(name, "")), ids)} for row in rows]
+    found = by_name(meant, name, text, path)
     return {key: "" if value is None else str(value).strip() for key, value in found.items()}
 
 
@@ -146,11 +151,13 @@ def read_confidences(path: Path) -> dict[str, float]:
     A row without one is left out. Raises UsageError for what is no number from 0 to 1.
     """
     rows = read_rows(path)
-    column = next((name for name in CONFIDENCE_COLUMNS if name in rows[0]), None)
+    held = (name for name in CONFIDENCE_COLUMNS if any(name in row for row in rows))
+    column = next(held, None)
     if column is None:
         return {}
     found = {}
-    for name, value in by_name(rows, column_of(rows, NAME_COLUMNS, path), column, path).items():
+    told = [{column: None} | row for row in rows]
+    for name, value in by_name(told, column_of(rows, NAME_COLUMNS, path), column, path).items():
         if value is None or str(value).strip() == "":
             continue
         try:
@@ -207,8 +214,8 @@ def word_list(value: object) -> tuple[str, ...]:
     if isinstance(value, str):
         try:
             value = ast.literal_eval(value.strip())
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            text = str(value).strip().removeprefix("[").removesuffix("]")
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            text = str(value).strip("[]{} \n\t")
             value = text.replace('"', ",").replace("'", ",").replace("，", ",").split(",")
     if value is None:
         return ()

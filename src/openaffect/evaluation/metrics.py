@@ -20,7 +20,7 @@ from openaffect.errors import UsageError
 Counts = NDArray[np.int64]
 """(..., labels, labels + 1): row the truth, column the prediction, the last column none of them."""
 
-POSITIVE, NEGATIVE = "positive", "negative"
+SIGNS = NEGATIVE, POSITIVE = "negative", "positive"
 
 
 def confusion_matrix(
@@ -139,26 +139,29 @@ def class_recalls(truth: Sequence[str], predicted: Sequence[str | None]) -> dict
 
 @dataclass(frozen=True)
 class Polarity:
-    """How well the sign of sentiment is told, on samples whose true score is not 0."""
+    """How well the sign of sentiment is told where there is one, as MER-UniBench counts it."""
 
-    samples: int  # samples with a true score other than 0
+    samples: int  # samples that are positive or negative
     accuracy: float  # ACC: share of right signs
     weighted_f1: float  # WAF: F1 of positive and negative, weighted by their samples
-    unanswered: int  # of these samples, predictions that are neither positive nor negative
+    without_sign: int  # predictions that are neither, and count as negative
 
 
-def sentiment_polarity(truth: Sequence[float], predicted: Sequence[float | None]) -> Polarity:
-    """ACC and WAF of MOSI, MOSEI and CH-SIMS as MER-UniBench scores them.
+def sentiment_polarity(truth: Sequence[str], predicted: Sequence[str | None]) -> Polarity:
+    """ACC and WAF of MOSI, MOSEI and CH-SIMS as MER-UniBench scores them (Lian et al. 2025).
 
-    Samples with a true score of 0 are left out. A predicted 0 (neutral) or None is wrong.
+    Its `calculate_dimension_zeroshot` gives a neutral or unreadable answer the score 0 and asks of
+    truth and answer alike whether it is above 0: such an answer counts as negative, and is right
+    where the truth is. `truth` is POSITIVE or NEGATIVE; what is neither in `predicted` has no sign.
     """
     check_pairs(truth, predicted)
-    pairs = [(t, p) for t, p in zip(truth, predicted, strict=True) if t != 0]
-    signs = [POSITIVE if t > 0 else NEGATIVE for t, _ in pairs]
-    guesses = [None if not p else POSITIVE if p > 0 else NEGATIVE for _, p in pairs]
-    counts = confusion_matrix(signs, guesses, (NEGATIVE, POSITIVE))
+    guesses = [guess if guess == POSITIVE else NEGATIVE for guess in predicted]
+    counts = confusion_matrix(truth, guesses, SIGNS)
     return Polarity(
-        len(pairs), float(accuracy(counts)), float(support_f1(counts)), guesses.count(None)
+        samples=len(guesses),
+        accuracy=float(accuracy(counts)),
+        weighted_f1=float(support_f1(counts)),
+        without_sign=sum(guess not in SIGNS for guess in predicted),
     )
 
 

@@ -43,7 +43,8 @@ class OverlapScores:
     """Mean overlaps over samples; replies without a rating are counted apart."""
 
     samples: int  # of the reference
-    unanswered: int  # without a predicted text, left out of the means
+    untold: int  # without a text of the reference, left out of the means
+    unanswered: int  # with one but without a predicted text, left out of the means
     clue: float  # mean clue overlap
     clue_interval: Interval  # 95 % bootstrap over samples
     label: float  # mean label overlap
@@ -59,34 +60,43 @@ def rating(reply: str) -> float | None:
     return value if 1 <= value <= 10 else None
 
 
+def both_texts(
+    reference: Mapping[str, str], predicted: Mapping[str, str]
+) -> dict[str, tuple[str, str]]:
+    """name -> text of the reference and of the prediction, where neither is empty."""
+    pairs = {name: (truth, predicted.get(name, "").strip()) for name, truth in reference.items()}
+    return {name: pair for name, pair in pairs.items() if pair[0].strip() and pair[1]}
+
+
 def score_overlap(
     judge: Judge,
     reference: Mapping[str, str],
     predicted: Mapping[str, str],
     advance: Callable[[], None] = lambda: None,
 ) -> OverlapScores:
-    """Ask the judge about every sample. Raises EndpointError where it gives no answer."""
+    """Ask the judge about every sample that has both texts; `advance` is called after each.
+
+    Raises EndpointError where it gives no answer.
+    """
     rows: dict[str, tuple[float | None, float | None]] = {}
-    unanswered = 0
-    for name, truth in reference.items():
-        told = predicted.get(name, "").strip()
-        if not told:
-            unanswered += 1
-        else:
-            clue = judge.ask(CLUE_QUESTION.format(reference=truth, prediction=told))
-            label = judge.ask(
-                MATCH_QUESTION.format(
-                    reference=judge.ask(LABEL_QUESTION.format(text=truth)).strip(),
-                    prediction=judge.ask(LABEL_QUESTION.format(text=told)).strip(),
-                )
+    compared = both_texts(reference, predicted)
+    untold = sum(not truth.strip() for truth in reference.values())
+    for name, (truth, told) in compared.items():
+        clue = judge.ask(CLUE_QUESTION.format(reference=truth, prediction=told))
+        label = judge.ask(
+            MATCH_QUESTION.format(
+                reference=judge.ask(LABEL_QUESTION.format(text=truth)).strip(),
+                prediction=judge.ask(LABEL_QUESTION.format(text=told)).strip(),
             )
-            rows[name] = rating(clue), rating(label)
+        )
+        rows[name] = rating(clue), rating(label)
         advance()
     clues = [clue for clue, _ in rows.values() if clue is not None]
     labels = [label for _, label in rows.values() if label is not None]
     return OverlapScores(
         samples=len(reference),
-        unanswered=unanswered,
+        untold=untold,
+        unanswered=len(reference) - untold - len(compared),
         clue=float(np.mean(clues)) if clues else 0.0,
         clue_interval=_interval(clues),
         label=float(np.mean(labels)) if labels else 0.0,

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from openaffect import __version__
 from openaffect.errors import MediaError
 from openaffect.evaluation.items import Item
 from openaffect.evaluation.run_lines import RunLines
@@ -46,9 +47,9 @@ def predict(
     """The model's probabilities for every item, in order.
 
     With `out`, each prediction is appended to out/predictions.jsonl, and a run over the same
-    files, labels, streams and weights takes finished ones from there. A media file that is not
-    there costs its own clip, which the next run asks about again; so does one that cannot be used,
-    when it has changed.
+    files, labels and streams, with the same model and openaffect, takes finished ones from there.
+    A media file that is not there costs its own clip, which the next run asks about again; so does
+    one that cannot be used, when it has changed.
     """
     record = PredictionRecord(out, request(analyzer, labels, streams)) if out else None
     predictions = []
@@ -75,13 +76,9 @@ def _predict_one(
 
 
 def request(analyzer: "Analyzer", labels: Sequence[str], streams: Sequence[str]) -> dict[str, Any]:
-    """What makes two predictions of one clip the same: labels, streams and every weight."""
-    return {
-        "labels": list(labels),
-        "streams": list(streams),
-        "temperature": analyzer.temperature,
-        "parts": dict(analyzer.parts),
-    }
+    """What makes two predictions of one clip the same: the question, the model and the software."""
+    asked = {"labels": list(labels), "streams": list(streams)}
+    return asked | {"openaffect": __version__} | analyzer.identity
 
 
 class PredictionRecord:

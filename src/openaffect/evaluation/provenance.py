@@ -4,11 +4,13 @@ import hashlib
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from openaffect import __version__
 from openaffect.evaluation.items import Item
 from openaffect.evaluation.resampling import RESAMPLES
+from openaffect.media.digest import file_sha256
 
 LIBRARIES = ("numpy", "torch", "transformers", "tokenizers", "av", "mediapipe", "silero-vad")
 BOOTSTRAP_SEED = 0  # the default of every function of resampling
@@ -43,10 +45,15 @@ def software() -> dict[str, Any]:
     }
 
 
+def file_provenance(path: Path) -> dict[str, str]:
+    """A file's path as it was given, and its sha256."""
+    return {"path": str(path), "sha256": file_sha256(path)}
+
+
 def truth_sha256(items: Sequence[Item]) -> str:
-    """sha256 over the sorted lines `id TAB label` of a test set."""
+    """sha256 over the sorted lines `id TAB label` of a test set; an id may be no UTF-8."""
     lines = sorted(f"{item.id}\t{item.truth}\n" for item in items)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _version(name: str) -> str | None:

@@ -5,13 +5,16 @@ the folder keeps the path at which it was looked for: labels alone suffice to sc
 """
 
 import csv
+import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from openaffect.corpora.clip_names import named_clip
 from openaffect.errors import UsageError
 from openaffect.evaluation.groups import FEMALE, MALE
 from openaffect.evaluation.items import Item
+from openaffect.evaluation.metrics import SIGNS
 
 MEDIA = (".mp4", ".avi", ".mkv", ".mov", ".flv", ".webm", ".wav", ".flac", ".mp3")
 
@@ -33,7 +36,6 @@ MER_LABELS = ("neutral", "angry", "happy", "sad", "worried", "surprise")
 MELD_LABELS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
 IEMOCAP_LABELS = ("angry", "happy", "neutral", "sad")
 CREMA_D_LABELS = ("anger", "disgust", "fear", "happiness", "neutral", "sadness")
-SENTIMENT_LABELS = ("negative", "positive")
 
 # Of an EmoEvaluation line; excitement counts as happiness, the other codes are left out.
 IEMOCAP_CODES = {"ang": "angry", "hap": "happy", "exc": "happy", "neu": "neutral", "sad": "sad"}
@@ -42,7 +44,7 @@ CREMA_D_CODES = dict(zip(("ANG", "DIS", "FEA", "HAP", "NEU", "SAD"), CREMA_D_LAB
 SEX_OF_LETTER = {"F": FEMALE, "M": MALE}
 
 _IEMOCAP_LINE = re.compile(r"^\[[\d.]+ - [\d.]+\]\t(Ses\d\d\w+_[FM]\w+)\t(\w+)\t")
-_CREMA_D_NAME = re.compile(r"^\d{4}_[A-Z]{3}_([A-Z]{3})_[A-Z0-9]{2}$")
+_CREMA_D_NAME = re.compile(r"^\d{4}_[A-Z]{3}_([A-Z]{3})_[A-Z0-9]{1,2}$")
 
 
 def read_dfew(folder: Path, fold: int) -> tuple[Item, ...]:
@@ -53,7 +55,7 @@ def read_dfew(folder: Path, fold: int) -> tuple[Item, ...]:
     for name, label in _table(path, ("video_name", "label"), "DFEW"):
         if not label.isdigit() or not 1 <= int(label) <= len(DFEW_LABELS):
             raise UsageError(f"{path}: label {label!r} of {name} is none of 1 to 7")
-        place = media.get(name) or media.get(name.zfill(5)) or folder / "Clip" / f"{name}.mp4"
+        place = media.get(named_clip(name, media), folder / "Clip" / f"{name}.mp4")
         items.append(Item(name, place, DFEW_LABELS[int(label) - 1]))
     return tuple(items)
 
@@ -63,7 +65,7 @@ def read_mafw(folder: Path, fold: int) -> tuple[Item, ...]:
     path = folder / "Train & Test Set" / "single" / "no_caption" / f"set_{fold}" / "test.txt"
     media = _media(folder)
     items = []
-    for number, line in enumerate(_text(path, "MAFW").splitlines(), start=1):
+    for number, line in enumerate(_text(path, "MAFW").split("\n"), start=1):
         name, _, label = line.strip().partition(" ")
         if not name:
             continue
@@ -108,7 +110,7 @@ def read_iemocap(folder: Path, fold: int) -> tuple[Item, ...]:
     media = _media(session / "sentences")
     items = []
     for path in evaluations:
-        for line in _text(path, "IEMOCAP").splitlines():
+        for line in _text(path, "IEMOCAP").split("\n"):
             match = _IEMOCAP_LINE.match(line)
             if match and match[2] in IEMOCAP_CODES:
                 name = match[1]
@@ -120,7 +122,10 @@ def read_iemocap(folder: Path, fold: int) -> tuple[Item, ...]:
 
 
 def read_crema_d(folder: Path, fold: int) -> tuple[Item, ...]:
-    """CREMA-D (Cao et al. 2014), all clips, `1001_DFA_ANG_XX`: video where there is any."""
+    """CREMA-D (Cao et al. 2014), all clips, `1001_DFA_ANG_XX`: video where there is any.
+
+    One clip of the corpus has a level of one letter, `1040_ITH_SAD_X`.
+    """
     sexes = _crema_d_sexes(folder / "VideoDemographics.csv")
     items = []
     for name, path in sorted(_media(folder, ("AudioWAV", "VideoFlash")).items()):
@@ -159,7 +164,7 @@ def read_sentiment(folder: Path, fold: int) -> tuple[Item, ...]:
         place = folder / "Raw" / video / f"{clip}.mp4"
         if not place.is_file() and clip.isdigit():
             place = folder / "Raw" / video / f"{int(clip):04d}.mp4"
-        items.append(Item(f"{video}_{clip}", place, SENTIMENT_LABELS[value > 0]))
+        items.append(Item(f"{video}_{clip}", place, SIGNS[value > 0]))
     return tuple(items)
 
 
@@ -192,12 +197,18 @@ def _media(folder: Path, places: Sequence[str] = ("",)) -> dict[str, Path]:
 def _text(path: Path, corpus: str) -> str:
     if not path.is_file():
         raise UsageError(f"{corpus}: there is no {path}; --data names the folder as it is unpacked")
-    return path.read_text("utf-8-sig")
+    try:
+        return path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{corpus}: {path} is not UTF-8 text ({error.reason})") from None
 
 
 def _table(path: Path, columns: Sequence[str], corpus: str) -> list[tuple[str, ...]]:
-    reader = csv.DictReader(_text(path, corpus).splitlines(keepends=True))
-    missing = [column for column in columns if column not in (reader.fieldnames or ())]
-    if missing:
-        raise UsageError(f"{corpus}: {path} has no column {missing[0]!r}")
-    return [tuple(str(row[column] or "").strip() for column in columns) for row in reader]
+    reader = csv.DictReader(io.StringIO(_text(path, corpus), newline=""))
+    try:
+        missing = [column for column in columns if column not in (reader.fieldnames or ())]
+        if missing:
+            raise UsageError(f"{corpus}: {path} has no column {missing[0]!r}")
+        return [tuple(str(row[column] or "").strip() for column in columns) for row in reader]
+    except csv.Error as error:
+        raise UsageError(f"{corpus}: {path} cannot be read as CSV ({error})") from None

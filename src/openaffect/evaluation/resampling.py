@@ -5,7 +5,7 @@ randomization, Noreen 1989, as Yeh 2000 proposes it for figures such as F1 that 
 Samples are drawn independently: the intervals know nothing of other speakers or recordings.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,8 +39,7 @@ def bootstrap_intervals(
     shape = len(labels), len(labels) + 1
     random = np.random.default_rng(seed)
     values: dict[str, list[NDArray[np.float64]]] = {name: [] for name in figures}
-    for start in range(0, RESAMPLES if cells.size else 0, BATCH):
-        size = min(BATCH, RESAMPLES - start)
+    for size in _batches(RESAMPLES if cells.size else 0):
         drawn = np.stack(
             [
                 np.bincount(
@@ -107,35 +106,59 @@ def compare(
     check_pairs(truth, second)
     if labels is None:
         labels = sorted({*classes_of(truth, first), *classes_of(truth, second)})
-    size = len(labels) * (len(labels) + 1)
-    shape = len(labels), len(labels) + 1
     pairs = np.stack([label_cells(truth, first, labels), label_cells(truth, second, labels)])
-    kinds, counts = np.unique(pairs, axis=1, return_counts=True)
-    of_first, of_second = (np.eye(size, dtype=np.int64)[kind] for kind in kinds)
+    (firsts, seconds), counts = np.unique(pairs, axis=1, return_counts=True)
+    of_first, of_second = (_Matrices(cells, len(labels)) for cells in (firsts, seconds))
+    first_counts, second_counts = of_first(counts[None]), of_second(counts[None])
+    found = {
+        name: (figure(first_counts), figure(second_counts)) for name, figure in figures.items()
+    }
     random = np.random.default_rng(seed)
-    swapped = random.binomial(counts, 0.5, (PERMUTATIONS, len(counts)))
-    drawn = (
-        random.multinomial(len(truth), counts / counts.sum(), RESAMPLES)
-        if len(truth)
-        else np.zeros((RESAMPLES, 0), np.int64)
-    )
-    found = {}
-    for name, figure in figures.items():
+    extreme = dict.fromkeys(figures, 0)
+    for size in _batches(PERMUTATIONS):
+        swapped = random.binomial(counts, 0.5, (size, len(counts)))
+        moved = of_second(swapped) - of_first(swapped)
+        for name, figure in figures.items():
+            mixed = figure(second_counts - moved) - figure(first_counts + moved)
+            (a,), (b,) = found[name]
+            extreme[name] += int((np.abs(mixed) >= abs(b - a) - 1e-12).sum())
+    drawn: dict[str, list[NDArray[np.float64]]] = {name: [] for name in figures}
+    for size in _batches(RESAMPLES if len(truth) else 0):
+        weights = random.multinomial(len(truth), counts / counts.sum(), size)
+        for name, figure in figures.items():
+            drawn[name].append(figure(of_second(weights)) - figure(of_first(weights)))
+    return {
+        name: Difference(
+            first=float(a),
+            second=float(b),
+            interval=_interval(drawn[name]),
+            p_value=(1 + extreme[name]) / (1 + PERMUTATIONS),
+        )
+        for name, ((a,), (b,)) in found.items()
+    }
 
-        def value(
-            weights: NDArray[np.int64], cells: NDArray[np.int64], figure: Figure = figure
-        ) -> NDArray[np.float64]:
-            return figure((weights @ cells).reshape(*weights.shape[:-1], *shape))
 
-        a, b = float(value(counts, of_first)), float(value(counts, of_second))
-        kept = counts - swapped
-        mixed_a = (kept @ of_first + swapped @ of_second).reshape(-1, *shape)
-        mixed_b = (kept @ of_second + swapped @ of_first).reshape(-1, *shape)
-        extreme = np.abs(figure(mixed_b) - figure(mixed_a)) >= abs(b - a) - 1e-12
-        interval = _interval([value(drawn, of_second) - value(drawn, of_first)])
-        p_value = float((1 + extreme.sum()) / (1 + PERMUTATIONS))
-        found[name] = Difference(a, b, interval, p_value)
-    return found
+class _Matrices:
+    """Confusion matrices of a system, from how often each kind of sample is taken."""
+
+    def __init__(self, cells: NDArray[np.int64], labels: int) -> None:
+        """`cells` (K,): the flattened cell that each kind of sample falls into."""
+        self._shape = labels, labels + 1
+        self._order = np.argsort(cells, kind="stable")
+        self._cells, self._starts = np.unique(cells[self._order], return_index=True)
+
+    def __call__(self, weights: NDArray[np.int64]) -> Counts:
+        """(B, K) -> (B, labels, labels + 1). Only cells that occur are summed."""
+        matrices = np.zeros((len(weights), self._shape[0] * self._shape[1]), np.int64)
+        ordered = weights[:, self._order]
+        matrices[:, self._cells] = np.add.reduceat(ordered, self._starts, axis=1)
+        return matrices.reshape(len(weights), *self._shape)
+
+
+def _batches(total: int) -> Iterator[int]:
+    """Sizes of at most BATCH that make up a total."""
+    for start in range(0, total, BATCH):
+        yield min(BATCH, total - start)
 
 
 def _interval(parts: Sequence[NDArray[np.float64]]) -> Interval:

@@ -17,19 +17,22 @@ class RunLines:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._rows: dict[str, dict[str, Any]] = {}
-        text = path.read_text("utf-8") if path.is_file() else ""
+        # A crash may have cut a line off, even within a character.
+        text = path.read_text("utf-8", errors="replace") if path.is_file() else ""
         self._cut_off = bool(text) and not text.endswith("\n")
-        lines = text.splitlines()
-        if not lines:
+        lines = text.split("\n")
+        if not text:
             self._append({"request": wanted})
             return
         try:
-            held = json.loads(lines[0])["request"]
+            held = dict(json.loads(lines[0])["request"])
         except (ValueError, KeyError, TypeError):
             raise UsageError(f"{path} is no record of predictions; name another --out") from None
         if held != wanted:
+            others = sorted(n for n in held.keys() | wanted.keys() if held.get(n) != wanted.get(n))
             raise UsageError(
-                f"{path} holds predictions of another model or label set; name another --out"
+                f"{path} holds predictions of another model or label set "
+                f"(other {', '.join(others)}); name another --out"
             )
         for line in lines[1:]:
             try:
@@ -47,6 +50,7 @@ class RunLines:
         self._append(row)
 
     def _append(self, row: dict[str, Any]) -> None:
+        # All of it in ASCII: the name of a file may be no UTF-8.
         with self.path.open("a", encoding="utf-8") as lines:
-            lines.write("\n" * self._cut_off + json.dumps(row, ensure_ascii=False) + "\n")
+            lines.write("\n" * self._cut_off + json.dumps(row) + "\n")
         self._cut_off = False

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from openaffect.evaluation.calibration import Abstention, Calibration
 from openaffect.evaluation.closed_set import ClassificationScores
 from openaffect.evaluation.markdown import confusion_table, span, table
+from openaffect.evaluation.metrics import Polarity
 from openaffect.evaluation.open_vocabulary import SetScores
 from openaffect.evaluation.overlap import OverlapScores
 from openaffect.evaluation.resampling import Difference
@@ -68,6 +69,14 @@ def folds_table(title: str, scores: Mapping[int, ClassificationScores]) -> str:
     rows.append(["mean", "", *(f"{mean:.4f}" for mean in means), ""])
     columns = ["fold", "samples", *TITLES.values(), "no label"]
     return "\n".join([f"**{title}**", "", *table(columns, rows)])
+
+
+def polarity_told(found: Polarity) -> str:
+    """The figures that MER-UniBench reports of a sentiment set."""
+    return (
+        f"As MER-UniBench scores it: WAF {found.weighted_f1:.4f}, ACC {found.accuracy:.4f} "
+        f"({found.without_sign} of {found.samples} answers without a sign, counted as negative)"
+    )
 
 
 def latex_rows(
@@ -142,7 +151,8 @@ def overlap_table(scores: OverlapScores) -> str:
         [
             *table(["overlap, 1 to 10", "mean", "95 %"], rows),
             "",
-            f"{scores.samples} samples, {scores.unanswered} unanswered (left out), "
+            f"{scores.samples} samples, {scores.untold} without a text of the reference "
+            f"(left out), {scores.unanswered} unanswered (left out), "
             f"{scores.unrated} replies without a rating (left out)",
         ]
     )

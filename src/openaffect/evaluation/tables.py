@@ -138,7 +138,7 @@ def clip_section(row: Row, analysis: Analysis) -> str:
         "words": used.text.used,
     }
     lines = [
-        f"### {analysis.clip.path.rsplit('/', 1)[-1]}",
+        f"### {row.media}",
         f"- viewers: {', '.join(row.open_labels)}",
         f"- open words: {', '.join(analysis.open_emotions) or 'none'}",
         f"- labels: {top}",
@@ -152,8 +152,11 @@ def clip_section(row: Row, analysis: Analysis) -> str:
     return "\n".join(lines) + "\n"
 
 
-def claims_table(rows: Sequence[dict[str, Any]]) -> str:
-    """Share of results without a claim of an absent stream, by condition, as Markdown."""
+def claims_table(rows: Sequence[dict[str, Any]], unreadable: int) -> str:
+    """Share of results without a claim of an absent stream, by condition, as Markdown.
+
+    `unreadable` files gave no result at all.
+    """
     found = []
     for condition in dict.fromkeys(row["condition"] for row in rows):
         chosen = [row for row in rows if row["condition"] == condition]
@@ -163,6 +166,8 @@ def claims_table(rows: Sequence[dict[str, Any]]) -> str:
         found.append((condition, len(chosen), len(absent), share))
     columns = ("what was given", "results", "something absent", "claiming none of it")
     lines = table(columns, found)
+    if unreadable:
+        lines.append(f"\n{unreadable} files gave no result and are left out.\n")
     for row in rows:
         for stream, place, text in row["claims"]:
             lines.append(f"- {row['clip']} ({row['condition']}): {place} claims {stream}: {text}")

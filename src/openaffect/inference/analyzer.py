@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -87,6 +87,16 @@ class Analyzer:
         self.cache: FeatureCache | None = None  # of the clips that are scored or analysed
         self._make_transcriber = transcriber
         self._transcriber: Transcriber | None = None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What an answer depends on besides openaffect's version, the clip and the question."""
+        configuration = reporting.configuration_identity(self.model, self.processor)
+        return {
+            "parts": dict(self.parts),
+            "configuration": configuration,
+            "temperature": self.temperature,
+        }
 
     @classmethod
     def load(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,9 @@ from openaffect.media.subtitles import within
 from openaffect.media.voice import voice_contours
 from openaffect.models.clip_processing import ClipProcessor
 from openaffect.models.encoders.expression_net import EXPRESSION_LABELS
+from openaffect.models.generation import MediaGeneration
 from openaffect.models.preset import load_preset
+from openaffect.models.tower_features import NO_SETTINGS, shown_to_towers
 from openaffect.results.analysis import (
     UNCLEAR,
     Analysis,
@@ -68,6 +71,24 @@ def folder_identity(folder: Path) -> dict[str, str]:
             while block := file.read(1 << 22):
                 digest.update(block)
     return {"trained": digest.hexdigest()}
+
+
+def configuration_identity(model: MediaGeneration, processor: ClipProcessor) -> str:
+    """Hex SHA-256 over what equal tensors may still differ in: how they are used, what is shown.
+
+    That is the model's configuration and the processor's settings, without what depends on where
+    and by what they were loaded.
+    """
+    told = {
+        "model": model.config.to_dict(),
+        "processor": processor.to_dict(),
+        "shown": shown_to_towers(processor),
+    }
+    settings = json.loads(
+        json.dumps(told, default=str),
+        object_hook=lambda held: {n: value for n, value in held.items() if n not in NO_SETTINGS},
+    )
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 def modalities(reading: Reading, options: AnalyzeOptions, processor: ClipProcessor) -> Modalities:

@@ -1,0 +1,38 @@
+"""Which label a written answer names, and when it names none."""
+
+import pytest
+
+from openaffect.evaluation.answer_labels import INVALID, REFUSED, forms_of, read_answer
+
+FORMS = forms_of(("happy", "sad", "surprise"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "label"),
+    [
+        ('She says "I can\'t believe it" with wide eyes; the emotion is surprise.', "surprise"),
+        ("<think>He says I'm sorry.</think><answer>The person is sad</answer>", "sad"),
+        ("<think>I cannot tell if it is joy.</think><answer>The person is sad</answer>", "sad"),
+        ("He repeats I'm sorry, and looks sad.", "sad"),
+        ("It is unclear whether he is happy, but the voice sounds sad.", "sad"),
+        ("As if nothing had happened, she looks happy.", "happy"),
+    ],
+)
+def test_quoted_speech_is_no_refusal(answer, label):
+    assert read_answer(answer, FORMS).label == label
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        ("I'm sorry, I cannot tell.", REFUSED),
+        ("I cannot determine whether the person is happy.", REFUSED),
+        ("As an AI, I am unable to tell if this is sadness.", REFUSED),
+        ("I can't say: happy or sad.", REFUSED),
+        ("<think>I'm sorry.</think><answer>happy or sad</answer>", INVALID),
+        ("The person looks thoughtful.", INVALID),
+    ],
+)
+def test_an_answer_without_one_label(answer, problem):
+    found = read_answer(answer, FORMS)
+    assert (found.label, found.problem) == (None, problem)
