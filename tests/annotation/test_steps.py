@@ -29,7 +29,7 @@ from openaffect.annotation.steps.faces import (
     rule_scores,
 )
 from openaffect.annotation.steps.labels import Expressive, RuleLabel
-from openaffect.annotation.steps.step import FROM_THE_START, ordered
+from openaffect.annotation.steps.step import FROM_THE_START, ordered, run_steps
 from openaffect.annotation.tables import emotion_rules, unit_phrases
 from openaffect.errors import ConfigError, UsageError
 from openaffect.inference import chat_endpoint
@@ -184,6 +184,14 @@ def test_a_still_face_is_neutral_and_what_no_rule_fits_is_rejected() -> None:
     assert "AU43" in made.reasons[0].text
     faceless = BARE.with_signal("faces", {"missing": "no face was found in the frames"})
     assert run([RuleLabel(), Expressive()], faceless).reasons[0].rule == "no_face"
+
+
+def test_a_rejection_is_taken_over_with_its_reasons() -> None:
+    odd = with_units({"AU43": [0.9, 0.9], "AU4": [0, 0.1]}).with_signal("faces", {"tracks": []})
+    steps, desk = [Peak(), RuleLabel(), Expressive()], Desk(DeskSettings(Path()))
+    first = run_steps(odd, steps, desk)
+    assert first.status == "rejected"
+    assert run_steps(odd, steps, desk, previous=first) == first
 
 
 def test_openface_tables_are_read(tmp_path: Path) -> None:
