@@ -222,6 +222,31 @@ def test_export_writes_reviews_status_and_rows_and_can_be_repeated(server) -> No
     assert found[2].status == "built" and not found[3].reviews
 
 
+def test_one_export_waits_for_another(server, monkeypatch) -> None:
+    from openaffect.annotation.review import desk
+
+    at_once, most = [], []
+
+    def exported(*given):
+        at_once.append(1)
+        most.append(len(at_once))
+        time.sleep(0.2)
+        at_once.pop()
+        return real(*given)
+
+    real = desk.export_reviews
+    monkeypatch.setattr(desk, "export_reviews", exported)
+    threads = [
+        threading.Thread(target=call, args=(server.url + "api/export", {})) for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert most == [1, 1, 1]
+    assert len(list(read_samples(server.desk.folder))) == 4
+
+
 def test_a_folder_without_samples_is_told(tmp_path) -> None:
     with pytest.raises(UsageError, match="no samples at"):
         ReviewDesk(tmp_path)

@@ -87,6 +87,17 @@ def test_two_samples_of_one_name_leave_the_old_file(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == [SAMPLES_FILE]
 
 
+def test_two_that_write_one_corpus_at_once_do_not_break_each_other(tmp_path: Path) -> None:
+    def others_come_between():
+        yield EXAMPLE
+        write_corpus([EXAMPLE], tmp_path)
+        yield dataclasses.replace(EXAMPLE, id="clip-2")
+
+    write_corpus(others_come_between(), tmp_path)
+    assert [sample.id for sample in read_samples(tmp_path)] == ["clip-1", "clip-2"]
+    assert len(read_manifest(tmp_path / MANIFEST_FILE)) == 2
+
+
 def test_a_row_has_the_words_of_the_corpus_and_the_shared_labels() -> None:
     row = row_of(EXAMPLE)
     assert row.label == "happy" and row.face_label == "happy" and row.voice_label == "surprised"

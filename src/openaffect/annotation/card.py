@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from openaffect.annotation.funnel import Funnel, funnel, funnel_table, left_befo
 from openaffect.annotation.pictures import write_bars, write_funnel, write_histograms
 from openaffect.annotation.review.agreement import Agreement, Rating, agreement
 from openaffect.annotation.sample import Sample, read_samples
+from openaffect.corpora.replacing import replacing
 
 CARD_FILE, FOLDER = "CARD.md", "card"  # the card, and the folder of its pictures
 TEXTS = ("reasoning", "caption")
@@ -129,9 +129,8 @@ def write_card(folder: Path) -> Path:
         write_histograms(pictures / "lengths.png", measured)
     write_funnel(pictures / "funnel.png", found)
     path = folder / CARD_FILE
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    partial.write_text(card_text(folder.resolve().name, tally, found, _record(folder)), "utf-8")
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_text(card_text(folder.resolve().name, tally, found, _record(folder)), "utf-8")
     return path
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from openaffect.annotation.sample import SAMPLES_FILE, Sample
 from openaffect.annotation.selection import SelectionSettings, left_out, select
 from openaffect.annotation.steps.step import Step, ordered
 from openaffect.annotation.worker import Job
+from openaffect.corpora.replacing import replacing
 from openaffect.errors import OpenAffectError, UsageError
 from openaffect.media.digest import file_sha256
 
@@ -345,6 +345,5 @@ def _write_record(
 
 
 def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")

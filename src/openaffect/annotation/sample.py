@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from openaffect.corpora.replacing import replacing
 from openaffect.errors import UsageError
 from openaffect.results.analysis import Record
 
@@ -251,20 +252,16 @@ def write_samples(samples: Iterable[Sample], path: Path) -> int:
 
     Raises UsageError when two samples share an id.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     seen: set[str] = set()
-    try:
-        with partial.open("w", encoding="utf-8", newline="\n") as lines:
-            for sample in samples:
-                if sample.id in seen:
-                    raise UsageError(f"two samples of one corpus are called {sample.id!r}")
-                seen.add(sample.id)
-                lines.write(sample.to_json() + "\n")
-            lines.flush()
-            os.fsync(lines.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with (
+        replacing(Path(path)) as partial,
+        partial.open("w", encoding="utf-8", newline="\n") as lines,
+    ):
+        for sample in samples:
+            if sample.id in seen:
+                raise UsageError(f"two samples of one corpus are called {sample.id!r}")
+            seen.add(sample.id)
+            lines.write(sample.to_json() + "\n")
+        lines.flush()
+        os.fsync(lines.fileno())
     return len(seen)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from openaffect.annotation.formats import Format
-from openaffect.annotation.formats.files import read_records, write_json
+from openaffect.annotation.formats.files import read_records, write_json, write_text
 from openaffect.annotation.rows import row_of
 from openaffect.annotation.sample import Review, Sample, is_absolute
 from openaffect.errors import UsageError
@@ -69,7 +69,7 @@ def write_label_studio(samples: Iterable[Sample], path: Path) -> int:
         made = [_annotation(review, sample) for review in sample.reviews]
         tasks.append({**task, "annotations": made} if made else task)
     write_json(path, tasks)
-    path.with_suffix(".xml").write_text(LABELLING, encoding="utf-8")
+    write_text(path.with_suffix(".xml"), LABELLING)
     return len(tasks)
 
 

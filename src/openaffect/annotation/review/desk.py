@@ -5,6 +5,7 @@ Every method takes and returns JSON values. A reviewer is only ever told what th
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -62,6 +63,7 @@ class ReviewDesk:
         allowed_path(self.index.sample(ids[0]), self.folder, self.roots)
         self.store = ReviewStore(self.folder / REVIEWS_FILE)
         self.queue = ReviewQueue(self.index.ids, self.store, reviews_each)
+        self._exporting = threading.Lock()
 
     def corpus(self) -> dict[str, Any]:
         """What does not change with the sample."""
@@ -197,8 +199,9 @@ class ReviewDesk:
         return asdict(agreement(ratings(self.queue.standing())))
 
     def export(self) -> dict[str, Any]:
-        """Write the reviews into the corpus; returns what was written."""
-        return asdict(export_reviews(self.folder, self.store, self.queue.reviews_each))
+        """Write the reviews into the corpus, one export at a time; returns what was written."""
+        with self._exporting:
+            return asdict(export_reviews(self.folder, self.store, self.queue.reviews_each))
 
     def media(self, sample: str) -> Path:
         """The file of a sample's clip. Raises UsageError where it may not be served."""
