@@ -25,7 +25,7 @@ def test_rare_labels_stay_and_common_ones_are_thinned(tmp_path: Path) -> None:
     corpus = [built(f"h{k}") for k in range(9)] + [built("d", "doubt"), built("f", "fear")]
     settings = SelectionSettings(most=3)
     reasons = select(corpus, settings, tmp_path)
-    assert len(reasons) == 6 and {reason.rule for reason in reasons.values()} == {"balance"}
+    assert len(reasons) == 6 and {reason.rule for (reason,) in reasons.values()} == {"balance"}
     kept = [s.id for s in left_out(corpus, reasons) if s.status != "rejected"]
     assert {"d", "f"} < set(kept) and len(kept) == 5
     grown = [*corpus, *(built(f"g{k}") for k in range(3))]
@@ -60,7 +60,7 @@ def test_copies_are_found_by_content_and_by_looks(tmp_path: Path) -> None:
         ),
     ]
     reasons = select(corpus, SelectionSettings(), tmp_path)
-    assert {name: reason.text for name, reason in reasons.items()} == {
+    assert {name: reason.text for name, (reason,) in reasons.items()} == {
         "a-again": "the same file as a",
         "a-smaller": "looks and sounds like a",
     }
@@ -98,7 +98,7 @@ def test_clips_of_a_benchmark_are_left_out(tmp_path: Path) -> None:
     corpus = [built(n, sha256=file_sha256(tmp_path / f"{n}.mp4"), source="own") for n in names]
     against = (tmp_path / "bench" / "test.jsonl", tmp_path / "list_mer.txt")
     reasons = select(corpus, SelectionSettings(against=against), tmp_path)
-    assert {name: reason.text for name, reason in reasons.items()} == {
+    assert {name: reason.text for name, (reason,) in reasons.items()} == {
         "renamed": "test.jsonl has a clip of the same content",
         "sample_1": "list_mer.txt names it",
     }

@@ -296,7 +296,7 @@ def _rejections(out: Path) -> dict[str, int]:
     counts: dict[str, int] = {}
     for sample in read_samples(out):
         if sample.status == "rejected":
-            rule = sample.reasons[-1].rule
+            rule = sample.reasons[0].rule
             counts[rule] = counts.get(rule, 0) + 1
     return counts
 
