@@ -12,6 +12,7 @@ from openaffect.annotation.rows import write_corpus
 from openaffect.annotation.sample import Annotation, Reason, Sample
 from openaffect.annotation.selection import SelectionSettings, is_copy, left_out, select
 from openaffect.annotation.steps.fingerprint import hexadecimal, picture_bits, sound_bits
+from openaffect.corpora.known_clips import known_clips
 from openaffect.corpora.manifest import CORE_LABELS, Row, write_manifest
 from openaffect.errors import UsageError
 
@@ -104,6 +105,22 @@ def test_clips_of_a_benchmark_are_left_out(tmp_path: Path) -> None:
     }
     with pytest.raises(UsageError, match="nowhere"):
         select(corpus, SelectionSettings(against=(tmp_path / "nowhere.txt",)), tmp_path)
+
+
+def test_a_list_names_clips_of_any_ending_and_with_blanks(tmp_path: Path) -> None:
+    lines = (
+        *("clip1.avi", "faces/clip3.wav 33 sad", "clip4.MP4,sad", "D:\\x\\clip5.mkv"),
+        *("my clip.mov 12 fear", '"the other one.mp4",happy', "no ending,sad", "plain\t7", "take.2"),
+    )
+    (tmp_path / "bench.txt").write_text("\n".join([*lines, "", "00031.mp4"]) + "\n", "utf-8")
+    known = known_clips(tmp_path / "bench.txt")
+    assert known.count == 10
+    for name in ("clip1", "clip1.avi", "clip3", "clip4", "clip4.mp4", "clip5", "my clip"):
+        assert known.names_it([name], "own"), name
+    for name in ("the other one", "no ending", "plain", "plain.wav", "take.2"):
+        assert known.names_it([name], "own"), name
+    for name in ("clip2", "clip", "sad", "take", "00031", "00031.mp4"):
+        assert not known.names_it([name], "own"), name
 
 
 def test_a_table_says_what_is_known_of_clips(tmp_path: Path) -> None:

@@ -239,6 +239,8 @@ def test_lower_thresholds_let_no_copy_leak_or_surplus_return(tmp_path) -> None:
         for name, content in (("a-copy", "same"), ("b-bench", "b"), ("c-more", "c"), ("free", "f"))
     ]
     (tmp_path / "bench.txt").write_text("b-bench\n")
+    for each in (good, rest):
+        (tmp_path / each.clip).touch()
     settings = SelectionSettings(most=2, against=(tmp_path / "bench.txt",))
     corpus = [*bad, good, rest]
     built = list(left_out(corpus, select(corpus, settings, tmp_path)))
