@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from annotation_examples import EXAMPLE
 from crashing_steps import Second, Troubled
 
 from openaffect.annotation.desk import DeskSettings
@@ -207,6 +208,37 @@ def test_a_line_cut_off_by_a_crash_is_done_again(troubled) -> None:
     journal.write_bytes(journal.read_bytes()[:-30])
     again = troubled(("a", "b"))
     assert again.new == 1 and again.samples == 2
+
+
+def test_of_several_journals_the_newest_line_counts(tmp_path: Path) -> None:
+    def noted(shard: tuple[int, int], error: str | None, second: str = "1") -> None:
+        journal = Journal(tmp_path, shard)
+        if error is None:
+            journal.add_done("g", (1, 1), EXAMPLE.with_signal("second", second))
+        else:
+            journal.add_failed(EXAMPLE.id, "g", (1, 1), error, 1)
+        journal.close()
+
+    def known() -> str | None:
+        journal = Journal(tmp_path)
+        entry = journal.entries()[EXAMPLE.id]
+        journal.close()
+        sample = entry.sample()
+        return entry.error if sample is None else sample.signals["second"]
+
+    noted((1, 2), "it was damaged")
+    path = tmp_path / ".build" / "journal-1-of-2.jsonl"
+    line = json.loads(path.read_text("utf-8"))
+    del line["at"]
+    path.write_text(json.dumps(line) + "\n", "utf-8")  # of a version that wrote no times
+    noted((1, 1), None, "old")
+    assert known() == "old"
+    noted((1, 2), None, "new")
+    assert known() == "new"
+    noted((1, 1), "it is gone")
+    assert known() == "it is gone"
+    noted((2, 3), None, "newest")
+    assert known() == "newest"
 
 
 def start(source: Path, out: Path) -> subprocess.Popen[bytes]:
