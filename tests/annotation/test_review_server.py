@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,6 +16,8 @@ import pytest
 from review_corpus import LABELS, Serving, call, sample, write_reviewable
 from sklearn.metrics import cohen_kappa_score
 
+from openaffect.annotation.card import Tally
+from openaffect.annotation.review.agreement import agreement
 from openaffect.annotation.review.desk import ReviewDesk
 from openaffect.annotation.review.media import Span, asked_span
 from openaffect.annotation.review.server import ReviewServer
@@ -220,6 +223,39 @@ def test_export_writes_reviews_status_and_rows_and_can_be_repeated(server) -> No
     call(server.url + "api/export", {})
     found = list(read_samples(desk.folder))
     assert found[2].status == "built" and not found[3].reviews
+
+
+def test_a_label_that_reviewers_took_away_is_gone_everywhere(server) -> None:
+    for reviewer in ("ada", "ben"):
+        review(server, 0, reviewer, decision="edit", label=None)
+    review(server, 1, "ada", decision="edit", label="angry", text="Only one has said so.")
+    call(server.url + "api/export", {})
+    folder = server.desk.folder
+    found = list(read_samples(folder))
+    assert found[0].status == "accepted" and found[0].label == LABELS[0]
+    rows = read_manifest(folder / "manifest.jsonl")
+    assert rows[0].label is None and "emotion" not in rows[0].told
+    assert rows[1].label == LABELS[1] and rows[1].told["reason"] == found[1].text("reasoning")
+    card = Tally()
+    for each in found:
+        card.add(each)
+    assert card.label["none"] == 1 and card.corrected == 1
+
+
+def test_page_and_card_tell_of_one_agreement(server) -> None:
+    words = ["proud", "moved"]  # sent along with a rejection, as the page fills them in
+    review(server, 0, "ada", decision="reject", reasons=["wrong label"], labels=words)
+    review(server, 0, "ben", labels=["proud"])
+    review(server, 1, "ada", labels=words)
+    review(server, 1, "ben", decision="edit", labels=["Moved", "proud"])
+    page = call(server.url + "api/agreement")
+    call(server.url + "api/export", {})
+    card = Tally()
+    for each in read_samples(server.desk.folder):
+        card.add(each)
+    assert page == json.loads(json.dumps(asdict(agreement(card.ratings))))
+    assert page["pairs"][0]["samples"] == 2 and page["pairs"][0]["labelled"] == 1
+    assert page["pairs"][0]["open_overlap"] == 1
 
 
 def test_one_export_waits_for_another(server, monkeypatch) -> None:

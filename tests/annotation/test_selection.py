@@ -110,7 +110,13 @@ def test_clips_of_a_benchmark_are_left_out(tmp_path: Path) -> None:
 def test_a_list_names_clips_of_any_ending_and_with_blanks(tmp_path: Path) -> None:
     lines = (
         *("clip1.avi", "faces/clip3.wav 33 sad", "clip4.MP4,sad", "D:\\x\\clip5.mkv"),
-        *("my clip.mov 12 fear", '"the other one.mp4",happy', "no ending,sad", "plain\t7", "take.2"),
+        *(
+            "my clip.mov 12 fear",
+            '"the other one.mp4",happy',
+            "no ending,sad",
+            "plain\t7",
+            "take.2",
+        ),
     )
     (tmp_path / "bench.txt").write_text("\n".join([*lines, "", "00031.mp4"]) + "\n", "utf-8")
     known = known_clips(tmp_path / "bench.txt")

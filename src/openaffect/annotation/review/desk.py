@@ -16,7 +16,7 @@ from openaffect.annotation import signals
 from openaffect.annotation.review.agreement import agreement
 from openaffect.annotation.review.export import export_reviews
 from openaffect.annotation.review.media import TYPES, allowed_path, served_file
-from openaffect.annotation.review.queue import ReviewQueue, ratings, reviews_of
+from openaffect.annotation.review.queue import ReviewQueue, judged, ratings, reviews_of
 from openaffect.annotation.review.store import (
     DECISIONS,
     REASONS,
@@ -112,7 +112,7 @@ class ReviewDesk:
             "sample": self._shown(sample),
             "queue": queue,
             "base": newest_versions(self.store.edits()).get((id, track), 0),
-            "judgement": None if edit is None else asdict(_judged(edit)),
+            "judgement": None if edit is None else asdict(judged(edit)),
             "draft": self.store.draft(id, track, reviewer),
             "others": others,
         }
@@ -182,7 +182,7 @@ class ReviewDesk:
         edit = max(own, key=lambda found: found.at)
         base = versions[edit.sample, edit.track]
         self.store.take_back(id, edit.sample, edit.track, reviewer, base)
-        taken = asdict(_judged(edit))
+        taken = asdict(judged(edit))
         return {"sample": edit.sample, "queue": _queue_of(edit), "judgement": taken}
 
     def save_draft(self, sample: str, reviewer: str, queue: str, draft: Any) -> dict[str, Any]:
@@ -221,10 +221,5 @@ def _queue_of(edit: Edit) -> str:
     return "dispute" if edit.track == SETTLEMENT else "review"
 
 
-def _judged(edit: Edit) -> Judgement:
-    assert edit.judgement is not None, "an edit that counts says something"
-    return edit.judgement
-
-
 def _told(edit: Edit) -> dict[str, Any]:
-    return {"reviewer": edit.reviewer, **asdict(_judged(edit))}
+    return {"reviewer": edit.reviewer, **asdict(judged(edit))}

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from openaffect.annotation.sample import Decision
+from openaffect.annotation.sample import Decision, Verdict
 from openaffect.errors import OpenAffectError, UsageError
 
 DECISIONS = get_args(Decision)
@@ -80,13 +80,9 @@ class ClosedError(OpenAffectError):
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Judgement(Verdict):
     """What a reviewer says of a sample. Raises UsageError for what makes no sense."""
 
-    decision: Decision
-    label: str | None = None  # as it should stand; None where none can be given
-    labels: tuple[str, ...] = ()  # as they should stand
-    text: str | None = None  # the description as it should stand; None to leave it
     reasons: tuple[str, ...] = ()  # of REASONS; at least one for a rejection
     note: str = ""  # free words
 
