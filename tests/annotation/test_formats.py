@@ -200,6 +200,31 @@ def test_label_studio_annotations_become_reviews(tmp_path: Path) -> None:
     assert (tmp_path / "tasks.xml").read_text("utf-8").startswith("<View>")
 
 
+@pytest.mark.parametrize(
+    ("cancelled", "status", "told"),
+    [
+        ((True,), "rejected", "rejected by 1: cancelled in Label Studio"),
+        ((False, False), "accepted", "accepted by 1 and 2"),
+        ((True, False), "built", None),
+    ],
+)
+def test_what_was_said_in_label_studio_decides(
+    tmp_path: Path, cancelled: tuple[bool, ...], status: str, told: str | None
+) -> None:
+    path = tmp_path / "tasks.json"
+    format_of("label-studio").write([EXAMPLE], path)
+    (task,) = json.loads(path.read_text("utf-8"))
+    result = task["predictions"][0]["result"]
+    task["annotations"] = [
+        {"completed_by": number, "was_cancelled": was, "result": [] if was else result}
+        for number, was in enumerate(cancelled, start=1)
+    ]
+    path.write_text(json.dumps([task]), "utf-8")
+    (sample,) = format_of("label-studio").read(path)
+    assert sample.status == status
+    assert [reason.text for reason in sample.reasons] == ([told] if told else [])
+
+
 def test_reviews_of_ours_survive_label_studio(tmp_path: Path) -> None:
     review = Review(reviewer="ann", decision="reject", reason="no speech", time="2026-01-01")
     sample = dataclasses.replace(EXAMPLE, reviews=(review,))
