@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from annotation_examples import EXAMPLE, samples, words
@@ -177,6 +178,37 @@ def test_mer_factory_folders_come_back_as_they_were(tmp_path: Path) -> None:
     format_of("mer-factory").write([EXAMPLE], tmp_path / "own")
     (own,) = format_of("mer-factory").read(tmp_path / "own")
     assert own.text("reasoning") == EXAMPLE.text("reasoning")
+
+
+def test_what_reviewers_corrected_is_what_every_format_holds(tmp_path: Path) -> None:
+    review = Review("ann", "edit", text="A shy smile.", labels=("shy",), label="sad")
+    accepted = dataclasses.replace(EXAMPLE, reviews=(review,), status="accepted")
+    bare = dataclasses.replace(accepted, annotations=())  # the reviewer wrote its only reasoning
+    for name in ("merr-fine", "mer-factory"):
+        (read,) = written(name, [bare], tmp_path / name)
+        assert read.text("reasoning") == "A shy smile."
+    with_peak = accepted.with_signal("peak", {"time": 1.0, "index": 3, "action_units": {}})
+    for name in ("merr-coarse", "merr-fine", "ncev", "mer-factory"):
+        (read,) = written(name, [with_peak], tmp_path / f"{name}.own")
+        assert read.label == "sad", name
+        again = dataclasses.replace(read, reviews=(review,), status="accepted", label="happy")
+        (read,) = written(name, [again], tmp_path / f"{name}.again")  # of foreign origin
+        assert read.label == "sad", name
+        removed = dataclasses.replace(again, reviews=(dataclasses.replace(review, label=""),))
+        if name != "ncev":  # which has no place for clips without a label
+            (read,) = written(name, [removed], tmp_path / f"{name}.removed")
+            assert read.label is None, name
+    format_of("datasets").write([accepted], tmp_path / "hub")
+    row = json.loads((tmp_path / "hub" / "data" / "train.jsonl").read_text("utf-8"))
+    assert (row["label"], row["open_labels"], row["reasoning"]) == ("sad", ["shy"], "A shy smile.")
+    (message,) = _records(tmp_path / "m.json", "messages", accepted)
+    assert message["messages"][1]["content"] == "A shy smile."
+
+
+def _records(path: Path, name: str, sample: Sample) -> list[dict[str, Any]]:
+    format_of(name).write([sample], path)
+    found: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))
+    return found
 
 
 def test_label_studio_annotations_become_reviews(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def write_dataset(samples: Iterable[Sample], path: Path) -> int:
 
 
 def _columns(sample: Sample) -> dict[str, Any]:
-    row = row_of(sample)
+    row, corrected = row_of(sample), sample.corrected()
     return {
         "id": sample.id,
         "clip": sample.clip,
@@ -51,7 +51,7 @@ def _columns(sample: Sample) -> dict[str, Any]:
         "licence": sample.licence,
         "language": sample.language or "",
         "subtitle": sample.subtitle or "",
-        "label": sample.label or "",
+        "label": corrected.label or "",
         "open_labels": list(row.open_labels),
         "caption": row.told.get("caption", ""),
         "reasoning": row.told.get("reason", ""),
