@@ -15,6 +15,7 @@ from urllib.parse import quote
 import pytest
 from review_corpus import LABELS, Serving, call, sample, write_reviewable
 from sklearn.metrics import cohen_kappa_score
+from typer.testing import CliRunner
 
 from openaffect.annotation.card import Tally
 from openaffect.annotation.review.agreement import agreement
@@ -24,6 +25,7 @@ from openaffect.annotation.review.server import ReviewServer
 from openaffect.annotation.review.store import SETTLEMENT, review_track, standing
 from openaffect.annotation.rows import write_corpus
 from openaffect.annotation.sample import read_samples
+from openaffect.cli import build_app
 from openaffect.corpora.manifest import read_manifest
 from openaffect.errors import UsageError
 
@@ -258,6 +260,26 @@ def test_page_and_card_tell_of_one_agreement(server) -> None:
     assert page["pairs"][0]["open_overlap"] == 1
 
 
+def test_a_later_export_needs_no_media_and_counts_as_many_reviews(tmp_path) -> None:
+    folder = write_reviewable(tmp_path / "corpus", 1)
+    write_corpus([sample(0, clip="../elsewhere/0.mp4")], folder)
+    desk = ReviewDesk(folder, (tmp_path,), reviews_each=1)
+    (id,) = desk.index.ids()
+    desk.save("x", id, "ada", "review", 0, {"decision": "accept", "label": LABELS[0]})
+    run = CliRunner().invoke(build_app(), ["data", "review", str(folder), "--export"])
+    assert run.exit_code == 0 and "1 accepted" in run.output
+    again = [*("data", "review", str(folder), "--export"), "--reviewers", "2"]
+    assert "1 with too few reviews" in CliRunner().invoke(build_app(), again).output
+    assert ReviewDesk(folder).queue.reviews_each == 2
+
+
+def test_corpora_of_one_name_are_told_apart(tmp_path) -> None:
+    desks = [ReviewDesk(write_reviewable(tmp_path / place / "corpus", 1)) for place in "ab"]
+    first, second = (desk.corpus() for desk in desks)
+    assert first["name"] == second["name"] and first["key"] != second["key"]
+    assert ReviewDesk(desks[0].folder).corpus() == first
+
+
 def test_one_export_waits_for_another(server, monkeypatch) -> None:
     from openaffect.annotation.review import desk
 
@@ -289,7 +311,7 @@ def test_a_folder_without_samples_is_told(tmp_path) -> None:
     folder = write_reviewable(tmp_path / "corpus", 1)
     write_corpus([sample(0, clip="../elsewhere/0.mp4")], folder)
     with pytest.raises(UsageError, match="--media"):
-        ReviewDesk(folder)
+        ReviewDesk(folder).check_media()
 
 
 def test_two_reviewers_at_once_lose_nothing_when_the_server_is_killed(tmp_path) -> None:

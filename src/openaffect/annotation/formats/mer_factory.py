@@ -73,7 +73,7 @@ def _first_emotion(content: dict[str, Any]) -> str | None:
 
 
 def _relabelled(peaks: Any, label: str | None) -> list[str]:
-    """Peaks whose first, at the time that it had, shows what reviewers say; none without a label."""
+    """Peaks whose first, at its time, shows what reviewers say; none where they give no label."""
     if label is None:
         return []
     known = isinstance(peaks, list) and peaks and isinstance(peaks[0], str)

@@ -48,27 +48,35 @@ def to_review(row: Mapping[str, Any]) -> bool:
 class ReviewDesk:
     """The reviews of one corpus folder.
 
-    Raises UsageError where the folder has no samples to review, or whose clips lie neither in
-    `folder` nor in one of `media`.
+    Args:
+        media: folders that clips may be served from, besides `folder`.
+        reviews_each: reviews that a sample needs; None for as many as were asked for before.
+
+    Raises UsageError where the folder has no samples to review.
     """
 
-    def __init__(self, folder: Path, media: Sequence[Path] = (), reviews_each: int = 2) -> None:
-        if reviews_each < 1:
+    def __init__(
+        self, folder: Path, media: Sequence[Path] = (), reviews_each: int | None = None
+    ) -> None:
+        if reviews_each is not None and reviews_each < 1:
             raise UsageError(f"--reviewers {reviews_each}: a sample needs at least one review")
         self.folder, self.roots = Path(folder), (Path(folder), *media)
         self.index = SampleIndex(self.folder, to_review)
-        ids = self.index.ids()
-        if not ids:
+        if not self.index.ids():
             raise UsageError(f"{self.folder}: no sample is built, so there is none to review")
-        allowed_path(self.index.sample(ids[0]), self.folder, self.roots)
         self.store = ReviewStore(self.folder / REVIEWS_FILE)
-        self.queue = ReviewQueue(self.index.ids, self.store, reviews_each)
+        self.queue = ReviewQueue(self.index.ids, self.store, self.store.reviews_each(reviews_each))
         self._exporting = threading.Lock()
+
+    def check_media(self) -> None:
+        """Raises UsageError where clips lie neither in the folder nor in one of `media`."""
+        allowed_path(self.index.sample(self.index.ids()[0]), self.folder, self.roots)
 
     def corpus(self) -> dict[str, Any]:
         """What does not change with the sample."""
         return {
             "name": self.folder.resolve().name,
+            "key": self.store.key,
             "samples": len(self.index.ids()),
             "reviews_each": self.queue.reviews_each,
             "labels": sorted({*LABELS, *self.index.labels()}),
