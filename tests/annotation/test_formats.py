@@ -291,6 +291,52 @@ def test_converting_moves_the_paths_and_leaves_the_rejected(tmp_path: Path) -> N
     assert convert(tmp_path / "corpus", "samples", out, "messages", everything=True) == (2, 2)
 
 
+@pytest.mark.parametrize(
+    ("name", "out", "clip"),
+    [
+        ("samples", "corpus.v2", "../deep/clips/clip-1.mp4"),
+        ("samples", "some/more.jsonl", "../deep/clips/clip-1.mp4"),
+        ("datasets", "hub.v2", "../deep/clips/clip-1.mp4"),
+        ("mer-factory", "mer.v2", "../deep/clips/clip-1.mp4"),
+        ("messages", "noending", "deep/clips/clip-1.mp4"),
+        ("llava", "some/l.json", "../deep/clips/clip-1.mp4"),
+    ],
+)
+def test_clips_are_named_from_where_they_are_written_to(
+    tmp_path: Path, name: str, out: str, clip: str
+) -> None:
+    write_samples([EXAMPLE], tmp_path / "deep" / "corpus" / "samples.jsonl")
+    convert(tmp_path / "deep" / "corpus", "samples", tmp_path / out, name)
+    files = [tmp_path / out] if (tmp_path / out).is_file() else (tmp_path / out).rglob("*.json*")
+    assert f'"{clip}"' in "".join(file.read_text("utf-8") for file in files)
+    wrong = "datasets" if (tmp_path / out).is_file() else "messages"
+    with pytest.raises(UsageError, match="name another"):
+        convert(tmp_path / "deep" / "corpus", "samples", tmp_path / out, wrong)
+
+
+@pytest.mark.parametrize(("old", "new"), [("llava", "messages"), ("messages", "llava")])
+def test_clips_of_foreign_conversations_are_rebased(tmp_path: Path, old: str, new: str) -> None:
+    said = {"messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]}
+    record = {"id": "a", "videos": ["clips/a.mp4"], "weight": 2, **said}
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "first.json").write_text(json.dumps([record]), "utf-8")
+    for source, given, out, name in (
+        ("in/first.json", "messages", "x/m.json", old),
+        ("x/m.json", old, "x/y/l.json", new),
+        ("x/y/l.json", new, "x/y/again.json", new),
+    ):
+        convert(tmp_path / source, given, tmp_path / out, name)
+    (last,) = json.loads((tmp_path / "x" / "y" / "again.json").read_text("utf-8"))
+    named = {key: last.get(key) for key in ("video", "videos") if key in last}
+    rebased = "../../in/clips/a.mp4"
+    assert named == ({"videos": [rebased]} if new == "messages" else {"video": rebased})
+    assert last["weight"] == 2
+    record["audios"] = ["clips/a.wav"]
+    (tmp_path / "in" / "first.json").write_text(json.dumps([record]), "utf-8")
+    with pytest.raises(UsageError, match="record 1: names other than one clip"):
+        format_of(old).read(tmp_path / "in" / "first.json")
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("content", ["", "{", "[1]", '[{"id": 1}]', "\x00\xff"])
 def test_what_is_not_of_a_format_is_refused_in_one_line(

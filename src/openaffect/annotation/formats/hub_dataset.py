@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from openaffect.annotation.formats import Format
+from openaffect.annotation.formats import Format, inside
 from openaffect.annotation.formats.files import read_records, write_json, write_text
 from openaffect.annotation.rows import row_of
 from openaffect.annotation.sample import Sample
@@ -72,4 +72,4 @@ def read_dataset(path: Path) -> tuple[Sample, ...]:
         raise UsageError(f"{path}: its rows have no sample ({error})") from None
 
 
-FORMATS = {"datasets": Format(read_dataset, write_dataset)}
+FORMATS = {"datasets": Format(read_dataset, write_dataset, inside)}

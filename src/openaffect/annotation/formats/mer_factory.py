@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from openaffect.annotation import signals
-from openaffect.annotation.formats import Format
+from openaffect.annotation.formats import Format, inside
 from openaffect.annotation.formats.files import read_json, write_json
 from openaffect.annotation.sample import Annotation, Sample
 from openaffect.errors import UsageError
@@ -120,4 +120,4 @@ def _measured(sample: Sample) -> dict[str, Any]:
     return content
 
 
-FORMATS = {"mer-factory": Format(read_mer_factory, write_mer_factory)}
+FORMATS = {"mer-factory": Format(read_mer_factory, write_mer_factory, inside)}
