@@ -320,12 +320,12 @@ def test_clips_of_foreign_conversations_are_rebased(tmp_path: Path, old: str, ne
     record = {"id": "a", "videos": ["clips/a.mp4"], "weight": 2, **said}
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "first.json").write_text(json.dumps([record]), "utf-8")
-    for source, given, out, name in (
+    for source, was, out, name in (
         ("in/first.json", "messages", "x/m.json", old),
         ("x/m.json", old, "x/y/l.json", new),
         ("x/y/l.json", new, "x/y/again.json", new),
     ):
-        convert(tmp_path / source, given, tmp_path / out, name)
+        convert(tmp_path / source, was, tmp_path / out, name)
     (last,) = json.loads((tmp_path / "x" / "y" / "again.json").read_text("utf-8"))
     named = {key: last.get(key) for key in ("video", "videos") if key in last}
     rebased = "../../in/clips/a.mp4"

@@ -15,12 +15,14 @@ import pytest
 from annotation_examples import EXAMPLE
 from crashing_steps import Second, Troubled
 
+from openaffect.annotation import runner
 from openaffect.annotation.desk import DeskSettings
 from openaffect.annotation.journal import Journal
 from openaffect.annotation.runner import FAILED_FILE, BuildSettings, Built, build
 from openaffect.annotation.sample import SAMPLES_FILE, read_samples
 from openaffect.corpora.manifest import read_manifest
 from openaffect.errors import OpenAffectError, UsageError
+from openaffect.media.digest import file_sha256
 from openaffect.media.mel import SAMPLE_RATE
 
 CLIPS = 10
@@ -208,6 +210,38 @@ def test_a_line_cut_off_by_a_crash_is_done_again(troubled) -> None:
     journal.write_bytes(journal.read_bytes()[:-30])
     again = troubled(("a", "b"))
     assert again.new == 1 and again.samples == 2
+
+
+def test_what_is_wrong_with_one_clip_costs_only_that_clip(troubled, monkeypatch) -> None:
+    def hashed(path: Path) -> str:
+        if path.stem == "locked":
+            raise PermissionError(13, "Permission denied")
+        return file_sha256(path)
+
+    monkeypatch.setattr(runner, "file_sha256", hashed)
+    troubled.source.joinpath("mute.srt").touch()
+    troubled.source.joinpath("latin.vtt").write_bytes("0:01 --> 0:02\ncaf\xe9".encode("latin-1"))
+    names = ("fine", "latin", "locked", "mute", "nan")
+    made = troubled(names)
+    assert made.done == made.samples == 1 and set(made.failed) == set(names) - {"fine"}
+    assert "Permission denied" in made.failed["locked"] and "UTF-8" in made.failed["latin"]
+    assert "no subtitle found" in made.failed["mute"] and "JSON" in made.failed["nan"]
+    monkeypatch.undo()
+    troubled.source.joinpath("mute.srt").write_text("1\n0:00 --> 0:01\nHi.\n", "utf-8")
+    again = troubled(names, retry_failed=True)
+    assert set(again.failed) == {"latin", "nan"}
+
+
+def test_a_name_that_no_manifest_can_hold_is_refused_with_its_path(troubled) -> None:
+    name = os.fsdecode(b"caf\xe9.wav")
+    write_wav(troubled.source / "fine.wav", 0.2, 1)
+    try:
+        write_wav(troubled.source / "x.wav", 0.2, 2)
+        (troubled.source / "x.wav").rename(troubled.source / name)
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    with pytest.raises(UsageError, match=r"in/caf\\xe9\.wav: its path is not UTF-8"):
+        troubled(("fine",))
 
 
 def test_of_several_journals_the_newest_line_counts(tmp_path: Path) -> None:

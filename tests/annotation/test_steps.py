@@ -206,6 +206,10 @@ def test_openface_tables_are_read(tmp_path: Path) -> None:
     assert peak["action_units"] == {"AU12": 0.7}
     with pytest.raises(UsageError, match=r"no nowhere\.csv"):
         read_openface(tmp_path, "nowhere")
+    text = "\n".join([header, rows[0].replace("2.50", "nan")])
+    (tmp_path / "unmeasured.csv").write_text(text, "utf-8")
+    with pytest.raises(UsageError, match=r"unmeasured\.csv: .* no number"):
+        read_openface(tmp_path, "unmeasured")
     (tmp_path / "bad.csv").write_text("frame,time\n1,2\n", "utf-8")
     with pytest.raises(UsageError, match="AU"):
         read_openface(tmp_path, "bad")

@@ -37,6 +37,8 @@ def read_openface(folder: Path, *names: str) -> dict[str, Any] | None:
             raise UsageError(f"{path}: has no columns AU.._r or AU.._c of OpenFace")
         times = [round(float(row["timestamp"]), 3) for row in rows]
         values = {name: np.array([float(row[name]) for row in rows]) for name in columns}
+        if not np.isfinite(np.concatenate([times, *values.values()])).all():
+            raise ValueError("a value is no number")
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise UsageError(f"{path}: cannot be read as OpenFace's table ({error})") from None
     if not rows:

@@ -163,7 +163,11 @@ def given_hash(sample: Sample) -> str:
 
 
 def _stat(path: Path) -> tuple[int, int]:
-    found = path.stat()
+    """Size and time of a file; zeros where it cannot be looked at."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
     return found.st_size, found.st_mtime_ns
 
 
@@ -214,7 +218,9 @@ class _Run:
     def _begun(self, own: Sequence[Sample]) -> Iterator[Job]:
         """Jobs, as many as this call may begin; clips that need none count as finished."""
         begun = 0
-        for job in self._jobs(own, self.journal.entries()):
+        entries = self.journal.entries()
+        for pending in own:
+            job = self._job(pending, entries.get(pending.id))
             if job is None:
                 self._finish()
                 continue
@@ -227,28 +233,30 @@ class _Run:
         self.finished += 1
         self.progress(self.finished, self.wanted)
 
-    def _jobs(self, own: Sequence[Sample], entries: dict[str, Entry]) -> Iterator[Job | None]:
-        """A job for each clip that needs one, None for each that does not."""
-        for pending in own:
-            given = given_hash(pending)
-            path = pending.clip_path(self.out)
-            stat = _stat(path)
-            entry = entries.get(pending.id)
-            same = entry is not None and (entry.given, entry.stat) == (given, stat)
-            if same and entry is not None and entry.error is not None:
-                if not self.settings.retry_failed:
-                    yield None
-                    continue
-                entry = None
-            previous = entry.sample() if entry is not None and entry.given == given else None
-            if same and previous is not None and previous.steps == self.stamps:
-                yield None
-                continue
+    def _job(self, pending: Sample, entry: Entry | None) -> Job | None:
+        """The job that a clip needs; None where it needs none, or cannot be begun."""
+        given, path = given_hash(pending), pending.clip_path(self.out)
+        stat = _stat(path)
+        same = entry is not None and (entry.given, entry.stat) == (given, stat)
+        if same and entry is not None and entry.error is not None:
+            if not self.settings.retry_failed:
+                return None
+            entry = None
+        previous = entry.sample() if entry is not None and entry.given == given else None
+        if same and previous is not None and previous.steps == self.stamps:
+            return None
+        trouble = [reason.text for reason in pending.reasons]
+        try:
             sha256 = previous.sha256 if same and previous is not None else file_sha256(path)
-            if previous is not None and previous.sha256 != sha256:
-                previous = None
-            self._given[pending.id] = (given, stat)
-            yield Job(dataclasses.replace(pending, sha256=sha256), previous)
+        except OSError as error:
+            trouble.append(f"{path}: cannot be read ({error.strerror})")
+        if trouble:
+            self.journal.add_failed(pending.id, given, stat, trouble[0], 1)
+            return None
+        if previous is not None and previous.sha256 != sha256:
+            previous = None
+        self._given[pending.id] = (given, stat)
+        return Job(dataclasses.replace(pending, sha256=sha256), previous)
 
     def _settle(self, outcome: Outcome) -> None:
         """Write down what became of a job.
