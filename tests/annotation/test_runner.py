@@ -1,5 +1,6 @@
 """Builds: resumed after real kills, poisoned clips put aside, shards, consent, partial reuse."""
 
+import dataclasses
 import json
 import os
 import random
@@ -20,6 +21,7 @@ from openaffect.annotation.desk import DeskSettings
 from openaffect.annotation.journal import Journal
 from openaffect.annotation.runner import FAILED_FILE, BuildSettings, Built, build
 from openaffect.annotation.sample import SAMPLES_FILE, read_samples
+from openaffect.annotation.steps.faces import ActionUnits, Faces
 from openaffect.corpora.manifest import read_manifest
 from openaffect.errors import OpenAffectError, UsageError
 from openaffect.media.digest import file_sha256
@@ -242,6 +244,32 @@ def test_a_name_that_no_manifest_can_hold_is_refused_with_its_path(troubled) -> 
         pytest.skip("this file system takes no such name")
     with pytest.raises(UsageError, match=r"in/caf\\xe9\.wav: its path is not UTF-8"):
         troubled(("fine",))
+
+
+def test_another_openface_table_makes_its_clip_anew(troubled, tmp_path: Path) -> None:
+    source, out = troubled.source, troubled.out
+    for name, seed in (("a", 1), ("b", 2)):
+        write_wav(source / f"{name}.wav", 0.2, seed)
+    for folder, value in (("first", 1), ("second", 5)):
+        (tmp_path / folder).mkdir()
+        for name in "ab":
+            level = value if name == "a" else 2
+            text = f"timestamp,AU12_r\n0.0,{level}\n"
+            (tmp_path / folder / f"{name}.csv").write_text(text, "utf-8")
+
+    def built(folder: str) -> dict[str, float]:
+        desk, settings = (
+            DeskSettings(out, openface=tmp_path / folder),
+            BuildSettings("merr", jobs=1),
+        )
+        settings = dataclasses.replace(settings, without_consent=True, selection=_keeping())
+        steps = (Troubled(tmp_path / "runs"), Faces(), ActionUnits(tmp_path / folder))
+        made = build(source, out, settings, desk, steps=steps)
+        return {s.id: s.signals["action_units"]["apex"]["AU12"] for s in read_samples(made.path)}
+
+    assert built("first") == {"a": 0.2, "b": 0.4}
+    assert built("second") == {"a": 1.0, "b": 0.4}
+    assert troubled.counted() == {"a": 2, "b": 1}
 
 
 def test_of_several_journals_the_newest_line_counts(tmp_path: Path) -> None:

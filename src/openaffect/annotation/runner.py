@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -20,6 +20,7 @@ from openaffect.annotation.crew import Crew, Outcome
 from openaffect.annotation.desk import DeskSettings
 from openaffect.annotation.intake import read_intake
 from openaffect.annotation.journal import Entry, Journal
+from openaffect.annotation.openface import openface_table
 from openaffect.annotation.pipelines import pipeline
 from openaffect.annotation.rows import write_corpus
 from openaffect.annotation.sample import SAMPLES_FILE, Sample
@@ -118,13 +119,14 @@ def build(
     _claim(out, settings.pipeline)
     part, parts = settings.shard
     own = plan[part - 1 :: parts]
+    given = {sample.id: given_hash(sample, desk.openface) for sample in plan}
     journal = Journal(out, settings.shard)
     try:
-        run = _Run(out, settings, desk, steps, journal, progress, stop)
+        run = _Run(out, settings, desk, steps, given, journal, progress, stop)
         stopped = run.work(own)
         with journal.assembling():  # of shards that end together, the last has all
             entries = journal.entries()
-            samples = _Finished(plan, entries)
+            samples = _Finished(plan, given, entries)
             reasons = select(samples, settings.selection, out)
             count = write_corpus(left_out(samples, reasons), out)
             rejected = _rejections(out)
@@ -157,9 +159,15 @@ def _claim(out: Path, name: str) -> None:
         raise UsageError(f"{out} holds a corpus of the pipeline {held}; choose another OUT")
 
 
-def given_hash(sample: Sample) -> str:
-    """Hash of what a sample was before any step, its media left out."""
-    return hashlib.sha256(sample.to_json().encode()).hexdigest()
+def given_hash(sample: Sample, openface: Path | None) -> str:
+    """Hash of what a sample was before any step, its media left out, and of its OpenFace table."""
+    digest = hashlib.sha256(sample.to_json().encode())
+    names = sample.id, Path(sample.clip).stem
+    table = None if openface is None else openface_table(openface, *names)
+    if table is not None:
+        with suppress(OSError):  # told by the step that reads it
+            digest.update(file_sha256(table).encode())
+    return digest.hexdigest()
 
 
 def _stat(path: Path) -> tuple[int, int]:
@@ -180,16 +188,17 @@ class _Run:
         settings: BuildSettings,
         desk: DeskSettings,
         steps: tuple[Step, ...],
+        given: Mapping[str, str],
         journal: Journal,
         progress: Callable[[int, int], None],
         stop: Callable[[], bool],
     ) -> None:
         self.out, self.settings, self.desk, self.steps = out, settings, desk, steps
-        self.journal, self.progress, self.stop = journal, progress, stop
+        self.given, self.journal, self.progress, self.stop = given, journal, progress, stop
         self.stamps = {step.name: step.stamp for step in steps}
         self.new = self.finished = self.wanted = 0
         self.spent: str | None = None
-        self._given: dict[str, tuple[str, tuple[int, int]]] = {}
+        self._stats: dict[str, tuple[int, int]] = {}
 
     def work(self, own: Sequence[Sample]) -> str | None:
         """Annotate what is not up to date; returns why it ended early, if it did."""
@@ -235,7 +244,7 @@ class _Run:
 
     def _job(self, pending: Sample, entry: Entry | None) -> Job | None:
         """The job that a clip needs; None where it needs none, or cannot be begun."""
-        given, path = given_hash(pending), pending.clip_path(self.out)
+        given, path = self.given[pending.id], pending.clip_path(self.out)
         stat = _stat(path)
         same = entry is not None and (entry.given, entry.stat) == (given, stat)
         if same and entry is not None and entry.error is not None:
@@ -255,7 +264,7 @@ class _Run:
             return None
         if previous is not None and previous.sha256 != sha256:
             previous = None
-        self._given[pending.id] = (given, stat)
+        self._stats[pending.id] = stat
         return Job(dataclasses.replace(pending, sha256=sha256), previous)
 
     def _settle(self, outcome: Outcome) -> None:
@@ -264,7 +273,7 @@ class _Run:
         A budget that is spent leaves its clip for another call.
         """
         answer, name = outcome.answer, outcome.job.sample.id
-        given, stat = self._given[name]
+        given, stat = self.given[name], self._stats[name]
         if answer.kind == "broken":
             raise OpenAffectError(answer.error)
         if answer.kind == "spent":
@@ -284,14 +293,15 @@ class _Run:
 class _Finished:
     """The finished samples of a plan, in its order, read from the journals each time anew."""
 
-    def __init__(self, plan: Sequence[Sample], entries: dict[str, Entry]) -> None:
-        self._plan = plan
-        self._entries = entries
+    def __init__(
+        self, plan: Sequence[Sample], given: Mapping[str, str], entries: dict[str, Entry]
+    ) -> None:
+        self._plan, self._given, self._entries = plan, given, entries
 
     def __iter__(self) -> Iterator[Sample]:
         for pending in self._plan:
             entry = self._entries.get(pending.id)
-            if entry is None or entry.given != given_hash(pending):
+            if entry is None or entry.given != self._given[pending.id]:
                 continue
             sample = entry.sample()
             if sample is not None:
