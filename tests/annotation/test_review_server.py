@@ -8,7 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -24,7 +24,7 @@ from openaffect.annotation.review.media import Span, asked_span
 from openaffect.annotation.review.server import ReviewServer
 from openaffect.annotation.review.store import SETTLEMENT, review_track, standing
 from openaffect.annotation.rows import write_corpus
-from openaffect.annotation.sample import read_samples
+from openaffect.annotation.sample import Review, read_samples
 from openaffect.cli import build_app
 from openaffect.corpora.manifest import read_manifest
 from openaffect.errors import UsageError
@@ -242,6 +242,19 @@ def test_a_label_that_reviewers_took_away_is_gone_everywhere(server) -> None:
     for each in found:
         card.add(each)
     assert card.label["none"] == 1 and card.corrected == 1
+
+
+def test_what_reviewers_here_agree_on_counts_before_an_imported_review(server) -> None:
+    folder = server.desk.folder
+    imported = Review("label studio", "edit", label="angry", labels=("cross",))
+    first, *rest = read_samples(folder)
+    write_corpus([replace(first, reviews=(imported,), status="accepted"), *rest], folder)
+    for reviewer in ("ada", "ben"):
+        review(server, 0, reviewer)
+    call(server.url + "api/export", {})
+    assert len(next(read_samples(folder)).reviews) == 3
+    row = read_manifest(folder / "manifest.jsonl")[0]
+    assert (row.label, row.open_labels) == (first.label, first.open_labels)
 
 
 def test_page_and_card_tell_of_one_agreement(server) -> None:

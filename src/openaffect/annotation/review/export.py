@@ -64,7 +64,7 @@ def with_reviews(
     """
     kept = [review for review in sample.reviews if review.reviewer not in authors]
     made = [
-        _review(sample, edit, track == SETTLEMENT)
+        _review(sample, edit, track == SETTLEMENT, alone=not kept)
         for track, edit in sorted(tracks.items(), key=lambda item: item[1].at)
     ]
     return with_outcome(replace(sample, reviews=(*kept, *made)), made, reviews_each)
@@ -92,20 +92,21 @@ def with_outcome(sample: Sample, counting: Sequence[Review], reviews_each: int) 
     return replace(sample, status=status, reasons=(*reasons, Reason(RULE, told)))
 
 
-def _review(sample: Sample, edit: Edit, settles: bool) -> Review:
+def _review(sample: Sample, edit: Edit, settles: bool, alone: bool) -> Review:
+    """An edit as the sample holds it; beside imported reviews it also says what it left."""
     judgement = judged(edit)
     rejects = judgement.decision == "reject"
     reasons = (*judgement.reasons, judgement.note) if judgement.note else judgement.reasons
-    changed_words = not rejects and judgement.labels != sample.open_labels
-    changed_label = not rejects and judgement.label != sample.label
+    tells_words = not rejects and not (alone and judgement.labels == sample.open_labels)
+    tells_label = not rejects and not (alone and judgement.label == sample.label)
     return Review(
         edit.reviewer,
         judgement.decision,
         BETWEEN.join(reasons),
         None if rejects else judgement.text,
-        judgement.labels if changed_words else None,
+        judgement.labels if tells_words else None,
         datetime.fromtimestamp(edit.at, UTC).isoformat(timespec="milliseconds"),
-        (judgement.label or "") if changed_label else None,
+        (judgement.label or "") if tells_label else None,
         settles,
     )
 
