@@ -32,7 +32,8 @@ class Troubled:
             raise MediaError("it is damaged")
         if sample.id.startswith("weightless"):
             raise WeightsError("its model is missing")
-        return sample.with_signal("troubled", len(sample.id))
+        value = float("nan") if sample.id == "nan" else len(sample.id)
+        return sample.with_signal("troubled", value)
 
 
 class Second:

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
 from openaffect.annotation.review.agreement import (
-    Rating,
     agreement,
     cohen_kappa,
     fleiss_kappa,
     set_overlap,
 )
+from openaffect.annotation.sample import Verdict
 from openaffect.errors import UsageError
 
 answers = st.sampled_from(["happy", "sad", "angry", "calm"])
@@ -85,10 +85,10 @@ def test_overlap_of_open_labels() -> None:
 
 def test_pairs_and_all_together() -> None:
     ratings = {
-        "1": {"ada": Rating("accept", "happy", ("glad",)), "ben": Rating("accept", "happy")},
-        "2": {"ada": Rating("reject", None), "ben": Rating("edit", "sad")},
-        "3": {"ada": Rating("accept", "sad"), "ben": Rating("accept", "happy")},
-        "4": {"ada": Rating("accept", "sad")},
+        "1": {"ada": Verdict("accept", "happy", ("glad",)), "ben": Verdict("accept", "happy")},
+        "2": {"ada": Verdict("reject", "happy", ("glad",)), "ben": Verdict("edit", "sad")},
+        "3": {"ada": Verdict("accept", "sad"), "ben": Verdict("accept", "happy")},
+        "4": {"ada": Verdict("accept", "sad")},
     }
     found = agreement(ratings)
     (pair,) = found.pairs

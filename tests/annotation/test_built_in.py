@@ -4,16 +4,31 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+import torch
 from annotation_examples import EXAMPLE
 from test_runner import write_wav
 
 from openaffect.annotation.describers import Request
 from openaffect.annotation.describers.built_in import BuiltIn
 from openaffect.annotation.desk import Desk, DeskSettings
+from openaffect.annotation.steps.perceived import Perceived
 from openaffect.errors import UsageError
 from openaffect.models.omni_emotion.tiny import tiny_model, tiny_processor
 
 TASKS = ("scene", "reasoning", "open_labels")
+
+
+def test_a_model_trained_anew_is_another(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    network = tiny_model()
+    stamps = set()
+    for _ in range(2):
+        network.save_pretrained(folder)
+        stamps.add((BuiltIn(str(folder)).identity, Perceived(str(folder)).stamp))
+        with torch.no_grad():
+            next(network.parameters()).add_(1)
+    assert len({identity for identity, _ in stamps}) == len({stamp for _, stamp in stamps}) == 2
+    assert BuiltIn("omni-emotion-small").identity.startswith("omni-emotion-small ")
 
 
 def test_what_it_said_of_a_clip_is_kept(small_parts, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def corpus(folder: Path) -> Path:
         "steps": {"faces": "1"},
     }
     (folder / "build.json").write_text(json.dumps(record))
-    (folder / "failed.jsonl").write_text('{"id": "x"}\n')
+    (folder / "failed.jsonl").write_text('{"id": "x\u2028y"}\n', "utf-8")
     return folder
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from annotation_examples import EXAMPLE, samples, words
@@ -179,6 +180,37 @@ def test_mer_factory_folders_come_back_as_they_were(tmp_path: Path) -> None:
     assert own.text("reasoning") == EXAMPLE.text("reasoning")
 
 
+def test_what_reviewers_corrected_is_what_every_format_holds(tmp_path: Path) -> None:
+    review = Review("ann", "edit", text="A shy smile.", labels=("shy",), label="sad")
+    accepted = dataclasses.replace(EXAMPLE, reviews=(review,), status="accepted")
+    bare = dataclasses.replace(accepted, annotations=())  # the reviewer wrote its only reasoning
+    for name in ("merr-fine", "mer-factory"):
+        (read,) = written(name, [bare], tmp_path / name)
+        assert read.text("reasoning") == "A shy smile."
+    with_peak = accepted.with_signal("peak", {"time": 1.0, "index": 3, "action_units": {}})
+    for name in ("merr-coarse", "merr-fine", "ncev", "mer-factory"):
+        (read,) = written(name, [with_peak], tmp_path / f"{name}.own")
+        assert read.label == "sad", name
+        again = dataclasses.replace(read, reviews=(review,), status="accepted", label="happy")
+        (read,) = written(name, [again], tmp_path / f"{name}.again")  # of foreign origin
+        assert read.label == "sad", name
+        removed = dataclasses.replace(again, reviews=(dataclasses.replace(review, label=""),))
+        if name != "ncev":  # which has no place for clips without a label
+            (read,) = written(name, [removed], tmp_path / f"{name}.removed")
+            assert read.label is None, name
+    format_of("datasets").write([accepted], tmp_path / "hub")
+    row = json.loads((tmp_path / "hub" / "data" / "train.jsonl").read_text("utf-8"))
+    assert (row["label"], row["open_labels"], row["reasoning"]) == ("sad", ["shy"], "A shy smile.")
+    (message,) = _records(tmp_path / "m.json", "messages", accepted)
+    assert message["messages"][1]["content"] == "A shy smile."
+
+
+def _records(path: Path, name: str, sample: Sample) -> list[dict[str, Any]]:
+    format_of(name).write([sample], path)
+    found: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))
+    return found
+
+
 def test_label_studio_annotations_become_reviews(tmp_path: Path) -> None:
     path = tmp_path / "tasks.json"
     format_of("label-studio").write([EXAMPLE], path)
@@ -198,6 +230,31 @@ def test_label_studio_annotations_become_reviews(tmp_path: Path) -> None:
     assert sample.reviews[1].text == "A shy smile."
     assert written("label-studio", [sample], path) == (sample,)
     assert (tmp_path / "tasks.xml").read_text("utf-8").startswith("<View>")
+
+
+@pytest.mark.parametrize(
+    ("cancelled", "status", "told"),
+    [
+        ((True,), "rejected", "rejected by 1: cancelled in Label Studio"),
+        ((False, False), "accepted", "accepted by 1 and 2"),
+        ((True, False), "built", None),
+    ],
+)
+def test_what_was_said_in_label_studio_decides(
+    tmp_path: Path, cancelled: tuple[bool, ...], status: str, told: str | None
+) -> None:
+    path = tmp_path / "tasks.json"
+    format_of("label-studio").write([EXAMPLE], path)
+    (task,) = json.loads(path.read_text("utf-8"))
+    result = task["predictions"][0]["result"]
+    task["annotations"] = [
+        {"completed_by": number, "was_cancelled": was, "result": [] if was else result}
+        for number, was in enumerate(cancelled, start=1)
+    ]
+    path.write_text(json.dumps([task]), "utf-8")
+    (sample,) = format_of("label-studio").read(path)
+    assert sample.status == status
+    assert [reason.text for reason in sample.reasons] == ([told] if told else [])
 
 
 def test_reviews_of_ours_survive_label_studio(tmp_path: Path) -> None:
@@ -232,6 +289,52 @@ def test_converting_moves_the_paths_and_leaves_the_rejected(tmp_path: Path) -> N
     (record,) = json.loads(out.read_text("utf-8"))
     assert record["videos"] == ["../../clips/clip-1.mp4"]
     assert convert(tmp_path / "corpus", "samples", out, "messages", everything=True) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "out", "clip"),
+    [
+        ("samples", "corpus.v2", "../deep/clips/clip-1.mp4"),
+        ("samples", "some/more.jsonl", "../deep/clips/clip-1.mp4"),
+        ("datasets", "hub.v2", "../deep/clips/clip-1.mp4"),
+        ("mer-factory", "mer.v2", "../deep/clips/clip-1.mp4"),
+        ("messages", "noending", "deep/clips/clip-1.mp4"),
+        ("llava", "some/l.json", "../deep/clips/clip-1.mp4"),
+    ],
+)
+def test_clips_are_named_from_where_they_are_written_to(
+    tmp_path: Path, name: str, out: str, clip: str
+) -> None:
+    write_samples([EXAMPLE], tmp_path / "deep" / "corpus" / "samples.jsonl")
+    convert(tmp_path / "deep" / "corpus", "samples", tmp_path / out, name)
+    files = [tmp_path / out] if (tmp_path / out).is_file() else (tmp_path / out).rglob("*.json*")
+    assert f'"{clip}"' in "".join(file.read_text("utf-8") for file in files)
+    wrong = "datasets" if (tmp_path / out).is_file() else "messages"
+    with pytest.raises(UsageError, match="name another"):
+        convert(tmp_path / "deep" / "corpus", "samples", tmp_path / out, wrong)
+
+
+@pytest.mark.parametrize(("old", "new"), [("llava", "messages"), ("messages", "llava")])
+def test_clips_of_foreign_conversations_are_rebased(tmp_path: Path, old: str, new: str) -> None:
+    said = {"messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]}
+    record = {"id": "a", "videos": ["clips/a.mp4"], "weight": 2, **said}
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "first.json").write_text(json.dumps([record]), "utf-8")
+    for source, was, out, name in (
+        ("in/first.json", "messages", "x/m.json", old),
+        ("x/m.json", old, "x/y/l.json", new),
+        ("x/y/l.json", new, "x/y/again.json", new),
+    ):
+        convert(tmp_path / source, was, tmp_path / out, name)
+    (last,) = json.loads((tmp_path / "x" / "y" / "again.json").read_text("utf-8"))
+    named = {key: last.get(key) for key in ("video", "videos") if key in last}
+    rebased = "../../in/clips/a.mp4"
+    assert named == ({"videos": [rebased]} if new == "messages" else {"video": rebased})
+    assert last["weight"] == 2
+    record["audios"] = ["clips/a.wav"]
+    (tmp_path / "in" / "first.json").write_text(json.dumps([record]), "utf-8")
+    with pytest.raises(UsageError, match="record 1: names other than one clip"):
+        format_of(old).read(tmp_path / "in" / "first.json")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,19 +8,24 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from review_corpus import LABELS, Serving, call, sample, write_reviewable
 from sklearn.metrics import cohen_kappa_score
+from typer.testing import CliRunner
 
+from openaffect.annotation.card import Tally
+from openaffect.annotation.review.agreement import agreement
 from openaffect.annotation.review.desk import ReviewDesk
 from openaffect.annotation.review.media import Span, asked_span
 from openaffect.annotation.review.server import ReviewServer
 from openaffect.annotation.review.store import SETTLEMENT, review_track, standing
 from openaffect.annotation.rows import write_corpus
-from openaffect.annotation.sample import read_samples
+from openaffect.annotation.sample import Review, read_samples
+from openaffect.cli import build_app
 from openaffect.corpora.manifest import read_manifest
 from openaffect.errors import UsageError
 
@@ -222,13 +227,104 @@ def test_export_writes_reviews_status_and_rows_and_can_be_repeated(server) -> No
     assert found[2].status == "built" and not found[3].reviews
 
 
+def test_a_label_that_reviewers_took_away_is_gone_everywhere(server) -> None:
+    for reviewer in ("ada", "ben"):
+        review(server, 0, reviewer, decision="edit", label=None)
+    review(server, 1, "ada", decision="edit", label="angry", text="Only one has said so.")
+    call(server.url + "api/export", {})
+    folder = server.desk.folder
+    found = list(read_samples(folder))
+    assert found[0].status == "accepted" and found[0].label == LABELS[0]
+    rows = read_manifest(folder / "manifest.jsonl")
+    assert rows[0].label is None and "emotion" not in rows[0].told
+    assert rows[1].label == LABELS[1] and rows[1].told["reason"] == found[1].text("reasoning")
+    card = Tally()
+    for each in found:
+        card.add(each)
+    assert card.label["none"] == 1 and card.corrected == 1
+
+
+def test_what_reviewers_here_agree_on_counts_before_an_imported_review(server) -> None:
+    folder = server.desk.folder
+    imported = Review("label studio", "edit", label="angry", labels=("cross",))
+    first, *rest = read_samples(folder)
+    write_corpus([replace(first, reviews=(imported,), status="accepted"), *rest], folder)
+    for reviewer in ("ada", "ben"):
+        review(server, 0, reviewer)
+    call(server.url + "api/export", {})
+    assert len(next(read_samples(folder)).reviews) == 3
+    row = read_manifest(folder / "manifest.jsonl")[0]
+    assert (row.label, row.open_labels) == (first.label, first.open_labels)
+
+
+def test_page_and_card_tell_of_one_agreement(server) -> None:
+    words = ["proud", "moved"]  # sent along with a rejection, as the page fills them in
+    review(server, 0, "ada", decision="reject", reasons=["wrong label"], labels=words)
+    review(server, 0, "ben", labels=["proud"])
+    review(server, 1, "ada", labels=words)
+    review(server, 1, "ben", decision="edit", labels=["Moved", "proud"])
+    page = call(server.url + "api/agreement")
+    call(server.url + "api/export", {})
+    card = Tally()
+    for each in read_samples(server.desk.folder):
+        card.add(each)
+    assert page == json.loads(json.dumps(asdict(agreement(card.ratings))))
+    assert page["pairs"][0]["samples"] == 2 and page["pairs"][0]["labelled"] == 1
+    assert page["pairs"][0]["open_overlap"] == 1
+
+
+def test_a_later_export_needs_no_media_and_counts_as_many_reviews(tmp_path) -> None:
+    folder = write_reviewable(tmp_path / "corpus", 1)
+    write_corpus([sample(0, clip="../elsewhere/0.mp4")], folder)
+    desk = ReviewDesk(folder, (tmp_path,), reviews_each=1)
+    (id,) = desk.index.ids()
+    desk.save("x", id, "ada", "review", 0, {"decision": "accept", "label": LABELS[0]})
+    run = CliRunner().invoke(build_app(), ["data", "review", str(folder), "--export"])
+    assert run.exit_code == 0 and "1 accepted" in run.output
+    again = [*("data", "review", str(folder), "--export"), "--reviewers", "2"]
+    assert "1 with too few reviews" in CliRunner().invoke(build_app(), again).output
+    assert ReviewDesk(folder).queue.reviews_each == 2
+
+
+def test_corpora_of_one_name_are_told_apart(tmp_path) -> None:
+    desks = [ReviewDesk(write_reviewable(tmp_path / place / "corpus", 1)) for place in "ab"]
+    first, second = (desk.corpus() for desk in desks)
+    assert first["name"] == second["name"] and first["key"] != second["key"]
+    assert ReviewDesk(desks[0].folder).corpus() == first
+
+
+def test_one_export_waits_for_another(server, monkeypatch) -> None:
+    from openaffect.annotation.review import desk
+
+    at_once, most = [], []
+
+    def exported(*given):
+        at_once.append(1)
+        most.append(len(at_once))
+        time.sleep(0.2)
+        at_once.pop()
+        return real(*given)
+
+    real = desk.export_reviews
+    monkeypatch.setattr(desk, "export_reviews", exported)
+    threads = [
+        threading.Thread(target=call, args=(server.url + "api/export", {})) for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert most == [1, 1, 1]
+    assert len(list(read_samples(server.desk.folder))) == 4
+
+
 def test_a_folder_without_samples_is_told(tmp_path) -> None:
     with pytest.raises(UsageError, match="no samples at"):
         ReviewDesk(tmp_path)
     folder = write_reviewable(tmp_path / "corpus", 1)
     write_corpus([sample(0, clip="../elsewhere/0.mp4")], folder)
     with pytest.raises(UsageError, match="--media"):
-        ReviewDesk(folder)
+        ReviewDesk(folder).check_media()
 
 
 def test_two_reviewers_at_once_lose_nothing_when_the_server_is_killed(tmp_path) -> None:

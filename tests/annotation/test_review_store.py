@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from openaffect.annotation.review.queue import ReviewQueue, agreed
+from openaffect.annotation.review.queue import ReviewQueue, agreed, judged
 from openaffect.annotation.review.store import (
     SETTLEMENT,
     ClosedError,
@@ -193,5 +193,5 @@ def test_disputes_are_found_settled_and_close_the_reviews(store) -> None:
 def test_what_counts_as_agreement(store, other, same) -> None:
     save(store, "1", "ada")
     save(store, "1", "ben", other)
-    reviews = list(standing(store.edits())["1"].values())
+    reviews = [judged(edit) for edit in standing(store.edits())["1"].values()]
     assert agreed(reviews) is same

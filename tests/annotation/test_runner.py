@@ -1,5 +1,6 @@
 """Builds: resumed after real kills, poisoned clips put aside, shards, consent, partial reuse."""
 
+import dataclasses
 import json
 import os
 import random
@@ -12,14 +13,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from annotation_examples import EXAMPLE
 from crashing_steps import Second, Troubled
 
+from openaffect.annotation import runner
 from openaffect.annotation.desk import DeskSettings
 from openaffect.annotation.journal import Journal
 from openaffect.annotation.runner import FAILED_FILE, BuildSettings, Built, build
 from openaffect.annotation.sample import SAMPLES_FILE, read_samples
+from openaffect.annotation.steps.faces import ActionUnits, Faces
 from openaffect.corpora.manifest import read_manifest
 from openaffect.errors import OpenAffectError, UsageError
+from openaffect.media.digest import file_sha256
 from openaffect.media.mel import SAMPLE_RATE
 
 CLIPS = 10
@@ -207,6 +212,95 @@ def test_a_line_cut_off_by_a_crash_is_done_again(troubled) -> None:
     journal.write_bytes(journal.read_bytes()[:-30])
     again = troubled(("a", "b"))
     assert again.new == 1 and again.samples == 2
+
+
+def test_what_is_wrong_with_one_clip_costs_only_that_clip(troubled, monkeypatch) -> None:
+    def hashed(path: Path) -> str:
+        if path.stem == "locked":
+            raise PermissionError(13, "Permission denied")
+        return file_sha256(path)
+
+    monkeypatch.setattr(runner, "file_sha256", hashed)
+    troubled.source.joinpath("mute.srt").touch()
+    troubled.source.joinpath("latin.vtt").write_bytes("0:01 --> 0:02\ncaf\xe9".encode("latin-1"))
+    names = ("fine", "latin", "locked", "mute", "nan")
+    made = troubled(names)
+    assert made.done == made.samples == 1 and set(made.failed) == set(names) - {"fine"}
+    assert "Permission denied" in made.failed["locked"] and "UTF-8" in made.failed["latin"]
+    assert "no subtitle found" in made.failed["mute"] and "JSON" in made.failed["nan"]
+    monkeypatch.undo()
+    troubled.source.joinpath("mute.srt").write_text("1\n0:00 --> 0:01\nHi.\n", "utf-8")
+    again = troubled(names, retry_failed=True)
+    assert set(again.failed) == {"latin", "nan"}
+
+
+def test_a_name_that_no_manifest_can_hold_is_refused_with_its_path(troubled) -> None:
+    name = os.fsdecode(b"caf\xe9.wav")
+    write_wav(troubled.source / "fine.wav", 0.2, 1)
+    try:
+        write_wav(troubled.source / "x.wav", 0.2, 2)
+        (troubled.source / "x.wav").rename(troubled.source / name)
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    with pytest.raises(UsageError, match=r"in/caf\\xe9\.wav: its path is not UTF-8"):
+        troubled(("fine",))
+
+
+def test_another_openface_table_makes_its_clip_anew(troubled, tmp_path: Path) -> None:
+    source, out = troubled.source, troubled.out
+    for name, seed in (("a", 1), ("b", 2)):
+        write_wav(source / f"{name}.wav", 0.2, seed)
+    for folder, value in (("first", 1), ("second", 5)):
+        (tmp_path / folder).mkdir()
+        for name in "ab":
+            level = value if name == "a" else 2
+            text = f"timestamp,AU12_r\n0.0,{level}\n"
+            (tmp_path / folder / f"{name}.csv").write_text(text, "utf-8")
+
+    def built(folder: str) -> dict[str, float]:
+        desk, settings = (
+            DeskSettings(out, openface=tmp_path / folder),
+            BuildSettings("merr", jobs=1),
+        )
+        settings = dataclasses.replace(settings, without_consent=True, selection=_keeping())
+        steps = (Troubled(tmp_path / "runs"), Faces(), ActionUnits(tmp_path / folder))
+        made = build(source, out, settings, desk, steps=steps)
+        return {s.id: s.signals["action_units"]["apex"]["AU12"] for s in read_samples(made.path)}
+
+    assert built("first") == {"a": 0.2, "b": 0.4}
+    assert built("second") == {"a": 1.0, "b": 0.4}
+    assert troubled.counted() == {"a": 2, "b": 1}
+
+
+def test_of_several_journals_the_newest_line_counts(tmp_path: Path) -> None:
+    def noted(shard: tuple[int, int], error: str | None, second: str = "1") -> None:
+        journal = Journal(tmp_path, shard)
+        if error is None:
+            journal.add_done("g", (1, 1), EXAMPLE.with_signal("second", second))
+        else:
+            journal.add_failed(EXAMPLE.id, "g", (1, 1), error, 1)
+        journal.close()
+
+    def known() -> str | None:
+        journal = Journal(tmp_path)
+        entry = journal.entries()[EXAMPLE.id]
+        journal.close()
+        sample = entry.sample()
+        return entry.error if sample is None else sample.signals["second"]
+
+    noted((1, 2), "it was damaged")
+    path = tmp_path / ".build" / "journal-1-of-2.jsonl"
+    line = json.loads(path.read_text("utf-8"))
+    del line["at"]
+    path.write_text(json.dumps(line) + "\n", "utf-8")  # of a version that wrote no times
+    noted((1, 1), None, "old")
+    assert known() == "old"
+    noted((1, 2), None, "new")
+    assert known() == "new"
+    noted((1, 1), "it is gone")
+    assert known() == "it is gone"
+    noted((2, 3), None, "newest")
+    assert known() == "newest"
 
 
 def start(source: Path, out: Path) -> subprocess.Popen[bytes]:

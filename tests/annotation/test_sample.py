@@ -87,6 +87,17 @@ def test_two_samples_of_one_name_leave_the_old_file(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == [SAMPLES_FILE]
 
 
+def test_two_that_write_one_corpus_at_once_do_not_break_each_other(tmp_path: Path) -> None:
+    def others_come_between():
+        yield EXAMPLE
+        write_corpus([EXAMPLE], tmp_path)
+        yield dataclasses.replace(EXAMPLE, id="clip-2")
+
+    write_corpus(others_come_between(), tmp_path)
+    assert [sample.id for sample in read_samples(tmp_path)] == ["clip-1", "clip-2"]
+    assert len(read_manifest(tmp_path / MANIFEST_FILE)) == 2
+
+
 def test_a_row_has_the_words_of_the_corpus_and_the_shared_labels() -> None:
     row = row_of(EXAMPLE)
     assert row.label == "happy" and row.face_label == "happy" and row.voice_label == "surprised"
@@ -101,8 +112,22 @@ def test_a_row_has_the_words_of_the_corpus_and_the_shared_labels() -> None:
 
 def test_what_a_reviewer_corrected_is_what_is_trained_on() -> None:
     review = Review(reviewer="ann", decision="edit", text="A shy smile.", labels=("shy", "glad"))
-    row = row_of(dataclasses.replace(EXAMPLE, reviews=(review,)))
+    accepted = dataclasses.replace(EXAMPLE, reviews=(review,), status="accepted")
+    row = row_of(accepted)
     assert row.told["reason"] == "A shy smile." and row.open_labels == ("shy", "glad")
+    assert row.label == "happy"
+    unlabelled = dataclasses.replace(accepted, reviews=(dataclasses.replace(review, label=""),))
+    assert row_of(unlabelled).label is None and "emotion" not in row_of(unlabelled).told
+    last = dataclasses.replace(review, reviewer="ben", label="sad", text=None, settles=True)
+    settled = dataclasses.replace(accepted, reviews=(last, review))
+    assert row_of(settled).label == "sad" and row_of(settled).told["reason"] != "A shy smile."
+
+
+def test_corrections_wait_until_reviews_are_enough_and_agree() -> None:
+    review = Review(reviewer="ann", decision="edit", label="sad", text="A shy smile.")
+    other = Review(reviewer="ben", decision="reject", reason="wrong label")
+    for reviews in ((review,), (review, other)):
+        assert row_of(dataclasses.replace(EXAMPLE, reviews=reviews)) == row_of(EXAMPLE)
 
 
 def test_rejected_samples_are_kept_but_not_trained_on(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from openaffect.annotation.rows import write_corpus
 from openaffect.annotation.sample import Annotation, Reason, Sample
 from openaffect.annotation.selection import SelectionSettings, is_copy, left_out, select
 from openaffect.annotation.steps.fingerprint import hexadecimal, picture_bits, sound_bits
+from openaffect.corpora.known_clips import known_clips
 from openaffect.corpora.manifest import CORE_LABELS, Row, write_manifest
 from openaffect.errors import UsageError
 
@@ -25,7 +26,7 @@ def test_rare_labels_stay_and_common_ones_are_thinned(tmp_path: Path) -> None:
     corpus = [built(f"h{k}") for k in range(9)] + [built("d", "doubt"), built("f", "fear")]
     settings = SelectionSettings(most=3)
     reasons = select(corpus, settings, tmp_path)
-    assert len(reasons) == 6 and {reason.rule for reason in reasons.values()} == {"balance"}
+    assert len(reasons) == 6 and {reason.rule for (reason,) in reasons.values()} == {"balance"}
     kept = [s.id for s in left_out(corpus, reasons) if s.status != "rejected"]
     assert {"d", "f"} < set(kept) and len(kept) == 5
     grown = [*corpus, *(built(f"g{k}") for k in range(3))]
@@ -60,7 +61,7 @@ def test_copies_are_found_by_content_and_by_looks(tmp_path: Path) -> None:
         ),
     ]
     reasons = select(corpus, SelectionSettings(), tmp_path)
-    assert {name: reason.text for name, reason in reasons.items()} == {
+    assert {name: reason.text for name, (reason,) in reasons.items()} == {
         "a-again": "the same file as a",
         "a-smaller": "looks and sounds like a",
     }
@@ -78,8 +79,18 @@ def test_fingerprints_survive_scaling_and_noise_and_tell_pictures_apart() -> Non
     assert (picture_bits(picture) ^ picture_bits(other)).sum() > 12
     sound = rng.normal(0, 0.1, 48000).astype(np.float32) * np.repeat(rng.random(48), 1000)
     sound = sound.astype(np.float32)
-    assert (sound_bits(sound) ^ sound_bits(sound * np.float32(0.5))).sum() <= 3
-    assert not sound_bits(sound[:160]).any()
+    loud, soft = sound_bits(sound), sound_bits(sound * np.float32(0.5))
+    assert loud is not None and soft is not None and (loud ^ soft).sum() <= 3
+    assert sound_bits(sound[:10_000]) is None  # too short to be told from another
+
+
+def test_copies_of_sounds_are_found_whatever_second_they_end_in(tmp_path: Path) -> None:
+    def heard(name: str, seconds: float, sound: str = "0f" * 8) -> Sample:
+        return built(name, signals={"fingerprint": {"seconds": seconds, "sound": sound}})
+
+    short = [built(f"s{k}", signals={"fingerprint": {"seconds": 0.5}}) for k in range(2)]
+    corpus = [heard("a", 1.49), heard("b", 1.51), heard("c", 1.9), heard("d", 1.5, "f0" * 8)]
+    assert set(select([*corpus, *short], SelectionSettings(), tmp_path)) == {"b"}
 
 
 def test_clips_of_a_benchmark_are_left_out(tmp_path: Path) -> None:
@@ -98,12 +109,34 @@ def test_clips_of_a_benchmark_are_left_out(tmp_path: Path) -> None:
     corpus = [built(n, sha256=file_sha256(tmp_path / f"{n}.mp4"), source="own") for n in names]
     against = (tmp_path / "bench" / "test.jsonl", tmp_path / "list_mer.txt")
     reasons = select(corpus, SelectionSettings(against=against), tmp_path)
-    assert {name: reason.text for name, reason in reasons.items()} == {
+    assert {name: reason.text for name, (reason,) in reasons.items()} == {
         "renamed": "test.jsonl has a clip of the same content",
         "sample_1": "list_mer.txt names it",
     }
     with pytest.raises(UsageError, match="nowhere"):
         select(corpus, SelectionSettings(against=(tmp_path / "nowhere.txt",)), tmp_path)
+
+
+def test_a_list_names_clips_of_any_ending_and_with_blanks(tmp_path: Path) -> None:
+    lines = (
+        *("clip1.avi", "faces/clip3.wav 33 sad", "clip4.MP4,sad", "D:\\x\\clip5.mkv"),
+        *(
+            "my clip.mov 12 fear",
+            '"the other one.mp4",happy',
+            "no ending,sad",
+            "plain\t7",
+            "take.2",
+        ),
+    )
+    (tmp_path / "bench.txt").write_text("\n".join([*lines, "", "00031.mp4"]) + "\n", "utf-8")
+    known = known_clips(tmp_path / "bench.txt")
+    assert known.count == 10
+    for name in ("clip1", "clip1.avi", "clip3", "clip4", "clip4.mp4", "clip5", "my clip"):
+        assert known.names_it([name], "own"), name
+    for name in ("the other one", "no ending", "plain", "plain.wav", "take.2"):
+        assert known.names_it([name], "own"), name
+    for name in ("clip2", "clip", "sad", "take", "00031", "00031.mp4"):
+        assert not known.names_it([name], "own"), name
 
 
 def test_a_table_says_what_is_known_of_clips(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from openaffect.annotation.funnel import CUTS, funnel, funnel_table
 from openaffect.annotation.readings import SAID, face_values, reading_tables
 from openaffect.annotation.rows import write_corpus
 from openaffect.annotation.sample import Annotation, Reason, Review, Sample, read_samples
-from openaffect.annotation.selection import SelectionSettings, select
+from openaffect.annotation.selection import SelectionSettings, left_out, select
 from openaffect.annotation.self_review import (
     Thresholds,
     against,
@@ -221,9 +221,33 @@ def test_decisions_keep_what_people_and_other_rules_said() -> None:
 def test_a_build_leaves_out_what_contradicts_itself(tmp_path) -> None:
     good, bad = reviewed(sample()), replace(reviewed(sample("angry")), id="2", sha256="cd" * 32)
     found = select([good, bad], SelectionSettings(), tmp_path)
-    assert set(found) == {"2"} and found["2"].rule.startswith("self_review_")
+    assert set(found) == {"2"} and found["2"][0].rule.startswith("self_review_")
     loose = SelectionSettings(thresholds=Thresholds(0, 0, 0))
     assert select([good, bad], loose, tmp_path) == {}
+
+
+def test_lower_thresholds_let_no_copy_leak_or_surplus_return(tmp_path) -> None:
+    def contradicted(name: str, content: str) -> Sample:
+        clip = tmp_path / f"{name}.mp4"
+        clip.write_bytes(content.encode())
+        return replace(reviewed(sample("angry")), id=name, clip=clip.name, sha256=content)
+
+    good = replace(reviewed(sample()), id="z", clip="z.mp4", sha256="same")
+    rest = replace(reviewed(sample("angry")), signals={}, id="k", clip="k.mp4", sha256="k")
+    bad = [
+        contradicted(name, content)
+        for name, content in (("a-copy", "same"), ("b-bench", "b"), ("c-more", "c"), ("free", "f"))
+    ]
+    (tmp_path / "bench.txt").write_text("b-bench\n")
+    for each in (good, rest):
+        (tmp_path / each.clip).touch()
+    settings = SelectionSettings(most=2, against=(tmp_path / "bench.txt",))
+    corpus = [*bad, good, rest]
+    built = list(left_out(corpus, select(corpus, settings, tmp_path)))
+    assert [each.id for each in built if each.status != "rejected"] == ["z", "k"]
+    again = [decided(each, Thresholds(0, 0, 0)) for each in built]
+    back = [each.id for each in again if each.status != "rejected"]
+    assert len(back) == 3 and {"z", "k"} < set(back) and not {"a-copy", "b-bench"} & set(back)
 
 
 def test_the_judge_is_asked_with_what_was_measured_and_its_number_is_read() -> None:

@@ -29,7 +29,7 @@ from openaffect.annotation.steps.faces import (
     rule_scores,
 )
 from openaffect.annotation.steps.labels import Expressive, RuleLabel
-from openaffect.annotation.steps.step import FROM_THE_START, ordered
+from openaffect.annotation.steps.step import FROM_THE_START, ordered, run_steps
 from openaffect.annotation.tables import emotion_rules, unit_phrases
 from openaffect.errors import ConfigError, UsageError
 from openaffect.inference import chat_endpoint
@@ -186,6 +186,14 @@ def test_a_still_face_is_neutral_and_what_no_rule_fits_is_rejected() -> None:
     assert run([RuleLabel(), Expressive()], faceless).reasons[0].rule == "no_face"
 
 
+def test_a_rejection_is_taken_over_with_its_reasons() -> None:
+    odd = with_units({"AU43": [0.9, 0.9], "AU4": [0, 0.1]}).with_signal("faces", {"tracks": []})
+    steps, desk = [Peak(), RuleLabel(), Expressive()], Desk(DeskSettings(Path()))
+    first = run_steps(odd, steps, desk)
+    assert first.status == "rejected"
+    assert run_steps(odd, steps, desk, previous=first) == first
+
+
 def test_openface_tables_are_read(tmp_path: Path) -> None:
     header = "frame, timestamp, success, AU12_r, AU12_c, AU45_r, AU28_c"
     rows = ["1, 0.00, 1, 2.50, 1, 0.0, 0", "2, 0.04, 0, 9, 9, 9, 9", "3, 0.08, 1, 3.5, 1, 5, 0"]
@@ -198,6 +206,10 @@ def test_openface_tables_are_read(tmp_path: Path) -> None:
     assert peak["action_units"] == {"AU12": 0.7}
     with pytest.raises(UsageError, match=r"no nowhere\.csv"):
         read_openface(tmp_path, "nowhere")
+    text = "\n".join([header, rows[0].replace("2.50", "nan")])
+    (tmp_path / "unmeasured.csv").write_text(text, "utf-8")
+    with pytest.raises(UsageError, match=r"unmeasured\.csv: .* no number"):
+        read_openface(tmp_path, "unmeasured")
     (tmp_path / "bad.csv").write_text("frame,time\n1,2\n", "utf-8")
     with pytest.raises(UsageError, match="AU"):
         read_openface(tmp_path, "bad")

@@ -101,6 +101,24 @@ def test_what_is_there_is_kept_and_what_changed_is_made_anew(
     assert len(made) == 2
 
 
+def test_a_clip_that_cannot_be_read_costs_only_itself(small_parts, model, tmp_path, monkeypatch):
+    from openaffect.media import digest
+
+    real = digest.file_sha256
+
+    def hashed(path):
+        if Path(path).stem == "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(digest, "file_sha256", hashed)
+    (tmp_path / "locked.mp4").touch()
+    out = tmp_path / "features"
+    result = run(tmp_path / "locked.mp4", EXAMPLE, "--model", model, "--out", out)
+    assert result.exit_code == 1 and "1 of 2 clips" in result.stdout
+    assert "locked: " in result.stderr and "Permission denied" in result.stderr
+
+
 def test_both_shapes_and_both_names_are_read(tmp_path):
     for folder, shape in (("mae_340_23_UTT", (16,)), ("HL-UTT", (1, 16))):
         (tmp_path / folder).mkdir()

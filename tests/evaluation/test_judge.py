@@ -131,6 +131,15 @@ def test_passing_failures_are_tried_again_and_lasting_ones_told(server, tmp_path
         judge.ask("third")
 
 
+def test_a_reply_of_several_lines_is_kept(tmp_path):
+    replies = {"a": "one\u2028two", "b": "one\u0085two\r\nthree", "c": "plain"}
+    cache = ReplyCache(tmp_path / "r.jsonl")
+    for key, reply in replies.items():
+        cache.add(key, {"asked": "\u2029"}, reply)
+    again = ReplyCache(tmp_path / "r.jsonl")
+    assert {key: again.get(key) for key in replies} == replies
+
+
 def test_a_cut_off_line_costs_one_reply(server, tmp_path):
     cache = tmp_path / "r.jsonl"
     judge = CachedJudge("m", ReplyCache(cache), server.url)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -14,8 +13,9 @@ from typing import Any
 from openaffect.annotation import signals
 from openaffect.annotation.funnel import Funnel, funnel, funnel_table, left_before
 from openaffect.annotation.pictures import write_bars, write_funnel, write_histograms
-from openaffect.annotation.review.agreement import Agreement, Rating, agreement
-from openaffect.annotation.sample import Sample, read_samples
+from openaffect.annotation.review.agreement import Agreement, agreement
+from openaffect.annotation.sample import Sample, Verdict, read_samples
+from openaffect.corpora.replacing import replacing
 
 CARD_FILE, FOLDER = "CARD.md", "card"  # the card, and the folder of its pictures
 TEXTS = ("reasoning", "caption")
@@ -54,8 +54,8 @@ class Tally:
     text_words: list[float] = field(default_factory=list)
     speaker_splits: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     reviewed: int = 0
-    corrected: int = 0  # reviewed, kept, and something put right
-    ratings: dict[str, dict[str, Rating]] = field(default_factory=dict)
+    corrected: int = 0  # accepted, and something put right
+    ratings: dict[str, dict[str, Verdict]] = field(default_factory=dict)
 
     def add(self, sample: Sample) -> None:
         """Count a sample; rejected ones for their status, reasons and reviews alone."""
@@ -65,14 +65,14 @@ class Tally:
             self.reasons.update({reason.rule for reason in sample.reasons})
         if sample.status not in USED:
             return
-        corrected = sample.corrections()
-        label = corrected.label or sample.label or "none"
-        open_labels = sample.open_labels if corrected.labels is None else corrected.labels
         self.used += 1
+        corrected = sample.corrected()
+        self.corrected += corrected != sample
+        label = corrected.label or "none"
         self.split[sample.split] += 1
         self.label[label] += 1
         self.split_label[sample.split][label] += 1
-        self.words.update(word.casefold() for word in open_labels)
+        self.words.update(word.casefold() for word in corrected.open_labels)
         self.source[sample.source or "not told"] += 1
         self.licence[sample.licence or "not told"] += 1
         waived = " (taken on the word of who built)" if sample.consent_waived else ""
@@ -86,7 +86,7 @@ class Tally:
         length = (sample.signals.get(signals.FINGERPRINT) or {}).get("seconds")
         if length is not None:
             self.seconds.append(float(length))
-        text = corrected.text or next((t for kind in TEXTS if (t := sample.text(kind))), None)
+        text = next((t for kind in TEXTS if (t := corrected.text(kind))), None)
         if text:
             self.text_words.append(float(len(text.split())))
 
@@ -95,16 +95,7 @@ class Tally:
         if not own:
             return
         self.reviewed += 1
-        found = {}
-        for review in own:
-            rejects = review.decision == "reject"
-            words = sample.open_labels if review.labels is None else review.labels
-            label = None if rejects else review.label or sample.label
-            found[review.reviewer] = Rating(review.decision, label, () if rejects else words)
-        self.ratings[sample.id] = found
-        corrected = sample.corrections()
-        changed = (corrected.label, corrected.labels, corrected.text) != (None, None, None)
-        self.corrected += sample.status in USED and changed
+        self.ratings[sample.id] = {review.reviewer: sample.verdict(review) for review in own}
 
 
 def write_card(folder: Path) -> Path:
@@ -129,9 +120,8 @@ def write_card(folder: Path) -> Path:
         write_histograms(pictures / "lengths.png", measured)
     write_funnel(pictures / "funnel.png", found)
     path = folder / CARD_FILE
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    partial.write_text(card_text(folder.resolve().name, tally, found, _record(folder)), "utf-8")
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_text(card_text(folder.resolve().name, tally, found, _record(folder)), "utf-8")
     return path
 
 

@@ -99,7 +99,7 @@ def left_before(folder: Path) -> dict[str, int]:
         refused = json.loads(record.read_text("utf-8")).get("refused")
         found["no consent on record"] = refused if isinstance(refused, int) else 0
     if failed.is_file():
-        found["could not be read"] = sum(map(bool, failed.read_text("utf-8").splitlines()))
+        found["could not be read"] = sum(map(bool, failed.read_text("utf-8").split("\n")))
     return found
 
 

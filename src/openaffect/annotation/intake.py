@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from openaffect.annotation.rows import MANIFEST_FILE
-from openaffect.annotation.sample import SAMPLES_FILE, Sample, is_absolute, read_samples
+from openaffect.annotation.sample import SAMPLES_FILE, Reason, Sample, is_absolute, read_samples
 from openaffect.corpora.manifest import SPLITS, Row, read_manifest
-from openaffect.errors import UsageError
+from openaffect.errors import MediaError, UsageError
 from openaffect.media.folder import find_clips
 from openaffect.media.subtitles import SUBTITLE_SUFFIXES, read_subtitles
 
@@ -44,8 +44,9 @@ RENDERED = "synthetic"  # source of rows in which nobody real is seen or heard
 def read_intake(source: Path, out: Path) -> tuple[Sample, ...]:
     """Pending samples, by id, of what `source` names; their clips are relative to `out`.
 
-    Hashes of clips are left empty: the runner fills them in. Raises UsageError for a source, table
-    or manifest that cannot be read, a clip that is not there, and two samples of one id.
+    Hashes of clips are left empty: the runner fills them in. A sample whose subtitle file cannot be
+    used has the reason. Raises UsageError for a source, table or manifest that cannot be read, a
+    clip that is not there or whose path is not UTF-8, and two samples of one id.
     """
     source = Path(source)
     if not source.exists():
@@ -77,6 +78,9 @@ def _moved(sample: Sample, folder: Path, out: Path) -> Sample:
     if not path.is_file():
         raise UsageError(f"{sample.id}: its clip {path} is not there")
     relative = os.path.relpath(path.resolve(), out.resolve())
+    shown = os.fsencode(relative).decode("utf-8", "backslashreplace")
+    if shown != relative:
+        raise UsageError(f"{shown}: its path is not UTF-8, which no manifest can hold; rename it")
     if is_absolute(Path(relative).as_posix()):
         raise UsageError(f"{path} and {out} lie on different drives; choose a nearer OUT")
     return replace(sample, clip=Path(relative).as_posix())
@@ -90,28 +94,33 @@ def _named(clips: list[Path]) -> Iterator[tuple[Path, str]]:
 
 
 def _bare(clip: Path, name: str, folder: Path) -> Sample:
+    subtitle, trouble = _subtitle_beside(clip)
     return Sample(
         id=name,
         clip=clip.relative_to(folder).as_posix(),
         sha256="",
         source=folder.resolve().name,
         split=held_split(name),
-        subtitle=_subtitle_beside(clip),
+        subtitle=subtitle,
+        reasons=trouble,
     )
 
 
 def held_split(name: str) -> Any:
     """`validation` for one name in ten, by its hash; else `train`."""
-    digest = hashlib.sha256(name.encode()).digest()
+    digest = hashlib.sha256(os.fsencode(name)).digest()
     return "validation" if int.from_bytes(digest[:4]) % HELD_OUT == 0 else "train"
 
 
-def _subtitle_beside(clip: Path) -> str | None:
-    for suffix in SUBTITLE_SUFFIXES:
-        path = clip.with_suffix(suffix)
-        if path.is_file():
-            return " ".join(line.text for line in read_subtitles(path))
-    return None
+def _subtitle_beside(clip: Path) -> tuple[str | None, tuple[Reason, ...]]:
+    """What the file beside a clip says, and why it cannot be used; nothing where there is none."""
+    path = next((p for s in SUBTITLE_SUFFIXES if (p := clip.with_suffix(s)).is_file()), None)
+    if path is None:
+        return None, ()
+    try:
+        return " ".join(line.text for line in read_subtitles(path)), ()
+    except MediaError as error:
+        return None, (Reason("subtitle", str(error)),)
 
 
 def _from_table(table: Path) -> Iterator[Sample]:
@@ -140,7 +149,8 @@ def _from_record(row: Mapping[str, str], folder: Path) -> Sample:
     if row["split"] and row["split"] not in SPLITS:
         raise UsageError(f"split {row['split']!r} is none of {', '.join(SPLITS)}")
     name = row["id"] or Path(row["clip"]).stem
-    subtitle = row["subtitle_en"] or row["subtitle"] or None
+    told = row["subtitle_en"] or row["subtitle"]
+    subtitle, trouble = (told, ()) if told else _subtitle_beside(folder / row["clip"])
     words = row["open_labels"] or row["perceived"]
     return Sample(
         id=name,
@@ -152,9 +162,10 @@ def _from_record(row: Mapping[str, str], folder: Path) -> Sample:
         split=row["split"] or held_split(row["speaker"] or name),  # type: ignore[arg-type]
         speaker=row["speaker"] or None,
         language=row["language"] or None,
-        subtitle=subtitle or _subtitle_beside(folder / row["clip"]),
+        subtitle=subtitle,
         given_label=row["label"] or None,
         open_labels=tuple(word.strip() for word in words.split("|") if word.strip()),
+        reasons=trouble,
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ class Entry:
 
     file: Path  # the journal
     offset: int  # bytes at which the line begins
+    at: float  # seconds since 1970 when it was written
     given: str  # hash of what the sample was before any step, its media left out
     stat: tuple[int, int]  # size and time (ns) of the media file then
     error: str | None = None  # why it failed; None where it is done
@@ -69,21 +71,23 @@ class Journal:
             return file.read(1) == b"\n"
 
     def entries(self) -> dict[str, Entry]:
-        """The last entry of every clip, over all shards' journals."""
+        """The newest entry of every clip, over all shards' journals."""
         found: dict[str, Entry] = {}
         for path in sorted(self.folder.glob("journal*.jsonl")):
-            found.update(_entries(path))
+            for name, entry in _entries(path):
+                if name not in found or entry.at >= found[name].at:
+                    found[name] = entry
         return found
 
     def add_done(self, given: str, stat: tuple[int, int], sample: Sample) -> None:
         """Note a finished clip, on disk before this returns."""
-        head = json.dumps({"id": sample.id, "given": given, "stat": stat})
+        head = json.dumps({"id": sample.id, "at": time.time(), "given": given, "stat": stat})
         self._add(f'{head[:-1]}, "sample": {sample.to_json()}}}')
 
     def add_failed(self, name: str, given: str, stat: tuple[int, int], error: str, n: int) -> None:
         """Note a clip that failed after `n` tries, on disk before this returns."""
-        line = {"id": name, "given": given, "stat": stat, "error": error, "tries": n}
-        self._add(json.dumps(line, ensure_ascii=False))
+        line = {"id": name, "at": time.time(), "given": given, "stat": stat}
+        self._add(json.dumps({**line, "error": error, "tries": n}, ensure_ascii=False))
 
     def _add(self, line: str) -> None:
         self._file.write(line.encode("utf-8", "replace") + b"\n")
@@ -107,12 +111,13 @@ def _entries(path: Path) -> Iterator[tuple[str, Entry]]:
             try:
                 row: dict[str, Any] = json.loads(line)
                 stat = (int(row["stat"][0]), int(row["stat"][1]))
+                at = float(row.get("at", 0.0))  # lines without a time are older than those with one
                 error = row.get("error")
                 if error is None and "sample" not in row:
                     raise KeyError("sample")
                 yield (
                     row["id"],
-                    Entry(path, offset, row["given"], stat, error, int(row.get("tries", 1))),
+                    Entry(path, offset, at, row["given"], stat, error, int(row.get("tries", 1))),
                 )
             except (ValueError, KeyError, TypeError, IndexError):
                 pass  # cut off by a crash: done again

@@ -18,6 +18,11 @@ LEAST = 1.0  # intensity that counts as seen where a file does not say it itself
 COLUMN = re.compile(r"AU0*(\d+)_([rc])")
 
 
+def openface_table(folder: Path, *names: str) -> Path | None:
+    """The first file of `folder` called one of `names`, None where there is none."""
+    return next((p for name in names if (p := folder / f"{name}.csv").is_file()), None)
+
+
 def read_openface(folder: Path, *names: str) -> dict[str, Any] | None:
     """The signal `action_units` of the first file of `folder` called one of `names`.
 
@@ -25,7 +30,7 @@ def read_openface(folder: Path, *names: str) -> dict[str, Any] | None:
     the file has that, if it is seen in the share of frames that an apex takes. Frames without a
     face are left out; None where none is left. Raises UsageError for a missing or damaged file.
     """
-    path = next((p for name in names if (p := folder / f"{name}.csv").is_file()), None)
+    path = openface_table(folder, *names)
     if path is None:
         raise UsageError(f"--openface {folder}: no {names[0]}.csv there; run OpenFace on the clip")
     try:
@@ -37,6 +42,8 @@ def read_openface(folder: Path, *names: str) -> dict[str, Any] | None:
             raise UsageError(f"{path}: has no columns AU.._r or AU.._c of OpenFace")
         times = [round(float(row["timestamp"]), 3) for row in rows]
         values = {name: np.array([float(row[name]) for row in rows]) for name in columns}
+        if not np.isfinite(np.concatenate([times, *values.values()])).all():
+            raise ValueError("a value is no number")
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise UsageError(f"{path}: cannot be read as OpenFace's table ({error})") from None
     if not rows:

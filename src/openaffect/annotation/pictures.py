@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from openaffect.annotation.funnel import CUTS, Funnel
+from openaffect.corpora.replacing import replacing
 from openaffect.errors import UsageError
 
 BAR_COLOUR, OUT_COLOUR = "#2457c5", "#d9d4ca"
@@ -28,9 +28,8 @@ def _figure(path: Path, width: float, height: float, parts: int = 1) -> tuple[An
 
 def _write(figure: Any, path: Path) -> None:
     figure.tight_layout()
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    figure.savefig(partial, format="png")
-    partial.replace(path)
+    with replacing(path) as partial:
+        figure.savefig(partial, format="png")
 
 
 def write_bars(path: Path, title: str, counts: Mapping[str, int]) -> None:

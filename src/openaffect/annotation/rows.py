@@ -49,16 +49,15 @@ def stream_labels(sample: Sample) -> Mapping[str, str]:
 
 
 def row_of(sample: Sample) -> Row:
-    """The manifest row that trainings read.
+    """The manifest row that trainings read, of the sample as its reviewers corrected it.
 
     The label is in the corpora's shared set, or None where it has no counterpart there; the
     published-style texts (`told`) keep the corpus's own word beside the caption and the reason.
     """
-    corrected = sample.corrections()
-    words = sample.open_labels if corrected.labels is None else corrected.labels
-    label = corrected.label or sample.label
-    reason = sample.text("reasoning") if corrected.text is None else corrected.text
-    found = {"emotion": label, "caption": sample.text("caption"), "reason": reason}
+    sample = sample.corrected()
+    label, words = sample.label, sample.open_labels
+    texts = {"caption": sample.text("caption"), "reason": sample.text("reasoning")}
+    found = {"emotion": label, **texts}
     units = sample.signals.get("action_units") or {}
     shown = stream_labels(sample)
     streams = {stream: house_label(shown.get(stream)) for stream in STREAMS}

@@ -9,9 +9,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -21,12 +20,14 @@ from openaffect.annotation.crew import Crew, Outcome
 from openaffect.annotation.desk import DeskSettings
 from openaffect.annotation.intake import read_intake
 from openaffect.annotation.journal import Entry, Journal
+from openaffect.annotation.openface import openface_table
 from openaffect.annotation.pipelines import pipeline
 from openaffect.annotation.rows import write_corpus
 from openaffect.annotation.sample import SAMPLES_FILE, Sample
 from openaffect.annotation.selection import SelectionSettings, left_out, select
 from openaffect.annotation.steps.step import Step, ordered
 from openaffect.annotation.worker import Job
+from openaffect.corpora.replacing import replacing
 from openaffect.errors import OpenAffectError, UsageError
 from openaffect.media.digest import file_sha256
 
@@ -118,13 +119,14 @@ def build(
     _claim(out, settings.pipeline)
     part, parts = settings.shard
     own = plan[part - 1 :: parts]
+    given = {sample.id: given_hash(sample, desk.openface) for sample in plan}
     journal = Journal(out, settings.shard)
     try:
-        run = _Run(out, settings, desk, steps, journal, progress, stop)
+        run = _Run(out, settings, desk, steps, given, journal, progress, stop)
         stopped = run.work(own)
         with journal.assembling():  # of shards that end together, the last has all
             entries = journal.entries()
-            samples = _Finished(plan, entries)
+            samples = _Finished(plan, given, entries)
             reasons = select(samples, settings.selection, out)
             count = write_corpus(left_out(samples, reasons), out)
             rejected = _rejections(out)
@@ -157,13 +159,23 @@ def _claim(out: Path, name: str) -> None:
         raise UsageError(f"{out} holds a corpus of the pipeline {held}; choose another OUT")
 
 
-def given_hash(sample: Sample) -> str:
-    """Hash of what a sample was before any step, its media left out."""
-    return hashlib.sha256(sample.to_json().encode()).hexdigest()
+def given_hash(sample: Sample, openface: Path | None) -> str:
+    """Hash of what a sample was before any step, its media left out, and of its OpenFace table."""
+    digest = hashlib.sha256(sample.to_json().encode())
+    names = sample.id, Path(sample.clip).stem
+    table = None if openface is None else openface_table(openface, *names)
+    if table is not None:
+        with suppress(OSError):  # told by the step that reads it
+            digest.update(file_sha256(table).encode())
+    return digest.hexdigest()
 
 
 def _stat(path: Path) -> tuple[int, int]:
-    found = path.stat()
+    """Size and time of a file; zeros where it cannot be looked at."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
     return found.st_size, found.st_mtime_ns
 
 
@@ -176,16 +188,17 @@ class _Run:
         settings: BuildSettings,
         desk: DeskSettings,
         steps: tuple[Step, ...],
+        given: Mapping[str, str],
         journal: Journal,
         progress: Callable[[int, int], None],
         stop: Callable[[], bool],
     ) -> None:
         self.out, self.settings, self.desk, self.steps = out, settings, desk, steps
-        self.journal, self.progress, self.stop = journal, progress, stop
+        self.given, self.journal, self.progress, self.stop = given, journal, progress, stop
         self.stamps = {step.name: step.stamp for step in steps}
         self.new = self.finished = self.wanted = 0
         self.spent: str | None = None
-        self._given: dict[str, tuple[str, tuple[int, int]]] = {}
+        self._stats: dict[str, tuple[int, int]] = {}
 
     def work(self, own: Sequence[Sample]) -> str | None:
         """Annotate what is not up to date; returns why it ended early, if it did."""
@@ -214,7 +227,9 @@ class _Run:
     def _begun(self, own: Sequence[Sample]) -> Iterator[Job]:
         """Jobs, as many as this call may begin; clips that need none count as finished."""
         begun = 0
-        for job in self._jobs(own, self.journal.entries()):
+        entries = self.journal.entries()
+        for pending in own:
+            job = self._job(pending, entries.get(pending.id))
             if job is None:
                 self._finish()
                 continue
@@ -227,28 +242,30 @@ class _Run:
         self.finished += 1
         self.progress(self.finished, self.wanted)
 
-    def _jobs(self, own: Sequence[Sample], entries: dict[str, Entry]) -> Iterator[Job | None]:
-        """A job for each clip that needs one, None for each that does not."""
-        for pending in own:
-            given = given_hash(pending)
-            path = pending.clip_path(self.out)
-            stat = _stat(path)
-            entry = entries.get(pending.id)
-            same = entry is not None and (entry.given, entry.stat) == (given, stat)
-            if same and entry is not None and entry.error is not None:
-                if not self.settings.retry_failed:
-                    yield None
-                    continue
-                entry = None
-            previous = entry.sample() if entry is not None and entry.given == given else None
-            if same and previous is not None and previous.steps == self.stamps:
-                yield None
-                continue
+    def _job(self, pending: Sample, entry: Entry | None) -> Job | None:
+        """The job that a clip needs; None where it needs none, or cannot be begun."""
+        given, path = self.given[pending.id], pending.clip_path(self.out)
+        stat = _stat(path)
+        same = entry is not None and (entry.given, entry.stat) == (given, stat)
+        if same and entry is not None and entry.error is not None:
+            if not self.settings.retry_failed:
+                return None
+            entry = None
+        previous = entry.sample() if entry is not None and entry.given == given else None
+        if same and previous is not None and previous.steps == self.stamps:
+            return None
+        trouble = [reason.text for reason in pending.reasons]
+        try:
             sha256 = previous.sha256 if same and previous is not None else file_sha256(path)
-            if previous is not None and previous.sha256 != sha256:
-                previous = None
-            self._given[pending.id] = (given, stat)
-            yield Job(dataclasses.replace(pending, sha256=sha256), previous)
+        except OSError as error:
+            trouble.append(f"{path}: cannot be read ({error.strerror})")
+        if trouble:
+            self.journal.add_failed(pending.id, given, stat, trouble[0], 1)
+            return None
+        if previous is not None and previous.sha256 != sha256:
+            previous = None
+        self._stats[pending.id] = stat
+        return Job(dataclasses.replace(pending, sha256=sha256), previous)
 
     def _settle(self, outcome: Outcome) -> None:
         """Write down what became of a job.
@@ -256,7 +273,7 @@ class _Run:
         A budget that is spent leaves its clip for another call.
         """
         answer, name = outcome.answer, outcome.job.sample.id
-        given, stat = self._given[name]
+        given, stat = self.given[name], self._stats[name]
         if answer.kind == "broken":
             raise OpenAffectError(answer.error)
         if answer.kind == "spent":
@@ -276,14 +293,15 @@ class _Run:
 class _Finished:
     """The finished samples of a plan, in its order, read from the journals each time anew."""
 
-    def __init__(self, plan: Sequence[Sample], entries: dict[str, Entry]) -> None:
-        self._plan = plan
-        self._entries = entries
+    def __init__(
+        self, plan: Sequence[Sample], given: Mapping[str, str], entries: dict[str, Entry]
+    ) -> None:
+        self._plan, self._given, self._entries = plan, given, entries
 
     def __iter__(self) -> Iterator[Sample]:
         for pending in self._plan:
             entry = self._entries.get(pending.id)
-            if entry is None or entry.given != given_hash(pending):
+            if entry is None or entry.given != self._given[pending.id]:
                 continue
             sample = entry.sample()
             if sample is not None:
@@ -296,7 +314,7 @@ def _rejections(out: Path) -> dict[str, int]:
     counts: dict[str, int] = {}
     for sample in read_samples(out):
         if sample.status == "rejected":
-            rule = sample.reasons[-1].rule
+            rule = sample.reasons[0].rule
             counts[rule] = counts.get(rule, 0) + 1
     return counts
 
@@ -345,6 +363,5 @@ def _write_record(
 
 
 def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")

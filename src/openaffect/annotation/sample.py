@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from openaffect.corpora.replacing import replacing
 from openaffect.errors import UsageError
 from openaffect.results.analysis import Record
 
@@ -79,18 +80,19 @@ class Review(Record):
     time: str = ""
     """When, as an ISO 8601 date and time in UTC."""
     label: str | None = None
-    """The corrected label; null where it was left as it was."""
+    """The corrected label, empty where it was taken away; null where it was left as it was."""
     settles: bool = False
     """Whether it settles what other reviewers disagreed about, and so counts before theirs."""
 
 
 @dataclass(frozen=True)
-class Corrections:
-    """What stands in the place of what the machine wrote; None where it was left."""
+class Verdict:
+    """How a sample should stand by one reviewer's word."""
 
-    label: str | None = None
-    labels: tuple[str, ...] | None = None
-    text: str | None = None
+    decision: Decision
+    label: str | None = None  # None where none can be given
+    labels: tuple[str, ...] = ()
+    text: str | None = None  # the description; None to leave it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,19 +162,28 @@ class Sample(Record):
         found = self.annotation(kind)
         return None if found is None else found.text
 
-    def corrections(self) -> Corrections:
-        """What reviewers put right, as it counts: the last word of those who kept the sample."""
+    def verdict(self, review: Review) -> Verdict:
+        """What a review says of the sample, with what it left as it was filled in."""
+        label = self.label if review.label is None else review.label or None
+        labels = self.open_labels if review.labels is None else review.labels
+        return Verdict(review.decision, label, labels, review.text)
+
+    def corrected(self) -> Sample:
+        """The sample with its reviewers' corrections in the place of what the machine wrote.
+
+        They count once the sample is `accepted`: before that, reviews are missing or differ. Where
+        a review settles, it counts alone; else the last word of those who kept the sample.
+        """
+        if self.status != "accepted":
+            return self
         keeping = [review for review in self.reviews if review.decision != "reject"]
-        keeping = [review for review in keeping if review.settles] or keeping
-
-        def last(values: list[Any]) -> Any:
-            return next((value for value in reversed(values) if value is not None), None)
-
-        return Corrections(
-            last([review.label for review in keeping]),
-            last([review.labels for review in keeping]),
-            last([review.text for review in keeping]),
-        )
+        sample = self
+        for review in [review for review in keeping if review.settles] or keeping:
+            found = sample.verdict(review)
+            sample = dataclasses.replace(sample, label=found.label, open_labels=found.labels)
+            if found.text is not None:
+                sample = sample.annotated(Annotation("reasoning", found.text, review.reviewer))
+        return sample
 
     def annotated(self, *made: Annotation) -> Sample:
         """The sample with annotations added, each in the place of one of its kind."""
@@ -251,20 +262,16 @@ def write_samples(samples: Iterable[Sample], path: Path) -> int:
 
     Raises UsageError when two samples share an id.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     seen: set[str] = set()
-    try:
-        with partial.open("w", encoding="utf-8", newline="\n") as lines:
-            for sample in samples:
-                if sample.id in seen:
-                    raise UsageError(f"two samples of one corpus are called {sample.id!r}")
-                seen.add(sample.id)
-                lines.write(sample.to_json() + "\n")
-            lines.flush()
-            os.fsync(lines.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with (
+        replacing(Path(path)) as partial,
+        partial.open("w", encoding="utf-8", newline="\n") as lines,
+    ):
+        for sample in samples:
+            if sample.id in seen:
+                raise UsageError(f"two samples of one corpus are called {sample.id!r}")
+            seen.add(sample.id)
+            lines.write(sample.to_json() + "\n")
+        lines.flush()
+        os.fsync(lines.fileno())
     return len(seen)

@@ -45,52 +45,53 @@ class _Known:
     fingerprint: Mapping[str, Any] = field(default_factory=dict)
 
 
-def select(read: Iterable[Sample], settings: SelectionSettings, folder: Path) -> dict[str, Reason]:
-    """Id of each sample to leave out -> why. Rejected samples are passed over.
+def select(
+    read: Iterable[Sample], settings: SelectionSettings, folder: Path
+) -> dict[str, list[Reason]]:
+    """Id of each sample to leave out -> all reasons why. Rejected samples are passed over.
 
     Of copies the first stays; of an over-represented label those stay whose hashed names come
-    first, so that a grown corpus keeps what it had. Raises UsageError for a list in `against` that
-    cannot be read.
+    first, so that a grown corpus keeps what it had. Samples that contradict themselves may return
+    under lower thresholds (`self_review.decided`), so they are compared as well, after the others,
+    whose place they never take. Raises UsageError for a list in `against` that cannot be read.
     """
-    out: dict[str, Reason] = {}
+    out: dict[str, list[Reason]] = defaultdict(list)
     known = [known_clips(path) for path in settings.against]
-    originals = _Originals()
-    by_label: dict[str, list[str]] = defaultdict(list)
+    consistent, doubted = list[_Known](), list[_Known]()
     for sample in read:
         if sample.status == "rejected":
             continue
         inconsistent = rejections(sample, settings.thresholds)
         if inconsistent:
-            out[sample.id] = inconsistent[0]
-            continue
+            out[sample.id] += inconsistent
         leak = _leak(sample, known, folder)
         if leak is not None:
-            out[sample.id] = Reason("leak", leak)
-            continue
-        if settings.duplicates:
-            first = originals.add(_known(sample))
-            if first is not None:
-                out[sample.id] = Reason("duplicate", first)
-                continue
-        if sample.label is not None:
-            by_label[sample.label].append(sample.id)
+            out[sample.id].append(Reason("leak", leak))
+        else:
+            (doubted if inconsistent else consistent).append(_known(sample))
+    originals = _Originals()
+    by_label: dict[str, list[str]] = defaultdict(list)
+    for compared in (*consistent, *doubted):
+        first = originals.add(compared) if settings.duplicates else None
+        if first is not None:
+            out[compared.id].append(Reason("duplicate", first))
+        elif compared.label is not None:
+            by_label[compared.label].append(compared.id)
     if settings.most is not None:
         for label, names in by_label.items():
-            order = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
-            for name in order[settings.most :]:
-                told = f"{label} has {len(names)} samples, of which {settings.most} stay"
-                out[name] = Reason("balance", told)
-    return out
+            names.sort(key=lambda name: (name in out, hashlib.sha256(name.encode()).digest()))
+            told = f"{label} has {len(names)} samples, of which {settings.most} stay"
+            for name in names[settings.most :]:
+                out[name].append(Reason("balance", told))
+    return dict(out)
 
 
-def left_out(samples: Iterable[Sample], reasons: Mapping[str, Reason]) -> Iterator[Sample]:
-    """The samples, those with a reason rejected for it."""
+def left_out(samples: Iterable[Sample], reasons: Mapping[str, list[Reason]]) -> Iterator[Sample]:
+    """The samples, those with reasons rejected for them."""
     for sample in samples:
-        reason = reasons.get(sample.id)
-        if reason is not None:
-            sample = dataclasses.replace(
-                sample, status="rejected", reasons=(*sample.reasons, reason)
-            )
+        if sample.id in reasons:
+            told = (*sample.reasons, *reasons[sample.id])
+            sample = dataclasses.replace(sample, status="rejected", reasons=told)
         yield sample
 
 
@@ -146,7 +147,9 @@ class _Originals:
             for band in range(BANDS):
                 yield band, pictures[band * size : (band + 1) * size]
         elif "sound" in known.fingerprint:
-            yield -1, str(round(known.fingerprint["seconds"]))
+            seconds = known.fingerprint["seconds"]
+            for end in {round(seconds - MOST_SECONDS), round(seconds + MOST_SECONDS)}:
+                yield -1, str(end)  # two of about one length share one of these
 
 
 def is_copy(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:

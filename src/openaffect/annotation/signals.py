@@ -48,7 +48,8 @@ SELF_REVIEW = "self_review"
 "text": {...}, "judge": {...}}: see `annotation.self_review`."""
 
 FINGERPRINT = "fingerprint"
-"""{"seconds": s, "pictures": 48 hexadecimal digits, "sound": 16}: alike in copies of a clip."""
+"""{"seconds": s, "pictures": 48 hexadecimal digits, "sound": 16}: alike in copies of a clip. A
+sound of up to 0.64 s has none."""
 
 
 def missing(sample: Sample) -> dict[str, str]:

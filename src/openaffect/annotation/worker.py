@@ -48,6 +48,7 @@ def annotate(job: Job, steps: tuple[Step, ...], desk: Desk) -> Answer:
     """Run all steps on one clip."""
     try:
         sample = run_steps(job.sample, steps, desk, job.previous)
+        sample.to_json()  # what cannot be written is this clip's failure, not the build's
     except BudgetSpent as error:
         return Answer("spent", error=str(error))
     except (WeightsError, ConfigError) as error:

@@ -40,7 +40,7 @@ def features(
         for done, (clip, name) in enumerate(zip(found, result_names(found), strict=True), start=1):
             try:
                 _extract(analyzer, clip, name, out, known)
-            except OpenAffectError as error:
+            except (OpenAffectError, OSError) as error:
                 failed[name] = str(error)
             if shown:
                 typer.echo(f"\r{done} of {len(found)} clips", nl=done == len(found), err=True)

@@ -35,6 +35,7 @@ def self_review(
     from openaffect.annotation.rows import write_corpus
     from openaffect.annotation.sample import read_samples
     from openaffect.annotation.self_review import Thresholds, decided, reviewed, scores
+    from openaffect.corpora.replacing import replacing
 
     least = Thresholds(least_label, least_text, least_judge)
 
@@ -47,8 +48,7 @@ def self_review(
     typer.echo(funnel_table(found), nl=False)
     if apply:
         write_corpus((again(sample) for sample in read_samples(folder)), folder)
-        partial = folder / f".{TABLE_FILE}.part"
-        partial.write_text(funnel_table(found), encoding="utf-8")
-        partial.replace(folder / TABLE_FILE)
+        with replacing(folder / TABLE_FILE) as partial:
+            partial.write_text(funnel_table(found), encoding="utf-8")
         write_funnel(folder / PICTURE_FILE, found)
         typer.echo(f"written: {folder / TABLE_FILE}, {PICTURE_FILE} and the samples")

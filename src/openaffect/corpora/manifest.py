@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from openaffect.corpora.replacing import replacing
 from openaffect.errors import UsageError
 
 SPLITS = ("train", "validation", "test")
@@ -115,11 +115,8 @@ def write_manifest(rows: Iterable[Row], path: Path) -> int:
             raise UsageError(f"two rows of one manifest are called {row.id!r}")
         seen.add(row.id)
         lines.append(row_to_json(row) + "\n")
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    partial.write_text("".join(lines), encoding="utf-8")
-    partial.replace(path)
+    with replacing(Path(path)) as partial:
+        partial.write_text("".join(lines), encoding="utf-8")
     return len(lines)
 
 

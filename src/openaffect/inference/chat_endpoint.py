@@ -37,7 +37,7 @@ class ReplyCache:
             text = path.read_text("utf-8") if path.exists() else ""
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"--cache {path} cannot be read: {error}") from None
-        for line in text.splitlines():
+        for line in text.split("\n"):  # others that end lines may stand in a reply
             try:
                 row = json.loads(line)
                 self._replies[row["key"]] = row["reply"]

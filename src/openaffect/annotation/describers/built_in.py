@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 STREAM_OF_TASK = {"scene": "scene", "tone": "voice"}
 
 
+def model_identity(model: str) -> str:
+    """A preset's name, or a folder's with a hash over its weights, which may be trained anew."""
+    if not Path(model).is_dir():
+        return model
+    from openaffect.inference.reporting import folder_identity
+
+    return f"{model} {folder_identity(Path(model))['trained']}"
+
+
 @dataclass(frozen=True)
 class BuiltIn:
     """The Analyzer at the desk. A request's own prompt is not used: it knows its questions.
@@ -39,9 +48,9 @@ class BuiltIn:
     def name(self) -> str:
         return self.model
 
-    @property
+    @cached_property
     def identity(self) -> str:
-        return f"{self.model} {__version__}"
+        return f"{model_identity(self.model)} {__version__}"
 
     @cached_property
     def _replies(self) -> ReplyCache | None:

@@ -34,18 +34,29 @@ MODULES = {
 NAMES = ("samples", *MODULES)
 
 
+def beside(path: Path) -> Path:
+    """The folder that clips are named from in a format that is one file."""
+    return path.parent
+
+
+def inside(path: Path) -> Path:
+    """The folder that clips are named from in a format that is a folder."""
+    return path
+
+
 @dataclass(frozen=True)
 class Format:
     """How files of one format are read and written."""
 
     read: Reader  # of a file or folder; the clips' paths are relative to its folder
     write: Writer  # returns how many samples it could express
+    home: Callable[[Path], Path] = beside  # the folder that clips are named from where it writes
 
 
 def format_of(name: str) -> Format:
     """The format of a name. Raises UsageError for one that is not known."""
     if name == "samples":
-        return Format(lambda path: tuple(read_samples(path)), _write_samples)
+        return Format(lambda path: tuple(read_samples(path)), _write_samples, _samples_home)
     if name not in MODULES:
         raise UsageError(f"no format is called {name!r}; there are {', '.join(NAMES)}")
     module = import_module(f"{__name__}.{MODULES[name]}")
@@ -53,13 +64,13 @@ def format_of(name: str) -> Format:
     return found
 
 
+def _samples_home(path: Path) -> Path:
+    return beside(path) if path.suffix == ".jsonl" else inside(path)
+
+
 def _write_samples(samples: Iterable[Sample], path: Path) -> int:
-    return write_samples(samples, path / SAMPLES_FILE if path.suffix != ".jsonl" else path)
-
-
-def folder_of(path: Path) -> Path:
-    """The folder that clips of a file, or of a folder, are named from."""
-    return path if path.is_dir() or not path.suffix else path.parent
+    home = _samples_home(path)
+    return write_samples(samples, path / SAMPLES_FILE if home == path else path)
 
 
 def rebased(samples: Iterable[Sample], old: Path, new: Path) -> tuple[Sample, ...]:
@@ -77,9 +88,13 @@ def convert(
     """Read a corpus in one format and write it in another; returns samples read and written.
 
     Rejected samples are left out unless `everything` is asked for. Raises UsageError for what
-    cannot be read.
+    cannot be read, and for a folder in the place of a file or the other way round.
     """
     samples = format_of(old).read(source)
     kept = [s for s in samples if everything or s.status != "rejected"]
-    moved = rebased(kept, folder_of(source), folder_of(out))
-    return len(samples), format_of(new).write(moved, out)
+    target = format_of(new)
+    home = target.home(out)
+    if out.exists() and out.is_dir() != (home == out):
+        raise UsageError(f"{out}: {new} is a {'folder' if home == out else 'file'}; name another")
+    moved = rebased(kept, source if source.is_dir() else source.parent, home)
+    return len(samples), target.write(moved, out)

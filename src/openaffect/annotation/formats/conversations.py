@@ -22,6 +22,7 @@ from openaffect.prompts.conversation import REASON_QUESTION
 
 MESSAGES = "messages"  # name of the signal
 SOUND_ENDINGS = (".wav", ".mp3", ".flac", ".ogg", ".m4a", ".aac", ".opus")
+MEDIA = ("video", "audio", "videos", "audios")  # fields of a record that name its clip
 ROLES = {"human": "user", "gpt": "assistant", "system": "system"}
 SPEAKERS = {role: speaker for speaker, role in ROLES.items()}
 SOURCE = "conversations"
@@ -64,7 +65,8 @@ def _sample_of(record: dict[str, Any], turns: list[Turn], name: str, clip: str) 
     held = record.get("sample")
     if held is None:
         sample = Sample(id=name, clip=clip, sha256="", source=SOURCE, status="built")
-        rest = {k: v for k, v in record.items() if k not in ("id", "conversations", "messages")}
+        said = ("id", "conversations", MESSAGES, *MEDIA)
+        rest = {field: value for field, value in record.items() if field not in said}
         if rest:
             sample = sample.with_signal("record", rest)
     else:
@@ -82,14 +84,14 @@ def _turns(record: dict[str, Any], path: Path, number: int) -> list[Turn]:
 
 
 def _clip(record: dict[str, Any], path: Path, number: int) -> str:
-    for field in ("video", "audio", "videos", "audios"):
-        value = record.get(field)
-        value = value[0] if isinstance(value, list) and value else value
-        if isinstance(value, str) and value:
-            if is_absolute(value):
-                raise UsageError(f"{path}, record {number}: {value!r} is an absolute path")
-            return value
-    raise UsageError(f"{path}, record {number}: names no video and no audio")
+    values = [record.get(field) or [] for field in MEDIA]
+    named = [clip for value in values for clip in (value if isinstance(value, list) else [value])]
+    if len(named) != 1 or not isinstance(named[0], str):
+        told = "no video and no audio" if not named else "other than one clip"
+        raise UsageError(f"{path}, record {number}: names {told}")
+    if is_absolute(named[0]):
+        raise UsageError(f"{path}, record {number}: {named[0]!r} is an absolute path")
+    return named[0]
 
 
 def read_conversations(path: Path) -> tuple[Sample, ...]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from openaffect.corpora.replacing import replacing
 from openaffect.errors import UsageError
 
 
@@ -34,10 +34,8 @@ def read_records(path: Path) -> list[dict[str, Any]]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all; characters that UTF-8 cannot hold become `?`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    partial.write_bytes(text.encode("utf-8", "replace"))
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_bytes(text.encode("utf-8", "replace"))
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from openaffect.annotation.formats import Format
+from openaffect.annotation.formats import Format, inside
 from openaffect.annotation.formats.files import read_records, write_json, write_text
 from openaffect.annotation.rows import row_of
 from openaffect.annotation.sample import Sample
@@ -43,7 +43,7 @@ def write_dataset(samples: Iterable[Sample], path: Path) -> int:
 
 
 def _columns(sample: Sample) -> dict[str, Any]:
-    row = row_of(sample)
+    row, corrected = row_of(sample), sample.corrected()
     return {
         "id": sample.id,
         "clip": sample.clip,
@@ -51,7 +51,7 @@ def _columns(sample: Sample) -> dict[str, Any]:
         "licence": sample.licence,
         "language": sample.language or "",
         "subtitle": sample.subtitle or "",
-        "label": sample.label or "",
+        "label": corrected.label or "",
         "open_labels": list(row.open_labels),
         "caption": row.told.get("caption", ""),
         "reasoning": row.told.get("reason", ""),
@@ -72,4 +72,4 @@ def read_dataset(path: Path) -> tuple[Sample, ...]:
         raise UsageError(f"{path}: its rows have no sample ({error})") from None
 
 
-FORMATS = {"datasets": Format(read_dataset, write_dataset)}
+FORMATS = {"datasets": Format(read_dataset, write_dataset, inside)}

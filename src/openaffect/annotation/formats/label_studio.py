@@ -2,7 +2,8 @@
 
 A task shows the clip and its subtitle; `LABELLING` is the configuration of its project. A task's
 `meta` holds the whole sample, which Label Studio keeps. In an export each annotation becomes a
-review: cancelled ones reject, others accept where they are as predicted, and edit where not.
+review: cancelled ones reject, others accept where they are as predicted, and edit where not. Where
+the reviews of a task come to the same, its sample is accepted or rejected by them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from openaffect.annotation.formats import Format
-from openaffect.annotation.formats.files import read_records, write_json
+from openaffect.annotation.formats.files import read_records, write_json, write_text
+from openaffect.annotation.review.export import with_outcome
 from openaffect.annotation.rows import row_of
 from openaffect.annotation.sample import Review, Sample, is_absolute
 from openaffect.errors import UsageError
@@ -69,7 +71,7 @@ def write_label_studio(samples: Iterable[Sample], path: Path) -> int:
         made = [_annotation(review, sample) for review in sample.reviews]
         tasks.append({**task, "annotations": made} if made else task)
     write_json(path, tasks)
-    path.with_suffix(".xml").write_text(LABELLING, encoding="utf-8")
+    write_text(path.with_suffix(".xml"), LABELLING)
     return len(tasks)
 
 
@@ -91,10 +93,13 @@ def read_label_studio(path: Path) -> tuple[Sample, ...]:
     for number, task in enumerate(read_records(path), start=1):
         try:
             sample = _sample(task, number)
-            reviews = tuple(_review(made, sample) for made in task.get("annotations") or ())
+            made = task.get("annotations") or ()
+            reviews = tuple(_review(annotation, sample) for annotation in made)
+            news = any(_own_review(annotation) is None for annotation in made)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise UsageError(f"{path}, task {number}: not a task of ours ({error})") from None
-        found.append(dataclasses.replace(sample, reviews=(*sample.reviews, *reviews)))
+        sample = dataclasses.replace(sample, reviews=(*sample.reviews, *reviews))
+        found.append(with_outcome(sample, sample.reviews, 1) if news else sample)
     return tuple(found)
 
 
@@ -116,8 +121,14 @@ def _sample(task: dict[str, Any], number: int) -> Sample:
     )
 
 
+def _own_review(made: dict[str, Any]) -> dict[str, Any] | None:
+    """The review that an annotation of ours holds; None of one that was made in Label Studio."""
+    own: dict[str, Any] | None = (made.get("meta") or {}).get("review")
+    return own
+
+
 def _review(made: dict[str, Any], sample: Sample) -> Review:
-    own = (made.get("meta") or {}).get("review")
+    own = _own_review(made)
     if own is not None:
         labels = own["labels"]
         return Review(**{**own, "labels": None if labels is None else tuple(labels)})

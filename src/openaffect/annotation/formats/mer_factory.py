@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from openaffect.annotation import signals
-from openaffect.annotation.formats import Format
+from openaffect.annotation.formats import Format, inside
 from openaffect.annotation.formats.files import read_json, write_json
 from openaffect.annotation.sample import Annotation, Sample
 from openaffect.errors import UsageError
@@ -28,6 +28,7 @@ KINDS = {
 }
 """Description -> kind of the annotation that holds it."""
 SUMMARY = "final_summary"
+PEAKS = "chronological_emotion_peaks"
 
 
 def read_mer_factory(path: Path) -> tuple[Sample, ...]:
@@ -63,7 +64,7 @@ def _sample(file: Path) -> Sample:
 
 def _first_emotion(content: dict[str, Any]) -> str | None:
     """The first emotion of the first peak, told as `Peak at 2.88s: angry (slight), ...`."""
-    peaks = content.get("chronological_emotion_peaks")
+    peaks = content.get(PEAKS)
     first = peaks[0] if isinstance(peaks, list) and peaks else None
     if not isinstance(first, str) or ":" not in first:
         return None
@@ -71,17 +72,29 @@ def _first_emotion(content: dict[str, Any]) -> str | None:
     return word or None
 
 
+def _relabelled(peaks: Any, label: str | None) -> list[str]:
+    """Peaks whose first, at its time, shows what reviewers say; none where they give no label."""
+    if label is None:
+        return []
+    known = isinstance(peaks, list) and peaks and isinstance(peaks[0], str)
+    first, *rest = peaks if known else ["Peak"]
+    return [f"{first.partition(':')[0]}: {label}", *rest]
+
+
 def write_mer_factory(samples: Iterable[Sample], path: Path) -> int:
     """A folder for each sample; `source_path` names the clip as the sample does."""
     count = 0
     for sample in samples:
+        corrected = sample.corrected()
         held = sample.signals.get(MER_FACTORY)
-        content: dict[str, Any] = dict(held) if held is not None else _measured(sample)
+        content: dict[str, Any] = dict(held) if held is not None else _measured(corrected)
+        if held is not None and corrected.label != sample.label:
+            content[PEAKS] = _relabelled(content.get(PEAKS), corrected.label)
         texts = {field: sample.text(kind) for field, kind in KINDS.items()}
         told = {field: text for field, text in texts.items() if text is not None}
         if told or DESCRIPTIONS in content:
             content[DESCRIPTIONS] = {**content.get(DESCRIPTIONS, {}), **told}
-        reasoning = sample.text("reasoning")
+        reasoning = corrected.text("reasoning")
         if reasoning is not None:
             content[SUMMARY] = reasoning
         name = sample.id.replace("/", "_")
@@ -95,7 +108,7 @@ def _measured(sample: Sample) -> dict[str, Any]:
     peak = sample.signals.get(signals.PEAK)
     if peak is not None:
         label = sample.label or "neutral"
-        content["chronological_emotion_peaks"] = [f"Peak at {peak['time']:.2f}s: {label}"]
+        content[PEAKS] = [f"Peak at {peak['time']:.2f}s: {label}"]
         content["overall_peak_frame_info"] = {
             "frame_number": peak["index"],
             "timestamp": peak["time"],
@@ -107,4 +120,4 @@ def _measured(sample: Sample) -> dict[str, Any]:
     return content
 
 
-FORMATS = {"mer-factory": Format(read_mer_factory, write_mer_factory)}
+FORMATS = {"mer-factory": Format(read_mer_factory, write_mer_factory, inside)}

@@ -64,6 +64,7 @@ def _from_entry(name: str, entry: dict[str, Any]) -> Sample:
 
 def _entry(sample: Sample, fine: bool) -> dict[str, Any]:
     """What a file says of a sample: its own fields where it was read from one, else ours."""
+    sample = sample.corrected()
     held = sample.signals.get(MERR)
     entry: dict[str, Any] = dict(held) if held is not None else _measured(sample)
     if sample.label is not None:
@@ -106,7 +107,7 @@ def write_fine(samples: Iterable[Sample], path: Path) -> int:
     entries = {
         sample.id: _entry(sample, fine=True)
         for sample in samples
-        if sample.text("reasoning") is not None or MERR in sample.signals
+        if sample.corrected().text("reasoning") is not None or MERR in sample.signals
     }
     write_json(path, entries)
     return len(entries)
@@ -134,7 +135,7 @@ def read_ncev(path: Path) -> tuple[Sample, ...]:
 def write_ncev(samples: Iterable[Sample], path: Path) -> int:
     """A line for each sample with a label of one word; frames are those of the clip."""
     lines = []
-    for sample in samples:
+    for sample in map(Sample.corrected, samples):
         if not sample.label or len(sample.label.split()) != 1 or len(sample.id.split()) != 1:
             continue
         frames = sample.signals.get(signals.FACES, {}).get("clip_frames", 0)

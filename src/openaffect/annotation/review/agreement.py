@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from openaffect.annotation.sample import Verdict
 from openaffect.errors import UsageError
 
 
@@ -63,15 +64,6 @@ def set_overlap(first: Collection[str], second: Collection[str]) -> float:
 
 
 @dataclass(frozen=True)
-class Rating:
-    """What one reviewer said of one sample, as far as it is compared."""
-
-    decision: str
-    label: str | None  # None where none was given
-    open_labels: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class PairAgreement:
     """Two reviewers over the samples that both have reviewed."""
 
@@ -79,9 +71,9 @@ class PairAgreement:
     samples: int  # reviewed by both
     same_decision: float  # share of them, 0..1
     decision_kappa: float | None  # Cohen's; None where it is not defined
-    labelled: int  # samples to which both gave a label
+    labelled: int  # samples that both kept and gave a label
     label_kappa: float | None  # Cohen's over these
-    open_overlap: float | None  # mean Jaccard index where either gave open labels; None for none
+    open_overlap: float | None  # mean Jaccard index of samples that both kept; None for none
 
 
 @dataclass(frozen=True)
@@ -92,12 +84,13 @@ class Agreement:
     reviewers_each: int | None  # how many reviews the samples behind Fleiss' kappa have
     samples: int  # with that many
     decision_kappa: float | None  # Fleiss'
-    label_kappa: float | None  # Fleiss', over those of them that every reviewer labelled
+    label_kappa: float | None  # Fleiss', over those of them that every reviewer kept and labelled
 
 
-def agreement(ratings: Mapping[str, Mapping[str, Rating]]) -> Agreement:
-    """Agreement of `ratings`, sample to reviewer to rating.
+def agreement(ratings: Mapping[str, Mapping[str, Verdict]]) -> Agreement:
+    """Agreement of `ratings`, sample to reviewer to what was said of it.
 
+    A rejection takes part in the figures of decisions alone: it says nothing of labels and words.
     Fleiss' kappa wants the same number of raters for each sample: the samples that have the
     commonest number (two or more) of reviews are taken.
     """
@@ -109,7 +102,8 @@ def agreement(ratings: Mapping[str, Mapping[str, Rating]]) -> Agreement:
     labelled = [
         labels
         for row in rows
-        if len(labels := [rating.label for rating in row if rating.label]) == each
+        if len(labels := [rating.label for rating in row if _keeps(rating) and rating.label])
+        == each
     ]
     return Agreement(
         tuple(pair for pair in pairs if pair.samples),
@@ -120,13 +114,16 @@ def agreement(ratings: Mapping[str, Mapping[str, Rating]]) -> Agreement:
     )
 
 
-def _pair(ratings: Mapping[str, Mapping[str, Rating]], first: str, second: str) -> PairAgreement:
+def _keeps(rating: Verdict) -> bool:
+    return rating.decision != "reject"
+
+
+def _pair(ratings: Mapping[str, Mapping[str, Verdict]], first: str, second: str) -> PairAgreement:
     both = [(g[first], g[second]) for g in ratings.values() if first in g and second in g]
     decisions = [a.decision for a, _ in both], [b.decision for _, b in both]
-    labels = [(a.label, b.label) for a, b in both if a.label and b.label]
-    overlaps = [
-        set_overlap(a.open_labels, b.open_labels) for a, b in both if a.open_labels or b.open_labels
-    ]
+    kept = [(a, b) for a, b in both if _keeps(a) and _keeps(b)]
+    labels = [(a.label, b.label) for a, b in kept if a.label and b.label]
+    overlaps = [set_overlap(a.labels, b.labels) for a, b in kept if a.labels or b.labels]
     same = sum(a == b for a, b in zip(*decisions, strict=True))
     return PairAgreement(
         (first, second),

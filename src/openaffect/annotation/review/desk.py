@@ -5,6 +5,7 @@ Every method takes and returns JSON values. A reviewer is only ever told what th
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +16,7 @@ from openaffect.annotation import signals
 from openaffect.annotation.review.agreement import agreement
 from openaffect.annotation.review.export import export_reviews
 from openaffect.annotation.review.media import TYPES, allowed_path, served_file
-from openaffect.annotation.review.queue import ReviewQueue, ratings, reviews_of
+from openaffect.annotation.review.queue import ReviewQueue, judged, ratings, reviews_of
 from openaffect.annotation.review.store import (
     DECISIONS,
     REASONS,
@@ -47,26 +48,35 @@ def to_review(row: Mapping[str, Any]) -> bool:
 class ReviewDesk:
     """The reviews of one corpus folder.
 
-    Raises UsageError where the folder has no samples to review, or whose clips lie neither in
-    `folder` nor in one of `media`.
+    Args:
+        media: folders that clips may be served from, besides `folder`.
+        reviews_each: reviews that a sample needs; None for as many as were asked for before.
+
+    Raises UsageError where the folder has no samples to review.
     """
 
-    def __init__(self, folder: Path, media: Sequence[Path] = (), reviews_each: int = 2) -> None:
-        if reviews_each < 1:
+    def __init__(
+        self, folder: Path, media: Sequence[Path] = (), reviews_each: int | None = None
+    ) -> None:
+        if reviews_each is not None and reviews_each < 1:
             raise UsageError(f"--reviewers {reviews_each}: a sample needs at least one review")
         self.folder, self.roots = Path(folder), (Path(folder), *media)
         self.index = SampleIndex(self.folder, to_review)
-        ids = self.index.ids()
-        if not ids:
+        if not self.index.ids():
             raise UsageError(f"{self.folder}: no sample is built, so there is none to review")
-        allowed_path(self.index.sample(ids[0]), self.folder, self.roots)
         self.store = ReviewStore(self.folder / REVIEWS_FILE)
-        self.queue = ReviewQueue(self.index.ids, self.store, reviews_each)
+        self.queue = ReviewQueue(self.index.ids, self.store, self.store.reviews_each(reviews_each))
+        self._exporting = threading.Lock()
+
+    def check_media(self) -> None:
+        """Raises UsageError where clips lie neither in the folder nor in one of `media`."""
+        allowed_path(self.index.sample(self.index.ids()[0]), self.folder, self.roots)
 
     def corpus(self) -> dict[str, Any]:
         """What does not change with the sample."""
         return {
             "name": self.folder.resolve().name,
+            "key": self.store.key,
             "samples": len(self.index.ids()),
             "reviews_each": self.queue.reviews_each,
             "labels": sorted({*LABELS, *self.index.labels()}),
@@ -110,7 +120,7 @@ class ReviewDesk:
             "sample": self._shown(sample),
             "queue": queue,
             "base": newest_versions(self.store.edits()).get((id, track), 0),
-            "judgement": None if edit is None else asdict(_judged(edit)),
+            "judgement": None if edit is None else asdict(judged(edit)),
             "draft": self.store.draft(id, track, reviewer),
             "others": others,
         }
@@ -180,7 +190,7 @@ class ReviewDesk:
         edit = max(own, key=lambda found: found.at)
         base = versions[edit.sample, edit.track]
         self.store.take_back(id, edit.sample, edit.track, reviewer, base)
-        taken = asdict(_judged(edit))
+        taken = asdict(judged(edit))
         return {"sample": edit.sample, "queue": _queue_of(edit), "judgement": taken}
 
     def save_draft(self, sample: str, reviewer: str, queue: str, draft: Any) -> dict[str, Any]:
@@ -197,8 +207,9 @@ class ReviewDesk:
         return asdict(agreement(ratings(self.queue.standing())))
 
     def export(self) -> dict[str, Any]:
-        """Write the reviews into the corpus; returns what was written."""
-        return asdict(export_reviews(self.folder, self.store, self.queue.reviews_each))
+        """Write the reviews into the corpus, one export at a time; returns what was written."""
+        with self._exporting:
+            return asdict(export_reviews(self.folder, self.store, self.queue.reviews_each))
 
     def media(self, sample: str) -> Path:
         """The file of a sample's clip. Raises UsageError where it may not be served."""
@@ -218,10 +229,5 @@ def _queue_of(edit: Edit) -> str:
     return "dispute" if edit.track == SETTLEMENT else "review"
 
 
-def _judged(edit: Edit) -> Judgement:
-    assert edit.judgement is not None, "an edit that counts says something"
-    return edit.judgement
-
-
 def _told(edit: Edit) -> dict[str, Any]:
-    return {"reviewer": edit.reviewer, **asdict(_judged(edit))}
+    return {"reviewer": edit.reviewer, **asdict(judged(edit))}

@@ -1,23 +1,24 @@
 """From the file of reviews back into the corpus: reviews, status and reasons of its samples.
 
 What the machine wrote stays as it is; corrections stand in the reviews and take effect in
-`Sample.corrections`. So an export can be repeated, and follows what was undone since.
+`Sample.corrected`. So an export can be repeated, and follows what was undone since.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from openaffect.annotation.review.queue import agreed, reviews_of
+from openaffect.annotation.review.queue import agreed, judged, reviews_of
 from openaffect.annotation.review.store import SETTLEMENT, Edit, ReviewStore, standing
 from openaffect.annotation.rows import write_corpus
 from openaffect.annotation.sample import Reason, Review, Sample, Status, read_samples
 
 RULE = "review"  # of the reasons that come from here
+BETWEEN = "; "  # between the reasons of one rejection
 
 
 @dataclass
@@ -63,68 +64,58 @@ def with_reviews(
     """
     kept = [review for review in sample.reviews if review.reviewer not in authors]
     made = [
-        _review(sample, edit, track == SETTLEMENT)
+        _review(sample, edit, track == SETTLEMENT, alone=not kept)
         for track, edit in sorted(tracks.items(), key=lambda item: item[1].at)
     ]
+    return with_outcome(replace(sample, reviews=(*kept, *made)), made, reviews_each)
+
+
+def with_outcome(sample: Sample, counting: Sequence[Review], reviews_each: int) -> Sample:
+    """The sample with the status that some of its reviews give it, and why.
+
+    Where they give none, because they are too few or differ, it has the one from before them.
+    """
     reasons = tuple(reason for reason in sample.reasons if reason.rule != RULE)
     before: Status = "rejected" if reasons else "built"
-    status, reason = _outcome(tracks, reviews_each)
-    if reason is not None:
-        reasons = (*reasons, Reason(RULE, reason))
-    return replace(sample, reviews=(*kept, *made), status=status or before, reasons=reasons)
+    settling = [review for review in counting if review.settles]
+    if not settling:
+        same = agreed([sample.verdict(review) for review in counting])
+        if len(counting) < reviews_each or not same:
+            return replace(sample, status=before, reasons=reasons)
+    counting = settling or counting
+    names = " and ".join(dict.fromkeys(review.reviewer for review in counting))
+    status: Status = "rejected" if counting[0].decision == "reject" else "accepted"
+    told = f"{status} by {names}"
+    if status == "rejected":
+        why = dict.fromkeys(reason for r in counting for reason in r.reason.split(BETWEEN))
+        told = f"{told}: {BETWEEN.join(why)}"
+    return replace(sample, status=status, reasons=(*reasons, Reason(RULE, told)))
 
 
-def _outcome(tracks: Mapping[str, Edit], reviews_each: int) -> tuple[Status | None, str | None]:
-    """The status that reviews give, and why; None and None where they give none yet."""
-    reviews = reviews_of(tracks)
-    settled = tracks.get(SETTLEMENT)
-    if settled is not None:
-        counting = [settled]
-    elif len(reviews) >= reviews_each and agreed(reviews):
-        counting = reviews
-    else:
-        return None, None
-    names = " and ".join(dict.fromkeys(edit.reviewer for edit in counting))
-    if not _rejects(counting[0]):
-        return "accepted", f"accepted by {names}"
-    why = dict.fromkeys(reason for edit in counting for reason in _reasons(edit))
-    return "rejected", f"rejected by {names}: {'; '.join(why)}"
-
-
-def _rejects(edit: Edit) -> bool:
-    return edit.judgement is not None and edit.judgement.decision == "reject"
-
-
-def _reasons(edit: Edit) -> tuple[str, ...]:
-    judgement = edit.judgement
-    if judgement is None:
-        return ()
-    return (*judgement.reasons, judgement.note) if judgement.note else judgement.reasons
-
-
-def _review(sample: Sample, edit: Edit, settles: bool) -> Review:
-    judgement = edit.judgement
-    assert judgement is not None, "an edit that counts says something"
+def _review(sample: Sample, edit: Edit, settles: bool, alone: bool) -> Review:
+    """An edit as the sample holds it; beside imported reviews it also says what it left."""
+    judgement = judged(edit)
     rejects = judgement.decision == "reject"
-    changed_words = not rejects and judgement.labels != sample.open_labels
-    changed_label = not rejects and judgement.label != sample.label
+    reasons = (*judgement.reasons, judgement.note) if judgement.note else judgement.reasons
+    tells_words = not rejects and not (alone and judgement.labels == sample.open_labels)
+    tells_label = not rejects and not (alone and judgement.label == sample.label)
     return Review(
         edit.reviewer,
         judgement.decision,
-        "; ".join(_reasons(edit)),
+        BETWEEN.join(reasons),
         None if rejects else judgement.text,
-        judgement.labels if changed_words else None,
+        judgement.labels if tells_words else None,
         datetime.fromtimestamp(edit.at, UTC).isoformat(timespec="milliseconds"),
-        judgement.label if changed_label else None,
+        (judgement.label or "") if tells_label else None,
         settles,
     )
 
 
 def _count(told: Exported, sample: Sample, tracks: Mapping[str, Edit], reviews_each: int) -> None:
-    told.reviewed += bool(tracks)
-    outcome, _ = _outcome(tracks, reviews_each)
-    told.accepted += outcome == "accepted"
-    told.rejected += outcome == "rejected"
+    decided = any(reason.rule == RULE for reason in sample.reasons)
     enough = len(reviews_of(tracks)) >= reviews_each
-    told.disputed += outcome is None and enough
-    told.unfinished += outcome is None and bool(tracks) and not enough
+    told.reviewed += bool(tracks)
+    told.accepted += decided and sample.status == "accepted"
+    told.rejected += decided and sample.status == "rejected"
+    told.disputed += not decided and enough
+    told.unfinished += not decided and bool(tracks) and not enough

@@ -12,8 +12,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from openaffect.annotation.review.agreement import Rating
-from openaffect.annotation.review.store import SETTLEMENT, Edit, ReviewStore, review_track, standing
+from openaffect.annotation.review.store import (
+    SETTLEMENT,
+    Edit,
+    Judgement,
+    ReviewStore,
+    review_track,
+    standing,
+)
+from openaffect.annotation.sample import Verdict
 
 HELD = 600.0  # seconds for which a sample that a reviewer has opened is not given to others
 Standing = Mapping[str, Mapping[str, Edit]]
@@ -90,7 +97,8 @@ class ReviewQueue:
 
     def in_dispute(self, tracks: Mapping[str, Edit]) -> bool:
         """Whether enough reviews are in, differ, and are not settled."""
-        return self.complete(tracks) and SETTLEMENT not in tracks and not agreed(reviews_of(tracks))
+        judgements = [judged(edit) for edit in reviews_of(tracks)]
+        return self.complete(tracks) and SETTLEMENT not in tracks and not agreed(judgements)
 
     def progress(self, reviewer: str) -> Progress:
         """How far the work is, as one reviewer sees it."""
@@ -112,26 +120,29 @@ def reviews_of(tracks: Mapping[str, Edit]) -> list[Edit]:
     return [tracks[track] for track in sorted(tracks) if track != SETTLEMENT]
 
 
-def agreed(reviews: Sequence[Edit]) -> bool:
+def judged(edit: Edit) -> Judgement:
+    """What an edit that counts says."""
+    assert edit.judgement is not None, "an edit that counts says something"
+    return edit.judgement
+
+
+def agreed(verdicts: Sequence[Verdict]) -> bool:
     """Whether reviews come to the same: all reject, or all keep one label and words.
 
     A text that one corrected and another left is no disagreement; two different corrections are.
     """
-    judgements = [edit.judgement for edit in reviews if edit.judgement is not None]
-    if any(judgement.decision == "reject" for judgement in judgements):
-        return all(judgement.decision == "reject" for judgement in judgements)
-    words = {frozenset(word.casefold() for word in found.labels) for found in judgements}
-    labels = {judgement.label for judgement in judgements}
-    texts = {judgement.text for judgement in judgements if judgement.text is not None}
+    if any(verdict.decision == "reject" for verdict in verdicts):
+        return all(verdict.decision == "reject" for verdict in verdicts)
+    words = {frozenset(word.casefold() for word in verdict.labels) for verdict in verdicts}
+    labels = {verdict.label for verdict in verdicts}
+    texts = {verdict.text for verdict in verdicts if verdict.text is not None}
     return len(words) < 2 and len(labels) < 2 and len(texts) < 2
 
 
-def ratings(now: Standing) -> dict[str, dict[str, Rating]]:
-    """What reviewers said, sample to reviewer, as far as agreement is measured on it."""
-    found: dict[str, dict[str, Rating]] = {}
-    for sample, tracks in now.items():
-        for edit in reviews_of(tracks):
-            assert edit.judgement is not None, "an edit that counts says something"
-            rating = Rating(edit.judgement.decision, edit.judgement.label, edit.judgement.labels)
-            found.setdefault(sample, {})[edit.reviewer] = rating
-    return found
+def ratings(now: Standing) -> dict[str, dict[str, Verdict]]:
+    """What reviewers said, sample to reviewer, to measure agreement on."""
+    return {
+        sample: {edit.reviewer: judged(edit) for edit in reviews}
+        for sample, tracks in now.items()
+        if (reviews := reviews_of(tracks))
+    }

@@ -19,8 +19,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
+from uuid import uuid4
 
-from openaffect.annotation.sample import Decision
+from openaffect.annotation.sample import Decision, Verdict
 from openaffect.errors import OpenAffectError, UsageError
 
 DECISIONS = get_args(Decision)
@@ -41,6 +42,7 @@ SETTLEMENT = "settlement"  # the track in which disagreements are settled
 TEXT_LIMIT = 20_000  # characters of any text
 WORDS_LIMIT = 50  # open labels
 NAME_LIMIT = 80  # characters of a reviewer's name
+REVIEWS_EACH = 2  # reviews that a sample needs, where nobody has said otherwise
 PATIENCE = 30.0  # seconds that a write waits for another's
 LAYOUT = 1  # of the file
 
@@ -68,6 +70,7 @@ CREATE TABLE IF NOT EXISTS drafts (
 CREATE TABLE IF NOT EXISTS seen (
   sample TEXT NOT NULL, reviewer TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (sample, reviewer)
 );
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
 
@@ -80,13 +83,9 @@ class ClosedError(OpenAffectError):
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Judgement(Verdict):
     """What a reviewer says of a sample. Raises UsageError for what makes no sense."""
 
-    decision: Decision
-    label: str | None = None  # as it should stand; None where none can be given
-    labels: tuple[str, ...] = ()  # as they should stand
-    text: str | None = None  # the description as it should stand; None to leave it
     reasons: tuple[str, ...] = ()  # of REASONS; at least one for a rejection
     note: str = ""  # free words
 
@@ -163,6 +162,26 @@ class ReviewStore:
             if layout not in (0, LAYOUT):
                 raise UsageError(f"{path}: is of layout {layout}, not {LAYOUT}; use its openaffect")
             connection.execute(f"PRAGMA user_version = {LAYOUT}")
+            connection.execute("INSERT OR IGNORE INTO facts VALUES ('key', ?)", (uuid4().hex,))
+
+    @property
+    def key(self) -> str:
+        """What tells this file from all others, whatever their folders are called."""
+        return self._fact("key") or ""
+
+    def reviews_each(self, wanted: int | None = None) -> int:
+        """How many reviews a sample needs, kept from now on where it is `wanted`; else as kept."""
+        if wanted is not None:
+            with self._writing() as connection:
+                connection.execute(
+                    "INSERT OR REPLACE INTO facts VALUES ('reviews_each', ?)", (str(wanted),)
+                )
+        return int(self._fact("reviews_each") or REVIEWS_EACH)
+
+    def _fact(self, name: str) -> str | None:
+        with self._open() as connection:
+            row = connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return None if row is None else row[0]
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:

@@ -29,13 +29,16 @@ def picture_bits(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return (cells[:, 1:] > cells[:, :-1]).ravel()
 
 
-def sound_bits(audio: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """64 bits of a sound: whether each of 65 equal parts is louder than the one before."""
+def sound_bits(audio: NDArray[np.float32]) -> NDArray[np.bool_] | None:
+    """64 bits of a sound: whether each of 65 equal parts is louder than the one before.
+
+    None for one that is too short (up to 0.64 s) to have so many parts.
+    """
     from openaffect.media.voice import voice_contours
 
     level = voice_contours(audio).energy
     if len(level) <= SOUND_BITS:
-        return np.zeros(SOUND_BITS, bool)
+        return None
     parts = np.array([part.mean() for part in np.array_split(level, SOUND_BITS + 1)])
     return parts[1:] > parts[:-1]
 
@@ -48,7 +51,7 @@ def hexadecimal(bits: NDArray[np.bool_]) -> str:
 class Fingerprint:
     """Hashes of three pictures and of the sound."""
 
-    name, version = "fingerprint", "1"
+    name, version = "fingerprint", "2"
     reads, makes = ("clip",), (signals.FINGERPRINT,)
     stamp = version
 
@@ -64,6 +67,7 @@ class Fingerprint:
                 assert pixels is not None
                 bits.append(picture_bits(pixels))
             found["pictures"] = hexadecimal(np.concatenate(bits))
-        if media.audio is not None:
-            found["sound"] = hexadecimal(sound_bits(media.audio))
+        sound = None if media.audio is None else sound_bits(media.audio)
+        if sound is not None:
+            found["sound"] = hexadecimal(sound)
         return sample.with_signal(signals.FINGERPRINT, found)

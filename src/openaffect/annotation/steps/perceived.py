@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from openaffect import DEFAULT_MODEL, __version__
 from openaffect.annotation import signals
+from openaffect.annotation.describers.built_in import model_identity
 from openaffect.annotation.sample import Sample
 from openaffect.prompts.labels import BASIC_LABELS
 
@@ -29,9 +31,9 @@ class Perceived:
     def __init__(self, model: str = DEFAULT_MODEL) -> None:
         self.model = model
 
-    @property
+    @cached_property
     def stamp(self) -> str:
-        return f"{self.version} {self.model} {__version__}"
+        return f"{self.version} {model_identity(self.model)} {__version__}"
 
     def run(self, sample: Sample, desk: Desk) -> Sample:
         talk, temperature = desk.talk(sample), desk.analyzer.temperature

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from openaffect.annotation.sample import Sample
 from openaffect.errors import ConfigError
@@ -109,9 +109,9 @@ def run_steps(
 
 def taken_over(sample: Sample, previous: Sample, names: Sequence[str]) -> Sample:
     """The sample with what is called `names` in `previous`: fields, signals and annotations."""
+    fields: dict[str, Any] = {name: getattr(previous, name) for name in names if name in FIELDS}
+    sample = dataclasses.replace(sample, **fields)  # at once: a rejection needs its reasons
     for name in names:
-        if name in FIELDS:
-            sample = dataclasses.replace(sample, **{name: getattr(previous, name)})
         if name in previous.signals:
             sample = sample.with_signal(name, previous.signals[name])
         annotation = previous.annotation(name)

@@ -36,7 +36,7 @@
   }
 
   /* What waits to be sent, and drafts, by key in the browser's own store. */
-  const place = (kind, rest) => ["openaffect", kind, state.corpus.name, ...rest].join("|");
+  const place = (kind, rest) => ["openaffect", kind, state.corpus.key, ...rest].join("|");
   const draftKey = (reviewer, queue, sample) => place("draft", [reviewer, queue, sample]);
   const keep = (key, value) => { localStorage.setItem(key, JSON.stringify(value)); };
   function kept(key) {
