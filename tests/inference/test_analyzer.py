@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from openaffect.errors import MediaError, UsageError
-from openaffect.inference.analyzer import Analyzer, without_absent
-from openaffect.inference.answers import Reason
+from openaffect.inference.analyzer import Analyzer
+from openaffect.inference.answers import Reason, without_absent
 from openaffect.inference.options import AnalyzeOptions
 from openaffect.prompts.claims import claimed_streams
 from openaffect.prompts.conversation import Given

@@ -155,7 +155,7 @@ class Desk:
 
     def reason(self, sample: Sample) -> Reason:
         """What the built-in model says led it to which words, of streams in use alone."""
-        from openaffect.inference.analyzer import without_absent
+        from openaffect.inference.answers import without_absent
         from openaffect.inference.batches import reason_together
 
         words = sample.subtitle

@@ -11,7 +11,12 @@ import torch
 from openaffect import DEFAULT_MODEL
 from openaffect.errors import UsageError
 from openaffect.inference import reporting
-from openaffect.inference.answers import MAX_OPEN_WORDS, Conversation, Reason, conversation
+from openaffect.inference.answers import (
+    MAX_OPEN_WORDS,
+    Conversation,
+    conversation,
+    without_absent,
+)
 from openaffect.inference.encoded_clip import EncodedClip, encode_clip
 from openaffect.inference.engine import Stream
 from openaffect.inference.feature_cache import FeatureCache
@@ -37,7 +42,6 @@ from openaffect.models.preset import (
 )
 from openaffect.models.store import part_directory
 from openaffect.models.trained_parts import SETTINGS_FILE, read_settings
-from openaffect.prompts.claims import claimed_streams
 from openaffect.prompts.conversation import STREAMS, Given
 from openaffect.prompts.dialogues import dialogue_of
 from openaffect.results.analysis import Analysis, Segment
@@ -404,22 +408,3 @@ def _assembled(
     if fusion is not None:
         raise UsageError(f"--fusion {fusion}: {preset} has no choice of fusion")
     return assemble_emotion_llama_small(parts, trained)
-
-
-def without_absent(reason: Reason, given: Given) -> tuple[Reason, list[str]]:
-    """The reason without anything said of a stream that was not given, and what was dropped."""
-    dropped: list[str] = []
-
-    def kept(phrase: str) -> bool:
-        honest = claimed_streams(phrase) <= set(given.streams)
-        if not honest:
-            dropped.append(phrase)
-        return honest
-
-    clues = {
-        stream: tuple(phrase for phrase in phrases if kept(phrase))
-        for stream, phrases in reason.clues.items()
-    }
-    together = reason.together if reason.together and kept(reason.together) else None
-    emotions = tuple(word for word in reason.emotions if kept(word))
-    return Reason(emotions, clues, together), dropped

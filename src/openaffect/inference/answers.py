@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from openaffect.inference.engine import Stream
+from openaffect.prompts.claims import claimed_streams
 from openaffect.prompts.clues import readings, weigh
 from openaffect.prompts.conversation import (
     SLOT_NAMES,
@@ -47,6 +48,25 @@ def _listed(words: Sequence[str]) -> str:
     if len(words) < 2:
         return words[0] if words else "unclear"
     return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def without_absent(reason: Reason, given: Given) -> tuple[Reason, list[str]]:
+    """The reason without anything said of a stream that was not given, and what was dropped."""
+    dropped: list[str] = []
+
+    def kept(phrase: str) -> bool:
+        honest = claimed_streams(phrase) <= set(given.streams)
+        if not honest:
+            dropped.append(phrase)
+        return honest
+
+    clues = {
+        stream: tuple(phrase for phrase in phrases if kept(phrase))
+        for stream, phrases in reason.clues.items()
+    }
+    together = reason.together if reason.together and kept(reason.together) else None
+    emotions = tuple(word for word in reason.emotions if kept(word))
+    return Reason(emotions, clues, together), dropped
 
 
 class Conversation:

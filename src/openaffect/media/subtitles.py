@@ -65,10 +65,10 @@ def parse_subtitles(text: str) -> tuple[Subtitle, ...]:
     blank lines within a subtitle, or none between two.
     """
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    times = [(place, found) for place, line in enumerate(lines) if (found := _TIMES.match(line))]
+    times = [(place, told) for place, line in enumerate(lines) if (told := _TIMES.match(line))]
     ends = [*(place for place, _ in times[1:]), len(lines)][: len(times)]
     webvtt = text.lstrip("\ufeff").startswith("WEBVTT")
-    found = []
+    found: list[Subtitle] = []
     for (place, clock), end in zip(times, ends, strict=True):
         spoken = lines[place + 1 : end]
         if webvtt:
