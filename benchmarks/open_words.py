@@ -39,7 +39,7 @@ def print_figures(name: str, rows: list[Row], told: dict[str, tuple[str, ...]]) 
     first = [row.label in {label_of_words([word]) for word in told[row.id][:FIRST]} for row in rows]
     print(
         f"| {name} | {sum(first) / len(rows):.2f} | {scores.precision:.3f} | {scores.recall:.3f} "
-        f"| {scores.f:.3f} ({scores.f_interval.low:.3f} to {scores.f_interval.high:.3f}) |"
+        f"| {scores.f:.3f} ({scores.f_interval[0]:.3f} to {scores.f_interval[1]:.3f}) |"
     )
 
 
