@@ -257,6 +257,22 @@ def test_what_reviewers_here_agree_on_counts_before_an_imported_review(server) -
     assert (row.label, row.open_labels) == (first.label, first.open_labels)
 
 
+def test_an_imported_decision_stays_while_reviewers_here_have_none(server) -> None:
+    folder = server.desk.folder
+    imported = Review("label studio", "edit", label="angry", labels=("cross",), settles=True)
+    first, *rest = read_samples(folder)
+    write_corpus([replace(first, reviews=(imported,)), *rest], folder)
+    review(server, 0, "ada", decision="edit", label="sad")
+    call(server.url + "api/export", {})
+    assert next(read_samples(folder)).status == "accepted"
+    assert read_manifest(folder / "manifest.jsonl")[0].label == "angry"
+    review(server, 0, "ben", decision="edit", label="sad")
+    call(server.url + "api/export", {})
+    found = next(read_samples(folder))
+    assert found.reasons[-1].text == "accepted by ada and ben"
+    assert read_manifest(folder / "manifest.jsonl")[0].label == "sad"
+
+
 def test_page_and_card_tell_of_one_agreement(server) -> None:
     words = ["proud", "moved"]  # sent along with a rejection, as the page fills them in
     review(server, 0, "ada", decision="reject", reasons=["wrong label"], labels=words)

@@ -272,6 +272,18 @@ def test_another_openface_table_makes_its_clip_anew(troubled, tmp_path: Path) ->
     assert troubled.counted() == {"a": 2, "b": 1}
 
 
+def test_within_a_journal_the_last_line_counts_whatever_the_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path)
+    monkeypatch.setattr("time.time", lambda: 1000.0)
+    journal.add_failed(EXAMPLE.id, "g", (1, 1), "it was damaged", 1)
+    monkeypatch.setattr("time.time", lambda: 900.0)
+    journal.add_done("g", (1, 1), EXAMPLE)
+    assert journal.entries()[EXAMPLE.id].error is None
+    journal.close()
+
+
 def test_of_several_journals_the_newest_line_counts(tmp_path: Path) -> None:
     def noted(shard: tuple[int, int], error: str | None, second: str = "1") -> None:
         journal = Journal(tmp_path, shard)

@@ -16,6 +16,9 @@ FORMS = forms_of(("happy", "sad", "surprise"))
         ("He repeats I'm sorry, and looks sad.", "sad"),
         ("It is unclear whether he is happy, but the voice sounds sad.", "sad"),
         ("As if nothing had happened, she looks happy.", "happy"),
+        ("Whether you look at the face or listen to the voice, the person is happy.", "happy"),
+        ("Regardless of whether he knows it, she is sad.", "sad"),
+        ('The emotion is "sad".', "sad"),
     ],
 )
 def test_quoted_speech_is_no_refusal(answer, label):
@@ -30,6 +33,8 @@ def test_quoted_speech_is_no_refusal(answer, label):
         ("As an AI, I am unable to tell if this is sadness.", REFUSED),
         ("I can't say: happy or sad.", REFUSED),
         ("<think>I'm sorry.</think><answer>happy or sad</answer>", INVALID),
+        ("As an AI, I cannot determine emotions such as sadness.", REFUSED),
+        ("I cannot identify the emotion as happy", REFUSED),
         ("The person looks thoughtful.", INVALID),
     ],
 )

@@ -63,6 +63,15 @@ def test_what_lies_within_the_overlap_alone_is_told_once() -> None:
     assert told.text == "yes indeed no"
 
 
+def test_a_short_line_right_after_a_cut_is_kept() -> None:
+    told = whole(
+        segment(0, 10, heard((0, 10, "Do you?"))),
+        segment(10, 14, heard((10.0, 10.45, "No."), (11, 13, "I do not."))),
+        segment(14, 14.3, heard((14, 14.3, "So."))),
+    )
+    assert told.text == "Do you? No. I do not. So."
+
+
 def test_repeated_words_of_turns_that_do_not_overlap_stay() -> None:
     told = whole(segment(0, 4, heard((0, 4, "no no"))), segment(4, 8, heard((4, 8, "no no"))))
     assert told.text == "no no no no"

@@ -221,3 +221,46 @@ def test_channels_that_cancel_out_are_told(tmp_path: Path, layout: str) -> None:
     for read in (read_clip, clips_of):
         with pytest.raises(MediaError, match="export the channel with the voice as mono"):
             read(path)
+
+
+@pytest.mark.parametrize("case", ["sound ends early", "one long slide"])
+def test_what_is_held_stays_small_when_one_stream_ends_or_waits(
+    tmp_path: Path, monkeypatch, case: str
+) -> None:
+    from openaffect.media import long_reader
+
+    if case == "sound ends early":
+        pictures, times, sound = [numbered_picture(1)] * 600, None, noise(10)
+    else:
+        pictures, times, sound = [numbered_picture(n) for n in (1, 2)], [0.0, 150.0], noise(160)
+    path = write_video(
+        tmp_path / "a.mp4", pictures, rate=5, times=times, sound=sound, options={"bf": "0"}
+    )
+    most = {"pictures": 0, "seconds": 0.0}
+    forget = long_reader._LongReader._forget
+
+    def watched(reader, before):
+        most["pictures"] = max(most["pictures"], len(reader.pictures))
+        most["seconds"] = max(most["seconds"], len(reader.sound.samples) / 16_000)
+        forget(reader, before)
+
+    monkeypatch.setattr(long_reader._LongReader, "_forget", watched)
+    clips = clips_of(path)
+    assert len(clips) > 10
+    assert most["pictures"] <= 20 * PICTURES_PER_SECOND and most["seconds"] <= 20
+
+
+def test_a_file_whose_times_begin_late_is_not_called_cut_off(tmp_path: Path) -> None:
+    times = [70.0 + n / 10 for n in range(40)]
+    path = write_video(tmp_path / "a.mkv", [numbered_picture(n) for n in range(40)], times=times)
+    assert read_clip(path).duration == pytest.approx(4.0, abs=0.2)
+    assert read_clip(path).warnings == ()
+
+
+def test_dither_in_two_channels_is_silence(tmp_path: Path) -> None:
+    steps = np.random.default_rng(0).integers(-1, 2, (2, 16_000 * 5)) / 32_768
+    path = write_sound(
+        tmp_path / "a.wav", steps.astype(np.float32), codec="pcm_s16le", layout="stereo"
+    )
+    with pytest.raises(MediaError, match="digitally silent"):
+        read_clip(path)

@@ -67,6 +67,13 @@ def test_vtt() -> None:
             ["Hello", "World"],
         ),
         ("1\n00:00:01,000 --> 00:00:02,000\nOne\n\ntwo\n\n2\n", ["One two 2"]),
+        (
+            "1\n00:00:01,000 --> 00:00:02,000\nHello.\n\n"
+            "2\n00:00:03,000 -> 00:00:04,000\nBad arrow.\n\n"
+            "3\n-00:00:05,000 --> 00:00:06,000\nBefore.\n\n"
+            "4\n00:00:07,000 --> 00:00:08,000\nEnd -> all",
+            ["Hello.", "End -> all"],
+        ),
         ("1\n00:00:01,000 --> 00:00:02.123456\nI <3 you and x > y", ["I <3 you and x > y"]),
         (
             "WEBVTT\n\n00:01.000 --> 00:02.000\n<c.loud>Now</c> <00:01.500>then\n\n"
@@ -74,7 +81,14 @@ def test_vtt() -> None:
             ["Now then", "End"],
         ),
     ],
-    ids=["no blank", "blank with a space", "blank within", "fraction and signs", "webvtt"],
+    ids=[
+        "no blank",
+        "blank with a space",
+        "blank within",
+        "unreadable times",
+        "fraction and signs",
+        "webvtt",
+    ],
 )
 def test_what_players_show_is_read(text: str, expected: list[str]) -> None:
     assert [line.text for line in parse_subtitles(text)] == expected

@@ -71,10 +71,13 @@ class Journal:
             return file.read(1) == b"\n"
 
     def entries(self) -> dict[str, Entry]:
-        """The newest entry of every clip, over all shards' journals."""
+        """The newest entry of every clip, over all shards' journals.
+
+        Within one journal the last line is the newest, whatever the clock said.
+        """
         found: dict[str, Entry] = {}
         for path in sorted(self.folder.glob("journal*.jsonl")):
-            for name, entry in _entries(path):
+            for name, entry in dict(_entries(path)).items():
                 if name not in found or entry.at >= found[name].at:
                     found[name] = entry
         return found

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from openaffect.corpora.clip_names import without_ending
 from openaffect.corpora.manifest import Row, media_path, read_manifest
 from openaffect.errors import UsageError
 from openaffect.media.digest import file_sha256
@@ -35,7 +36,7 @@ class KnownClips:
         sources are the same, or the name of a bare list holds the source's.
         """
         own_list = source.casefold() in self.path.name.casefold()
-        for name in map(_without_ending, names):
+        for name in map(without_ending, names):
             sources = self.names.get(name)
             if sources and (not name.isdigit() or source in sources or own_list):
                 return True
@@ -67,7 +68,7 @@ def known_clips(path: Path, counts: Callable[[Row], bool] = lambda row: True) ->
                 continue
             count += 1
             for name in {row.id, *([Path(row.media).name] if row.media else [])}:
-                names.setdefault(_without_ending(name), set()).add(row.source)
+                names.setdefault(without_ending(name), set()).add(row.source)
             media = media_path(row, path.parent)
             if media is not None and media.is_file():
                 sizes.setdefault(media.stat().st_size, []).append(media)
@@ -89,10 +90,4 @@ def _listed(line: str) -> set[str]:
     file = MEDIA_FILE.match(line)
     meant = {re.split(r"[\s,]", line)[0], file[1] if file else line.split(",")[0]}
     names = (name.strip("\"' \t").rpartition("/")[2] for name in meant)
-    return {_without_ending(name) for name in names if name}
-
-
-def _without_ending(name: str) -> str:
-    """A clip's name without the ending of a media file, in capitals or not."""
-    stem, dot, ending = name.rpartition(".")
-    return stem if stem and f"{dot}{ending}".lower() in ENDINGS else name
+    return {without_ending(name) for name in names if name}

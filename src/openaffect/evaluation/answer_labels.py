@@ -32,10 +32,12 @@ _REFUSAL = re.compile(
     r"|unable to (?:determine|identify|tell|assist)|cannot (?:be determined|determine|identify))\b",
     re.IGNORECASE,
 )
-_LEFT_OPEN = re.compile(
-    r"\b(?:whether|(?:determine|identify|know|say|sure|tell) if)\b.*?(?=[.;!?]|\bbut\b|$)"
-)
-"""What an answer says that it does not know: a label in there is not named."""
+_CLAUSE = r".*?(?=[.;!?]|\bbut\b|,\s+(?:and|the|this|that|he|she|it|they|i|we|his|her|their)\b|$)"
+_DOUBT = r"\b(?:whether|(?:determine|identify|know|say|sure|tell) if)\b"
+_UNTOLD = re.compile(rf"(?:{_DOUBT}|{_REFUSAL.pattern}){_CLAUSE}", re.IGNORECASE)
+"""What an answer says that it does not know or will not say: a label in there is not named."""
+_QUOTED = re.compile(r"[\"“][^\"“”]*\s[^\"“”]*[\"”]")
+"""Several words of somebody else."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,8 @@ def read_answer(text: str | None, forms: Mapping[str, str]) -> ReadAnswer:
     """The one label that an answer names, as the whole text, in <answer> tags, or as a word.
 
     `forms` maps lower-case words to labels. A label right after "not" or "no" does not count, nor
-    one that the answer leaves open ("I cannot tell whether she is sad"). An answer that names one
-    label is no refusal, whatever words of others it quotes.
+    one that the answer leaves open ("I cannot tell whether she is sad") or that stands where it
+    refuses. An answer that names one label is no refusal, whatever words of others it quotes.
     """
     text = (text or "").strip()
     if not text:
@@ -70,7 +72,7 @@ def read_answer(text: str | None, forms: Mapping[str, str]) -> ReadAnswer:
     told = " ".join((tagged[-1] if tagged else text).lower().split()).strip(" .,:;!?\"'`*[]()")
     if told in forms:
         return ReadAnswer(forms[told])
-    known = _LEFT_OPEN.sub("", told)
+    known = _UNTOLD.sub("", _QUOTED.sub("", told))
     named = {
         label
         for key, label in forms.items()

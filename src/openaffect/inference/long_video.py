@@ -108,8 +108,8 @@ def _segment(
     clip = piece.clip
     subtitle = lines = None
     if options.lines is not None:
-        # A line belongs where its middle lies, or to the end of the file beyond which it goes on.
-        end = math.inf if clip.end >= clip.duration else clip.end
+        # A line belongs where its middle lies; to the last segment also if that lies beyond it.
+        end = math.inf if piece.last else clip.end
         shown = within(tuple(options.lines), clip.start, clip.end)
         lines = [line for line in shown if clip.start <= (line.start + line.end) / 2 < end]
         subtitle = " ".join(line.text for line in lines)

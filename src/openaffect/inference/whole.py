@@ -289,9 +289,10 @@ def _text(segments: Sequence[Segment], uses: Sequence[TextUse]) -> TextUse:
             lines += [line for line in given if line not in lines[-MOST_AT_ONCE:]]
         else:
             for line in given:
-                if line.end < heard + SEAM:
+                repeats = line.start < heard
+                if repeats and line.end < heard + SEAM:
                     continue
-                told = beyond(lines[-1].text, line.text) if lines and line.start < heard else None
+                told = beyond(lines[-1].text, line.text) if lines and repeats else None
                 lines.append(line if told is None else dataclasses.replace(line, text=told))
         words = use.english or use.text or ""
         repeats = bool(english) and segment.start < heard

@@ -1,5 +1,6 @@
 """Sound of a clip as 16 kHz mono float32, placed by its timestamps."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,7 +34,7 @@ class AudioReader:
     packets: int = 0  # packets seen in the wanted part
     outside: int = 0  # packets before or after the wanted part, not decoded
     damaged: int = 0  # packets that the decoder refused
-    cancelled: bool = False  # some sound was lost in mixing: opposite channels, or an effects one
+    lost: float = -math.inf  # latest second whose sound was lost in mixing the channels
     last_time: float = 0.0  # seconds, end of the latest decoded sound
     runs: list[tuple[float, list[np.ndarray]]] = field(default_factory=list)  # (time, samples)
     _resampler: Any = None
@@ -82,9 +83,9 @@ class AudioReader:
             self.runs = [(time + heard / SAMPLE_RATE, [np.zeros(0, np.float32)])]
         return taken
 
-    def silent(self) -> str:
-        """Why there is nothing to hear in sound that was decoded."""
-        return CANCELLED if self.cancelled else SILENT
+    def silent(self, since: float) -> str:
+        """Why there is nothing to hear in the sound decoded from a second on."""
+        return CANCELLED if self.lost >= since else SILENT
 
     def broken(self) -> str | None:
         """Why the track cannot be trusted; None while at most half of it was refused."""
@@ -118,7 +119,7 @@ class AudioReader:
             whole[at : at + len(samples)] = samples
         whole = np.clip(np.nan_to_num(whole, copy=False), -1.0, 1.0, out=whole)
         if np.abs(whole).max() <= SILENCE:
-            return None, self.silent(), ()
+            return None, self.silent(self.start), ()
         warnings: tuple[str, ...] = ()
         if self.damaged:
             warnings = (f"{self.damaged} of {self.packets} audio packets are damaged",)
@@ -146,7 +147,7 @@ class AudioReader:
         for piece in self._resampler.resample(frame):
             mixed = piece.to_ndarray()[0]
             if channels > 1 and len(mixed) and np.abs(mixed).max() <= SILENCE:
-                self.cancelled = self.cancelled or bool(np.ptp(frame.to_ndarray()))
+                self.lost = self.last_time if _loud(frame.to_ndarray()) else self.lost
             self.runs[-1][1].append(mixed)
 
     def _flush(self) -> None:
@@ -160,3 +161,10 @@ class AudioReader:
                 self.runs[-1][1].append(piece.to_ndarray()[0])
         except (av.FFmpegError, ValueError):
             self.damaged += 1
+
+
+def _loud(samples: np.ndarray) -> bool:
+    """Whether decoded samples of any format hold more than dither of one step around silence."""
+    if samples.dtype.kind == "f":
+        return bool(np.abs(samples).max() > SILENCE)
+    return int(samples.max()) - int(samples.min()) > 2

@@ -35,7 +35,8 @@ from openaffect.media.voice_activity import STEP, SpeechListener, stretches
 PICTURES_PER_SECOND = 4.0  # pictures kept at least while a segment is open
 LARGE_PICTURE = 1920 * 1088  # pixels beyond which pictures are decoded several at a time
 MOST_LAG = 5.0  # seconds that one stream may be behind the other before it is no longer waited for
-MOST_HELD = 32  # packets that a decoder holds back at most before it gives the first picture
+MOST_HELD = 32  # packets that a decoder holds back at most
+LONGEST_WAIT = 30.0  # seconds of sound that is held for a picture that the decoder holds back
 SHORTEST_REST = 0.2  # seconds; a shorter rest at the end of the file is no segment
 
 
@@ -45,6 +46,7 @@ class Piece:
 
     clip: Clip  # what was read of it
     shot: int  # number of the shot in which it begins, 0, 1, ...
+    last: bool  # whether nothing comes after it
 
 
 def read_segments(
@@ -173,7 +175,7 @@ class _LongReader:
         self._rate = float((self.video.average_rate if self.video is not None else 0) or 25)
         self._spacing = 1 / max(PICTURES_PER_SECOND, sampling.n / WINDOW)
         self._fed = -math.inf  # second up to which pictures were given to the decoder
-        self._held = 0  # packets given since the decoder last gave a picture
+        self._held = 0  # packets given for which the decoder gave no picture yet
         self._seen = -math.inf  # second of the latest picture
         self._shown = -math.inf  # second at which it leaves the screen, as far as it says so
         self._before: Any = None  # the latest decoded frame of before the part that is read
@@ -252,13 +254,14 @@ class _LongReader:
             decoded = self.video.codec_context.decode(packet)
         except av.FFmpegError:
             self._damaged += 1
+            self._held = max(self._held - 1, 0)
             return
         for frame in decoded:
             self.limits.check_pixels(str(self.path), frame.width, frame.height)
             at = seconds(frame.pts, self.video.time_base)
             time = self._number / self._rate if at is None else at - self.info.origin
             self._number += 1
-            self._held = 0
+            self._held = max(self._held - 1, 0)
             if time >= self._seen:
                 self._seen, self._shown = time, time + self._length(frame)
             self.duration = max(self.duration, time + self._length(frame))
@@ -296,8 +299,8 @@ class _LongReader:
         if self.audio is not None:
             ends.append(self.sound.end if self.sound.heard else -math.inf)
         newest = max(ends)
-        comes = self._fed > self._seen and newest - self._fed < MOST_LAG
-        if comes and self._held < MOST_HELD:
+        comes = newest - self._fed < MOST_LAG and 0 < self._held < MOST_HELD
+        if comes and self._seen < newest < self._seen + LONGEST_WAIT:
             return min(*ends, self.end)
         return min(max(min(ends), newest - MOST_LAG), self.end)
 
@@ -343,12 +346,14 @@ class _LongReader:
             audio_reason = broken
         elif self._voice is not None:
             audio, audio_reason = self.sound.part(start, end)
-            audio_reason = audio_reason or (None if audio is not None else self._voice.silent())
+            if audio is None and audio_reason is None:
+                audio_reason = self._voice.silent(start)
         if frames is None and audio is None:
             self.reasons = (frames_reason, audio_reason)
             return None
         warnings = self.warnings()
-        if final and end >= min(self.duration, self.end) and math.isinf(self.end):
+        last = final and end >= min(self.duration, self.end)
+        if last and math.isinf(self.end):
             warnings += cut_off(self.info, self.duration)
         begun = [number for second, number in self.shots if second <= start]
         later = [number for second, number in self.shots if second > start]
@@ -372,4 +377,4 @@ class _LongReader:
             has_audio=info.has_audio,
             warnings=warnings,
         )
-        return Piece(clip, shot)
+        return Piece(clip, shot, last)

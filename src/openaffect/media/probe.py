@@ -120,7 +120,7 @@ def describe(path: Path, container: Any, limits: Limits) -> MediaInfo:
 
 def cut_off(info: MediaInfo, end: float) -> tuple[str, ...]:
     """A warning where a file that was read whole ends (second) well before it says that it does."""
-    missing = info.duration - end
+    missing = info.duration - max(info.origin, 0.0) - end  # some count from 0, some from origin
     if info.container not in STATED_LENGTH or missing < max(1.0, LEAST_MISSING * info.duration):
         return ()
     told = f"{seconds_text(info.duration)} are declared and the file ends at {seconds_text(end)}"

@@ -16,6 +16,8 @@ MAX_BYTES = 10_000_000
 
 _CLOCK = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,9}))?"
 _TIMES = re.compile(rf"^\s*{_CLOCK}\s*-->\s*{_CLOCK}(?:\s.*)?$")
+_ARROW = re.compile(r"\d:\d+[^a-z]*->\s*-?\d+:\d")
+"""What looks like times, readable or not: where one subtitle ends and the next begins."""
 _NAMES = "b|i|u|s|c|v|lang|ruby|rt|font|span|p|br"
 _TAG = re.compile(
     rf"</?(?:{_NAMES})(?:[.\s][^<>]*)?/?>|<(?:\d+:)?\d+:\d+[.,]\d+>|\{{\\[^{{}}]*\}}", re.IGNORECASE
@@ -58,18 +60,21 @@ def read_subtitles(path: Path) -> tuple[Subtitle, ...]:
 
 
 def parse_subtitles(text: str) -> tuple[Subtitle, ...]:
-    """The subtitles in SubRip or WebVTT text.
+    """The subtitles in SubRip or WebVTT text; those whose times cannot be read are left out.
 
     A subtitle goes from its times to the next one's, less the number or name in front of those.
     In WebVTT a blank line ends it, so that notes and styles are skipped; SubRip files often have
     blank lines within a subtitle, or none between two.
     """
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    times = [(place, told) for place, line in enumerate(lines) if (told := _TIMES.match(line))]
-    ends = [*(place for place, _ in times[1:]), len(lines)][: len(times)]
+    times = [place for place, line in enumerate(lines) if _ARROW.search(line)]
+    ends = [*times[1:], len(lines)][: len(times)]
     webvtt = text.lstrip("\ufeff").startswith("WEBVTT")
     found: list[Subtitle] = []
-    for (place, clock), end in zip(times, ends, strict=True):
+    for place, end in zip(times, ends, strict=True):
+        clock = _TIMES.match(lines[place])
+        if clock is None:
+            continue
         spoken = lines[place + 1 : end]
         if webvtt:
             spoken = list(takewhile(str.strip, spoken))

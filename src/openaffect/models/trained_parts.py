@@ -37,11 +37,12 @@ NEW_PARTS = tuple(part for part in PART_PREFIXES if part != "language_model")
 
 TENSORS_FILE = "trained_parts.safetensors"
 ADAPTER_FOLDER = "language_model_adapter"
+ADAPTER_FILE = f"{ADAPTER_FOLDER}/adapter_model.safetensors"
 LANGUAGE_MODEL_FILE = "language_model.safetensors"
 """Where the language model's own weights lie, if they were trained without adapters."""
 SETTINGS_FILE = "trained_parts.json"
-LANGUAGE_MODEL = "language_model"
-"""Settings field: "adapter" or "whole", as the language model's weights lie in the folder; None."""
+BESIDE = "beside"
+"""Settings field: what lies beside the tensors and belongs to them, ADAPTER_FILE and such."""
 
 
 def part_of(name: str) -> str | None:
@@ -135,8 +136,8 @@ def save_trained_parts(
     adapted = lora is not None and bool(lora_state(model.model.language_model))
     if lora is not None and adapted:
         save_lora(model.model.language_model, lora, folder / ADAPTER_FOLDER, dtype)
-    trained = "adapter" if adapted else "whole" if whole else None
-    write_settings(folder, {**settings, LANGUAGE_MODEL: trained})
+    there = ((ADAPTER_FILE, adapted), (LANGUAGE_MODEL_FILE, whole))
+    write_settings(folder, {**settings, BESIDE: [name for name, written in there if written]})
 
 
 def write_settings(folder: Path, settings: dict) -> None:
@@ -172,10 +173,9 @@ def load_trained_tensors(
     path = folder / TENSORS_FILE
     if not path.is_file():
         raise WeightsError(f"{folder}: holds no trained parts ({TENSORS_FILE} is missing)")
-    beside = {"adapter": ADAPTER_FOLDER, "whole": LANGUAGE_MODEL_FILE}
-    needed = beside.get(read_settings(folder).get(LANGUAGE_MODEL) or "")
-    if needed is not None and not (folder / needed).exists():
-        raise WeightsError(f"{folder}: {needed} is missing; copy the whole folder")
+    for name in read_settings(folder).get(BESIDE, ()):
+        if not (folder / name).is_file():
+            raise WeightsError(f"{folder}: {name} is missing; copy the whole folder")
     stored, own = load_file(path), dict(new_part_tensors(model))
     begins = set(may_begin) - {part_of(name) for name in stored}
     own = {name: tensor for name, tensor in own.items() if part_of(name) not in begins}
@@ -183,7 +183,7 @@ def load_trained_tensors(
     whole = folder / LANGUAGE_MODEL_FILE
     if whole.is_file():
         _fill(dict(_own_weights(model)), load_file(whole), whole)
-    adapter = folder / ADAPTER_FOLDER / "adapter_model.safetensors"
+    adapter = folder / ADAPTER_FILE
     if lora_state(model.model.language_model):
         load_lora_state(model.model.language_model, load_file(adapter), str(adapter))
 

@@ -299,8 +299,8 @@ class Analysis(Record):
     """The closed or given label set, most likely first; the probabilities sum to 1."""
     open_emotions: tuple[str, ...] = ()
     """Emotion words in free vocabulary, most salient first: the model's own words, the first word
-    for each label before a second of any, and every label that is likely and that none of them
-    tells."""
+    for each label before a second for any, and labels that are likely (from 0.2; neutral and calm
+    only if likeliest) and that none of them tells."""
     reasoning: str = ""
     """Why, naming the clues."""
     clues: dict[ClueKind, tuple[str, ...]] = dataclasses.field(default_factory=dict)

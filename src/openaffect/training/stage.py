@@ -82,11 +82,13 @@ def load_model(
             return assemble_emotion_llama_small(parts, seed=recipe.seed)
         return assemble_small(parts, fusion=recipe.fusion, seed=recipe.seed)
     model, processor = load_checkpoint(folder)
-    built = getattr(model.config, "fusion", "no choice of fusion")
+    built = getattr(model.config, "fusion", None)
     if recipe.fusion not in (None, built):
         raise ConfigError(
             f"fusion: this checkpoint was built for {built}, not {recipe.fusion}; "
             f"build one with `openaffect models build --fusion {recipe.fusion}`"
+            if built is not None
+            else f"fusion: Emotion-LLaMA has no choice of it; leave out {recipe.fusion}"
         )
     return model, processor
 

@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from openaffect.cli import build_app
-from openaffect.errors import WeightsError
+from openaffect.errors import OpenAffectError, WeightsError
 from openaffect.models.checkpoints.load import load_checkpoint, write_with_trained
 from openaffect.models.emotion_llama import tiny as emotion_llama
 from openaffect.models.lora import LoraSettings, lora_state
@@ -112,5 +112,24 @@ def test_trained_parts_without_their_adapter_are_refused(tmp_path: Path) -> None
     with pytest.raises(WeightsError, match="copy the whole folder"):
         load_trained_parts(model, tmp_path / "trained")
     settings = read_settings(tmp_path / "trained")
-    write_settings(tmp_path / "trained", settings | {"language_model": None})
+    write_settings(tmp_path / "trained", settings | {"beside": []})
     assert load_trained_parts(model, tmp_path / "trained") is None
+
+
+@pytest.mark.parametrize("damage", ["type", "empty", "json", "weights", "cut"])
+def test_a_damaged_folder_is_told_in_one_line(damage: str, tmp_path: Path) -> None:
+    folder = written("omni_emotion", tmp_path / "base")
+    config, weights = folder / "config.json", folder / "model.safetensors"
+    if damage == "type":
+        config.write_text('{"model_type": "bert"}')
+    elif damage == "empty":
+        config.write_text("{}")
+    elif damage == "json":
+        config.write_text("{")
+    elif damage == "weights":
+        weights.unlink()
+    else:
+        weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(OpenAffectError) as told:
+        load_checkpoint(folder)
+    assert str(folder) in str(told.value) and "\n" not in str(told.value)

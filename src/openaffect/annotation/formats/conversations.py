@@ -112,7 +112,7 @@ def _rest(sample: Sample) -> dict[str, Any]:
     """The record's other fields: its own where it was read, else the whole sample."""
     held = sample.signals.get("record")
     if sample.source == SOURCE and MESSAGES in sample.signals:
-        return dict(held or {})
+        return {key: value for key, value in (held or {}).items() if key not in MEDIA}
     return {"sample": dataclasses.asdict(sample)}
 
 

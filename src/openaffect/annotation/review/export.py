@@ -60,14 +60,19 @@ def with_reviews(
 ) -> Sample:
     """The sample with its reviews, and with the status that follows from them.
 
-    `authors` are all who ever wrote about it in the file; reviews of others (imported ones) stay.
+    `authors` are all who ever wrote about it in the file; reviews of others (imported ones) stay,
+    and decide as long as those of the file do not.
     """
     kept = [review for review in sample.reviews if review.reviewer not in authors]
     made = [
         _review(sample, edit, track == SETTLEMENT, alone=not kept)
         for track, edit in sorted(tracks.items(), key=lambda item: item[1].at)
     ]
-    return with_outcome(replace(sample, reviews=(*kept, *made)), made, reviews_each)
+    found = with_outcome(replace(sample, reviews=(*kept, *made)), made, reviews_each)
+    if any(reason.rule == RULE for reason in found.reasons):
+        overruled = (replace(review, settles=False) for review in kept)
+        return replace(found, reviews=(*overruled, *made))
+    return with_outcome(found, kept, 1) if kept else found
 
 
 def with_outcome(sample: Sample, counting: Sequence[Review], reviews_each: int) -> Sample:

@@ -3,15 +3,20 @@
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from transformers import AutoModelForMultimodalLM, AutoProcessor
 
 from openaffect.errors import ConfigError, WeightsError
-from openaffect.models import emotion_llama, omni_emotion  # noqa: F401  known to transformers so
+from openaffect.models.checkpoints.published_configs import read_json
 from openaffect.models.checkpoints.writer import folder_at_once
 from openaffect.models.clip_processing import ClipProcessor
+from openaffect.models.emotion_llama import EmotionLlamaConfig
 from openaffect.models.generation import MediaGeneration
 from openaffect.models.lora import lora_state, merge_lora
+from openaffect.models.omni_emotion import OmniEmotionConfig
 from openaffect.models.trained_parts import load_trained_parts, read_settings
+
+FAMILIES = (OmniEmotionConfig.model_type, EmotionLlamaConfig.model_type)
 
 
 def load_checkpoint(folder: Path) -> tuple[MediaGeneration, ClipProcessor]:
@@ -22,22 +27,27 @@ def load_checkpoint(folder: Path) -> tuple[MediaGeneration, ClipProcessor]:
 
     Raises:
         ConfigError: the folder holds another kind of model.
-        WeightsError: tensors are missing, left over, or of another shape.
+        WeightsError: files or tensors are missing, damaged, left over, or of another shape.
     """
-    network, info = AutoModelForMultimodalLM.from_pretrained(
-        folder, output_loading_info=True, ignore_mismatched_sizes=True
-    )
-    if not isinstance(network, MediaGeneration):
-        raise ConfigError(f"{folder}: holds a {network.config.model_type} model")
-    for kind, told in (
+    kind = read_json(folder / "config.json").get("model_type")
+    if kind not in FAMILIES:
+        raise ConfigError(f"{folder}: holds a model of type {kind}, not {' or '.join(FAMILIES)}")
+    try:
+        network, info = AutoModelForMultimodalLM.from_pretrained(
+            folder, output_loading_info=True, ignore_mismatched_sizes=True
+        )
+        processor: Any = AutoProcessor.from_pretrained(folder)
+    except (OSError, ValueError, SafetensorError) as error:
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(f"{folder}: holds no whole checkpoint ({why})") from error
+    for fault, told in (
         ("missing_keys", "are missing"),
         ("unexpected_keys", "do not belong to this model"),
         ("mismatched_keys", "have another shape"),
     ):
-        names = sorted(str(key if isinstance(key, str) else key[0]) for key in info[kind])
+        names = sorted(str(key if isinstance(key, str) else key[0]) for key in info[fault])
         if names:
             raise WeightsError(f"{folder}: {len(names)} tensors {told}, first: {names[0]}")
-    processor: Any = AutoProcessor.from_pretrained(folder)
     return network.eval(), processor
 
 
