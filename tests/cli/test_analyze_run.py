@@ -51,12 +51,33 @@ def test_what_is_done_is_remembered_until_something_changes(tmp_path: Path) -> N
         record.add(key, clip, files)
     again = RunRecord(out)
     assert again.done(key, files)
-    assert not again.done(key, files[:1])
+    assert not again.done(key, [*files, out / "a.vtt"])
     assert not again.done(request_key(clip, {**request, "options": {"frames": 9}}), files)
     clip.write_bytes(b"second")
     assert request_key(clip, request) != key
     files[1].unlink()
     assert not again.done(key, files)
+
+
+def test_a_file_that_another_request_overwrote_is_not_done(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.json", tmp_path / "a.csv"
+    first.write_text("{}")
+    second.write_text("")
+    with RunRecord(tmp_path) as record:
+        record.add("calm", tmp_path / "a.mp4", [first, second])
+        record.add("happy", tmp_path / "a.mp4", [first])
+        assert not record.done("calm", [first, second])
+        assert record.done("happy", [first])
+    with RunRecord(tmp_path) as record:
+        assert not record.done("calm", [first, second])
+        record.add("calm", tmp_path / "a.mp4", [first, second])
+        record.begin("calm", tmp_path / "a.mp4", [first, second])  # the same again: nothing to tell
+        record.fail("other", tmp_path / "a.mp4", "unreadable")
+        assert record.done("calm", [first, second])
+        record.begin("happy", tmp_path / "a.mp4", [first])
+    with RunRecord(tmp_path) as record:  # that run was killed while it wrote
+        assert not record.done("happy", [first])
+        assert not record.done("calm", [first, second])
 
 
 def test_a_record_cut_off_by_a_crash_still_counts_for_the_rest(tmp_path: Path) -> None:

@@ -21,13 +21,14 @@ CHECKPOINT_FILES = ("config.json", "model.safetensors", "adapter_model.safetenso
 class RunRecord:
     """The manifest of an output folder: an append-only list of clips, one JSON object a line.
 
-    A row holds `key`, `clip`, `status` (`done` or `failed`) and its `files` or its `error`. One run
-    at a time may write to a folder.
+    A row holds `key`, `clip` (its whole path), `status` and its `files` or its `error`. The status
+    is `done`, `failed`, or `begun` where files of another request are about to be overwritten. The
+    newest row of a file tells what is in it. One run at a time may write to a folder.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / RECORD_NAME
-        self._done: set[tuple[str, ...]] = set()  # key and names of files
+        self._keys: dict[str, str | None] = {}  # of file names; None while one is overwritten
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("a+", encoding="utf-8")
@@ -40,29 +41,43 @@ class RunRecord:
         self._cut_off = bool(held) and not held.endswith("\n")
         for line in held.splitlines():
             try:
-                row = json.loads(line)
-                self._done.add((row["key"], *row["files"]))
+                self._hold(json.loads(line))
             except (ValueError, KeyError, TypeError):
                 continue  # a failed clip, or a line cut off by a crash: it is done again
 
     def done(self, key: str, files: list[Path]) -> bool:
-        """Whether this very request was finished into these files, and they are still there."""
-        names = [file.name for file in files]
-        return (key, *names) in self._done and all(file.is_file() for file in files)
+        """Whether these files hold what this very request gave, and are still there."""
+        return all(self._keys.get(file.name) == key and file.is_file() for file in files)
 
-    def add(self, key: str, clip: Path, files: list[Path], error: str | None = None) -> None:
-        """Note a finished or failed clip on disk."""
-        row: dict[str, Any] = {"key": key, "clip": str(clip)}
-        if error is None:
-            names = [file.name for file in files]
-            self._done.add((key, *names))
-            row |= {"status": "done", "files": names}
-        else:
-            row |= {"status": "failed", "error": error}
+    def begin(self, key: str, clip: Path, files: list[Path]) -> None:
+        """Note that files are about to be written, where they hold another request's results.
+
+        A run that is killed in between then leaves nothing that counts as done.
+        """
+        if any(self._keys.get(file.name, key) != key for file in files):
+            self._append(key, clip, {"status": "begun", "files": [file.name for file in files]})
+
+    def add(self, key: str, clip: Path, files: list[Path]) -> None:
+        """Note a finished clip on disk."""
+        self._append(key, clip, {"status": "done", "files": [file.name for file in files]})
+
+    def fail(self, key: str, clip: Path, error: str) -> None:
+        """Note a clip that failed, on disk."""
+        self._append(key, clip, {"status": "failed", "error": error})
+
+    def _append(self, key: str, clip: Path, told: dict[str, Any]) -> None:
+        row = {"key": key, "clip": str(clip.resolve())} | told
         self._file.write("\n" * self._cut_off + json.dumps(row) + "\n")
         self._file.flush()
         os.fsync(self._file.fileno())
         self._cut_off = False
+        if "files" in row:
+            self._hold(row)
+
+    def _hold(self, row: dict[str, Any]) -> None:
+        """Take in a row on files; raises KeyError for one on a failed clip."""
+        key = row["key"] if row["status"] == "done" else None
+        self._keys.update(dict.fromkeys(row["files"], key))
 
     def __enter__(self) -> RunRecord:
         return self
