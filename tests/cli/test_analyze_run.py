@@ -96,11 +96,23 @@ def test_a_record_cut_off_by_a_crash_still_counts_for_the_rest(tmp_path: Path) -
         assert last.done("two", [file])
 
 
-def test_a_changed_checkpoint_folder_is_another_model(tmp_path: Path) -> None:
-    clip = tmp_path / "a.mp4"
+@pytest.mark.parametrize(
+    "name",
+    [
+        "config.json",
+        "trained_parts.safetensors",
+        "model-00001-of-00002.safetensors",
+        "language_model_adapter/adapter_model.safetensors",
+    ],
+)
+def test_a_changed_checkpoint_folder_is_another_model(tmp_path: Path, name: str) -> None:
+    clip, model = tmp_path / "a.mp4", tmp_path / "model"
     clip.write_bytes(b"x")
-    request = {"model": str(tmp_path)}
-    (tmp_path / "config.json").write_text("{}")
-    before = request_key(clip, request)
-    (tmp_path / "config.json").write_text('{"a": 1}')
-    assert request_key(clip, request) != before
+    request = {"model": str(model)}
+    keys = [request_key(clip, request)]
+    for content in ("{}", '{"a": 1}'):
+        path = model / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+        keys.append(request_key(clip, request))
+    assert len(set(keys)) == 3

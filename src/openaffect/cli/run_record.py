@@ -15,7 +15,7 @@ from openaffect.errors import OpenAffectError, UsageError
 RECORD_NAME = ".openaffect-run.jsonl"
 HALF_WRITTEN = re.compile(r"^\..+\.(json|csv|vtt|srt|eaf|TextGrid|html)\.[a-z0-9_]{8}$")
 """Temporary names of `results.writers.write_atomically`."""
-CHECKPOINT_FILES = ("config.json", "model.safetensors", "adapter_model.safetensors")
+CHECKPOINT_FILES = ("*.json", "*.safetensors")
 
 
 class RunRecord:
@@ -111,16 +111,16 @@ def _remove_halves(folder: Path) -> None:
 def request_key(clip: Path, request: dict[str, Any]) -> str:
     """SHA-256 over the clip's bytes, the request and the version of openaffect.
 
-    A model that is a folder counts by the size and time of its files. A clip that cannot be read
-    has a key of its own name, which no finished clip has.
+    A model that is a folder counts by the size and time of the weights and settings below it. A
+    clip that cannot be read has a key of its own name, which no finished clip has.
     """
     digest = hashlib.sha256()
     model = Path(str(request["model"]))
     stamps = []
-    for name in CHECKPOINT_FILES:
-        if (model / name).is_file():
-            stat = (model / name).stat()
-            stamps.append([name, stat.st_size, stat.st_mtime_ns])
+    for path in sorted(path for form in CHECKPOINT_FILES for path in model.rglob(form)):
+        if path.is_file():
+            stat = path.stat()
+            stamps.append([str(path.relative_to(model)), stat.st_size, stat.st_mtime_ns])
     described = json.dumps([__version__, stamps, request], sort_keys=True, default=vars)
     digest.update(described.encode())
     try:
