@@ -171,6 +171,20 @@ def test_what_is_done_is_what_the_files_hold(run: Run, folder: Path, tmp_path: P
     assert code == 2 and "another run" in errors
 
 
+def test_results_belong_to_one_clip(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    clips = [tmp_path / name for name in ("x/a.mp4", "y/a.mp4", "x/a.mov")]
+    for number, clip in enumerate(clips):
+        clip.parent.mkdir(exist_ok=True)
+        write_clip(clip, 40 * number)
+        assert run(clip, "--out", out)[0] == 0
+    assert run(tmp_path / "x", "--out", out)[0] == 0
+    held = {path.name: Analysis.from_json(path.read_bytes()) for path in out.glob("*.json")}
+    paths = {name: analysis.clip.path for name, analysis in held.items()}
+    names = ("a.json", "a.mp4.json", "a.mov.json")
+    assert paths == dict(zip(names, map(str, clips), strict=True))
+
+
 def test_several_clips_as_json_are_one_document_a_line(run: Run, folder: Path) -> None:
     code, printed, errors = run(folder / "one.mp4", folder / "two.mp4", "--json")
     assert code == 0, errors

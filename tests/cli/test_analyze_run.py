@@ -80,6 +80,18 @@ def test_a_file_that_another_request_overwrote_is_not_done(tmp_path: Path) -> No
         assert not record.done("calm", [first, second])
 
 
+def test_results_keep_their_name_where_the_clip_is_moved(tmp_path: Path) -> None:
+    here, there = tmp_path / "a.mp4", tmp_path / "moved.mp4"
+    here.write_bytes(b"x")
+    with RunRecord(tmp_path / "out") as record:
+        record.add("key", here, [tmp_path / "out" / "a.mp4.json", tmp_path / "out" / "a.mp4.csv"])
+    with RunRecord(tmp_path / "out") as record:
+        assert list(record.names) == ["a.mp4"]
+        assert record.names_of([here, there], ["other", "key"]) == ["a.mp4", None]
+        here.rename(there)
+        assert record.names_of([there, there], ["key", "other"]) == ["a.mp4", None]
+
+
 def test_a_record_cut_off_by_a_crash_still_counts_for_the_rest(tmp_path: Path) -> None:
     file = tmp_path / "a.json"
     file.write_text("{}")

@@ -100,7 +100,7 @@ class AnalyzeRun:
         folder = self.output.folder
         try:
             with nullcontext() if folder is None else RunRecord(folder) as record:
-                jobs = self._jobs(clips)
+                jobs = self._jobs(clips, record)
                 if len(jobs) > 1 or self._by_workers:
                     return self._batch(jobs, options, record)
                 analysis = self._loaded().analyze(clips[0], options=options)
@@ -115,9 +115,14 @@ class AnalyzeRun:
     def _by_workers(self) -> bool:
         return self.jobs is not None or self.engine == "ray"
 
-    def _jobs(self, clips: list[Path]) -> list[Job]:
-        named = zip(clips, result_names(clips), strict=True)
-        return [Job(clip, name, request_key(clip, self._request())) for clip, name in named]
+    def _jobs(self, clips: list[Path], record: RunRecord | None) -> list[Job]:
+        request = self._request()
+        keys = [request_key(clip, request) for clip in clips]
+        if record is None:
+            names = result_names(clips)
+        else:
+            names = result_names(clips, record.names_of(clips, keys), record.names)
+        return [Job(*job) for job in zip(clips, names, keys, strict=True)]
 
     def _batch(self, jobs: list[Job], options: AnalyzeOptions, record: RunRecord | None) -> int:
         failures: dict[Path, str] = {}

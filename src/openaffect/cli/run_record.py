@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,12 +24,14 @@ class RunRecord:
 
     A row holds `key`, `clip` (its whole path), `status` and its `files` or its `error`. The status
     is `done`, `failed`, or `begun` where files of another request are about to be overwritten. The
-    newest row of a file tells what is in it. One run at a time may write to a folder.
+    newest row of a file tells what is in it, and whose results bear its name. One run at a time may
+    write to a folder.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / RECORD_NAME
         self._keys: dict[str, str | None] = {}  # of file names; None while one is overwritten
+        self._owners: dict[str, tuple[Path, str]] = {}  # clip and key, by the name of the results
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("a+", encoding="utf-8")
@@ -44,6 +47,22 @@ class RunRecord:
                 self._hold(json.loads(line))
             except (ValueError, KeyError, TypeError):
                 continue  # a failed clip, or a line cut off by a crash: it is done again
+
+    @property
+    def names(self) -> Collection[str]:
+        """What the results in this folder are called."""
+        return self._owners.keys()
+
+    def names_of(self, clips: Sequence[Path], keys: Sequence[str]) -> list[str | None]:
+        """What each clip's results are called here; None for a clip without any.
+
+        A clip that was moved since is known by what is asked of it.
+        """
+        names = {clip: name for name, (clip, _) in self._owners.items()}
+        left = {key: name for name, (clip, key) in self._owners.items() if not clip.exists()}
+        return [
+            names.get(clip.resolve(), left.get(key)) for clip, key in zip(clips, keys, strict=True)
+        ]
 
     def done(self, key: str, files: list[Path]) -> bool:
         """Whether these files hold what this very request gave, and are still there."""
@@ -76,8 +95,9 @@ class RunRecord:
 
     def _hold(self, row: dict[str, Any]) -> None:
         """Take in a row on files; raises KeyError for one on a failed clip."""
-        key = row["key"] if row["status"] == "done" else None
-        self._keys.update(dict.fromkeys(row["files"], key))
+        done = row["status"] == "done"
+        self._keys.update(dict.fromkeys(row["files"], row["key"] if done else None))
+        self._owners[Path(row["files"][0]).stem] = (Path(row["clip"]), row["key"])
 
     def __enter__(self) -> RunRecord:
         return self
