@@ -12,6 +12,7 @@ from openaffect.errors import MediaError, UsageError
 from openaffect.inference.analyzer import Analyzer
 from openaffect.inference.answers import Reason, without_absent
 from openaffect.inference.options import AnalyzeOptions
+from openaffect.inference.transcription import Doubt
 from openaffect.prompts.claims import claimed_streams
 from openaffect.prompts.conversation import Given
 from openaffect.results.analysis import Analysis
@@ -44,6 +45,14 @@ def test_an_analysis_is_the_same_again_and_survives_json(analyzer, example):
     again = analyzer.analyze(EXAMPLE)
     assert again == example
     assert Analysis.from_json(example.to_json()) == example
+
+
+def test_speech_without_words_is_told_beside_the_words(analyzer, monkeypatch):
+    heard = analyzer.read(EXAMPLE, AnalyzeOptions(start=0.5)).transcript
+    doubted = dataclasses.replace(heard, doubts=(Doubt(1.0, 2.5, "too unclear"),))
+    monkeypatch.setattr(analyzer._transcriber, "transcribe", lambda *_, **__: doubted)
+    told = "speech without words from 1.5 to 3.0 s: too unclear"
+    assert told in analyzer.analyze(EXAMPLE, AnalyzeOptions(start=0.5)).warnings
 
 
 def test_one_reading_scores_as_one_reading_for_each_set(analyzer):
