@@ -84,7 +84,7 @@ class Transcriber:
         device: where it runs.
     """
 
-    def __init__(self, whisper: Path, device: str = "cpu") -> None:
+    def __init__(self, whisper: Path, device: torch.device | str = "cpu") -> None:
         from transformers import AutoTokenizer, WhisperForConditionalGeneration
 
         from openaffect.inference.speech_decoding import SpeechDecoder
