@@ -222,6 +222,15 @@ def test_a_model_that_does_not_load_fails_the_run_at_once(
     assert errors.count("\n") == 1
 
 
+def test_an_unknown_language_is_refused_before_the_first_clip(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    code, printed, errors = run(folder, "--language", "klingon", "--out", tmp_path / "out")
+    assert (code, printed) == (2, "")
+    assert "klingon" in errors and errors.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_option_that_does_not_exist_is_named(folder: Path) -> None:
     with pytest.raises(UsageError, match="colour"):
         openaffect.analyze(folder / "one.mp4", colour="red")

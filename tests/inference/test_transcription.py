@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from openaffect.errors import UsageError
 from openaffect.inference import transcription
+from openaffect.inference.languages import LANGUAGES
+from openaffect.inference.options import AnalyzeOptions
 from openaffect.inference.speech_decoding import TIME_STEP, Decoded
 from openaffect.inference.transcription import (
     WINDOW_SECONDS,
@@ -89,7 +91,13 @@ def test_silence_and_noise_are_not_heard(transcriber):
         assert transcript.reason == "no speech was found in the sound"
 
 
+def test_our_languages_are_those_of_the_recogniser(transcriber):
+    assert set(LANGUAGES) == set(transcriber.decoder.languages)
+
+
 def test_unknown_language_is_refused(transcriber):
+    with pytest.raises(UsageError, match="tlh"):
+        AnalyzeOptions(language="tlh")
     with pytest.raises(UsageError, match="tlh"):
         transcriber.transcribe(np.zeros(SAMPLE_RATE, np.float32), language="tlh")
 

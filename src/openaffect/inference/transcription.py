@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from openaffect.errors import UsageError
+from openaffect.inference.languages import check_language
 from openaffect.media.mel import SAMPLE_RATE, log_mel
 from openaffect.media.voice_activity import voice_activity
 
@@ -98,12 +98,10 @@ class Transcriber:
     def transcribe(self, audio: np.ndarray, *, language: str | None = None) -> Transcript:
         """The words in audio (S,), mono at 16 kHz, of any length.
 
-        `language` is a code that Whisper knows; None detects it. Speech in other languages than
+        `language` is one of LANGUAGES; None detects it. Speech in other languages than
         English is also translated. Raises UsageError for an unknown language.
         """
-        if language is not None and language not in self.decoder.languages:
-            known = ", ".join(sorted(self.decoder.languages))
-            raise UsageError(f"Whisper knows no language {language!r}; it knows {known}")
+        check_language(language)
         parts = windows(voice_activity(audio), audio)
         if not parts:
             return Transcript("", None, None, (), "no speech was found in the sound")
