@@ -398,13 +398,13 @@ def _assembled(
 ) -> tuple[MediaGeneration, ClipProcessor]:
     """The small model that trained parts with these settings belong to."""
     preset = settings.get("model", DEFAULT_MODEL)
-    if preset == DEFAULT_MODEL:
-        return assemble_small(parts, trained, fusion)
-    if preset != EMOTION_LLAMA_SMALL:
+    if preset not in SMALL_PRESETS:
         raise UsageError(
-            f"{trained}: these are trained parts of {preset}; only those of {DEFAULT_MODEL} and "
-            f"{EMOTION_LLAMA_SMALL} are put together from such a folder"
+            f"{trained}: these are trained parts of {preset}; only those of "
+            f"{', '.join(SMALL_PRESETS)} are put together from such a folder"
         )
+    if preset != EMOTION_LLAMA_SMALL:
+        return assemble_small(parts, trained, fusion)
     if fusion is not None:
         raise UsageError(f"--fusion {fusion}: {preset} has no choice of fusion")
     return assemble_emotion_llama_small(parts, trained)
