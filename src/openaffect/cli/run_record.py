@@ -45,7 +45,7 @@ class RunRecord:
         for line in held.splitlines():
             try:
                 self._hold(json.loads(line))
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, LookupError, TypeError):
                 continue  # a failed clip, or a line cut off by a crash: it is done again
 
     @property
