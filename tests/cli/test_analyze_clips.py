@@ -11,7 +11,7 @@ import pytest
 
 import openaffect
 from openaffect.cli import main
-from openaffect.cli.run_record import RECORD_NAME
+from openaffect.cli.run_record import RECORD_NAME, RunRecord
 from openaffect.errors import UsageError
 from openaffect.results.analysis import Analysis
 
@@ -84,7 +84,8 @@ def test_one_clip_prints_a_report_and_writes_every_form(
     assert "audio  not used" in printed
     assert "\x1b[" not in printed
     endings = (".TextGrid", ".csv", ".eaf", ".html", ".json", ".srt", ".vtt")
-    assert sorted(path.name for path in out.iterdir()) == [f"one{ending}" for ending in endings]
+    results = {f"one{ending}" for ending in endings}
+    assert {path.name for path in out.iterdir()} == {RECORD_NAME, *results}
     analysis = Analysis.from_json((out / "one.json").read_bytes())
     assert analysis.modalities.video.used
     assert not analysis.modalities.audio.used
@@ -150,6 +151,40 @@ def test_one_bad_clip_costs_only_itself_and_a_second_run_does_only_the_rest(
     assert (out / "one.json").stat().st_mtime_ns > results["one.json"]
 
 
+def test_what_is_done_is_what_the_files_hold(run: Run, folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (folder / "broken.mp4").unlink()
+
+    def labels(name: str) -> set[str]:
+        analysis = Analysis.from_json((out / f"{name}.json").read_bytes())
+        return {emotion.label for emotion in analysis.emotions}
+
+    run(folder, "--out", out, "--labels", "calm,tense")
+    run(folder / "one.mp4", "--out", out, "--labels", "happy,sad")
+    assert (labels("one"), labels("two")) == ({"happy", "sad"}, {"calm", "tense"})
+    kept = (out / "two.json").stat().st_mtime_ns
+    run(folder, "--out", out, "--labels", "calm,tense")
+    assert (labels("one"), labels("two")) == ({"calm", "tense"}, {"calm", "tense"})
+    assert (out / "two.json").stat().st_mtime_ns == kept
+    with RunRecord(out):
+        code, _, errors = run(folder / "one.mp4", "--out", out)
+    assert code == 2 and "another run" in errors
+
+
+def test_results_belong_to_one_clip(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    clips = [tmp_path / name for name in ("x/a.mp4", "y/a.mp4", "x/a.mov")]
+    for number, clip in enumerate(clips):
+        clip.parent.mkdir(exist_ok=True)
+        write_clip(clip, 40 * number)
+        assert run(clip, "--out", out)[0] == 0
+    assert run(tmp_path / "x", "--out", out)[0] == 0
+    held = {path.name: Analysis.from_json(path.read_bytes()) for path in out.glob("*.json")}
+    paths = {name: analysis.clip.path for name, analysis in held.items()}
+    names = ("a.json", "a.mp4.json", "a.mov.json")
+    assert paths == dict(zip(names, map(str, clips), strict=True))
+
+
 def test_several_clips_as_json_are_one_document_a_line(run: Run, folder: Path) -> None:
     code, printed, errors = run(folder / "one.mp4", folder / "two.mp4", "--json")
     assert code == 0, errors
@@ -170,7 +205,8 @@ def test_the_page_alone_lands_here(
     monkeypatch.chdir(tmp_path)
     code, _, errors = run("clips/one.mp4", "--html", "--embed")
     assert code == 0, errors
-    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["one.html"]
+    written = {path.name for path in tmp_path.iterdir() if path.is_file()}
+    assert written == {RECORD_NAME, "one.html"}
     assert 'src="data:video/mp4;base64,' in (tmp_path / "one.html").read_text()
 
 
@@ -184,6 +220,15 @@ def test_a_model_that_does_not_load_fails_the_run_at_once(
     errors = capsys.readouterr().err
     assert "nonesuch" in errors
     assert errors.count("\n") == 1
+
+
+def test_an_unknown_language_is_refused_before_the_first_clip(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    code, printed, errors = run(folder, "--language", "klingon", "--out", tmp_path / "out")
+    assert (code, printed) == (2, "")
+    assert "klingon" in errors and errors.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_option_that_does_not_exist_is_named(folder: Path) -> None:

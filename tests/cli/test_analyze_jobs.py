@@ -109,6 +109,13 @@ def test_batches_are_refused_where_they_would_do_nothing(tmp_path, more) -> None
     assert "--batch" in str(done.exception) and more[0] in str(done.exception)
 
 
+@pytest.mark.parametrize("option", ["--threads", "--retries"])
+def test_what_is_of_workers_is_refused_without_them(tmp_path, option) -> None:
+    done = CliRunner().invoke(build_app(), ["analyze", str(tmp_path), option, "2"])
+    assert isinstance(done.exception, UsageError)
+    assert option in str(done.exception) and "--jobs" in str(done.exception)
+
+
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
 def test_kills_lose_no_clip_and_do_none_twice(tmp_path, model, kills: int) -> None:

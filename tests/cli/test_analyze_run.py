@@ -51,12 +51,45 @@ def test_what_is_done_is_remembered_until_something_changes(tmp_path: Path) -> N
         record.add(key, clip, files)
     again = RunRecord(out)
     assert again.done(key, files)
-    assert not again.done(key, files[:1])
+    assert not again.done(key, [*files, out / "a.vtt"])
     assert not again.done(request_key(clip, {**request, "options": {"frames": 9}}), files)
     clip.write_bytes(b"second")
     assert request_key(clip, request) != key
     files[1].unlink()
     assert not again.done(key, files)
+
+
+def test_a_file_that_another_request_overwrote_is_not_done(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.json", tmp_path / "a.csv"
+    first.write_text("{}")
+    second.write_text("")
+    with RunRecord(tmp_path) as record:
+        record.add("calm", tmp_path / "a.mp4", [first, second])
+        record.add("happy", tmp_path / "a.mp4", [first])
+        assert not record.done("calm", [first, second])
+        assert record.done("happy", [first])
+    with RunRecord(tmp_path) as record:
+        assert not record.done("calm", [first, second])
+        record.add("calm", tmp_path / "a.mp4", [first, second])
+        record.begin("calm", tmp_path / "a.mp4", [first, second])  # the same again: nothing to tell
+        record.fail("other", tmp_path / "a.mp4", "unreadable")
+        assert record.done("calm", [first, second])
+        record.begin("happy", tmp_path / "a.mp4", [first])
+    with RunRecord(tmp_path) as record:  # that run was killed while it wrote
+        assert not record.done("happy", [first])
+        assert not record.done("calm", [first, second])
+
+
+def test_results_keep_their_name_where_the_clip_is_moved(tmp_path: Path) -> None:
+    here, there = tmp_path / "a.mp4", tmp_path / "moved.mp4"
+    here.write_bytes(b"x")
+    with RunRecord(tmp_path / "out") as record:
+        record.add("key", here, [tmp_path / "out" / "a.mp4.json", tmp_path / "out" / "a.mp4.csv"])
+    with RunRecord(tmp_path / "out") as record:
+        assert list(record.names) == ["a.mp4"]
+        assert record.names_of([here, there], ["other", "key"]) == ["a.mp4", None]
+        here.rename(there)
+        assert record.names_of([there, there], ["key", "other"]) == ["a.mp4", None]
 
 
 def test_a_record_cut_off_by_a_crash_still_counts_for_the_rest(tmp_path: Path) -> None:
@@ -75,11 +108,23 @@ def test_a_record_cut_off_by_a_crash_still_counts_for_the_rest(tmp_path: Path) -
         assert last.done("two", [file])
 
 
-def test_a_changed_checkpoint_folder_is_another_model(tmp_path: Path) -> None:
-    clip = tmp_path / "a.mp4"
+@pytest.mark.parametrize(
+    "name",
+    [
+        "config.json",
+        "trained_parts.safetensors",
+        "model-00001-of-00002.safetensors",
+        "language_model_adapter/adapter_model.safetensors",
+    ],
+)
+def test_a_changed_checkpoint_folder_is_another_model(tmp_path: Path, name: str) -> None:
+    clip, model = tmp_path / "a.mp4", tmp_path / "model"
     clip.write_bytes(b"x")
-    request = {"model": str(tmp_path)}
-    (tmp_path / "config.json").write_text("{}")
-    before = request_key(clip, request)
-    (tmp_path / "config.json").write_text('{"a": 1}')
-    assert request_key(clip, request) != before
+    request = {"model": str(model)}
+    keys = [request_key(clip, request)]
+    for content in ("{}", '{"a": 1}'):
+        path = model / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+        keys.append(request_key(clip, request))
+    assert len(set(keys)) == 3

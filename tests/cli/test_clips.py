@@ -45,6 +45,13 @@ def test_names_lose_their_ending_where_that_is_clear() -> None:
     assert result_names(clips) == expected
 
 
+def test_a_clip_keeps_its_name_and_no_other_gets_it() -> None:
+    clips = [Path(p) for p in ("x/a.mp4", "x/a.wav", "y/b.mp4", "y/c.mp4", "z/d.mp4", "y/d.mp4")]
+    earlier = ["a", None, None, "c.mp4", "d", "d"]
+    names = result_names(clips, earlier, ["a", "B", "c.mp4", "d"])
+    assert names == ["a", "a.wav", "b.mp4", "c.mp4", "d", "d.mp4"]
+
+
 stems = st.text("abAB.", min_size=1, max_size=3).filter(lambda stem: stem.strip("."))
 
 

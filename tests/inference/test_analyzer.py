@@ -1,6 +1,7 @@
 """The small default with its real weights: answers on real media, absent streams, no network."""
 
 import dataclasses
+import shutil
 import socket
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from openaffect.errors import MediaError, UsageError
 from openaffect.inference.analyzer import Analyzer
 from openaffect.inference.answers import Reason, without_absent
 from openaffect.inference.options import AnalyzeOptions
+from openaffect.inference.transcription import Doubt
+from openaffect.models.preset import load_preset
+from openaffect.models.trained_parts import read_settings, write_settings
 from openaffect.prompts.claims import claimed_streams
 from openaffect.prompts.conversation import Given
 from openaffect.results.analysis import Analysis
@@ -44,6 +48,14 @@ def test_an_analysis_is_the_same_again_and_survives_json(analyzer, example):
     again = analyzer.analyze(EXAMPLE)
     assert again == example
     assert Analysis.from_json(example.to_json()) == example
+
+
+def test_speech_without_words_is_told_beside_the_words(analyzer, monkeypatch):
+    heard = analyzer.read(EXAMPLE, AnalyzeOptions(start=0.5)).transcript
+    doubted = dataclasses.replace(heard, doubts=(Doubt(1.0, 2.5, "too unclear"),))
+    monkeypatch.setattr(analyzer._transcriber, "transcribe", lambda *_, **__: doubted)
+    told = "speech without words from 1.5 to 3.0 s: too unclear"
+    assert told in analyzer.analyze(EXAMPLE, AnalyzeOptions(start=0.5)).warnings
 
 
 def test_one_reading_scores_as_one_reading_for_each_set(analyzer):
@@ -190,6 +202,16 @@ def test_wrong_options_are_refused(options):
 def test_an_unknown_model_is_named():
     with pytest.raises(UsageError, match="no preset and no checkpoint folder"):
         Analyzer.load("omni-emotion-smal")
+
+
+def test_parts_trained_from_any_small_preset_are_put_together(small_parts, tmp_path):
+    permissive = "omni-emotion-small-permissive"
+    shutil.copytree(load_preset(permissive).trained, tmp_path, dirs_exist_ok=True)
+    write_settings(tmp_path, read_settings(tmp_path) | {"model": permissive})
+    shipped, again = Analyzer.load(permissive), Analyzer.load(tmp_path)
+    assert again.identity == shipped.identity
+    shipped.close()
+    again.close()
 
 
 def test_a_fusion_that_was_not_trained_is_refused(small_parts):

@@ -4,12 +4,18 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openaffect.errors import UsageError
+from openaffect.inference import transcription
+from openaffect.inference.languages import LANGUAGES
+from openaffect.inference.options import AnalyzeOptions
+from openaffect.inference.speech_decoding import TIME_STEP, Decoded
 from openaffect.inference.transcription import (
     WINDOW_SECONDS,
+    Segment,
     Transcriber,
     doubted,
     joined,
@@ -85,9 +91,81 @@ def test_silence_and_noise_are_not_heard(transcriber):
         assert transcript.reason == "no speech was found in the sound"
 
 
+def test_our_languages_are_those_of_the_recogniser(transcriber):
+    assert set(LANGUAGES) == set(transcriber.decoder.languages)
+
+
 def test_unknown_language_is_refused(transcriber):
     with pytest.raises(UsageError, match="tlh"):
+        AnalyzeOptions(language="tlh")
+    with pytest.raises(UsageError, match="tlh"):
         transcriber.transcribe(np.zeros(SAMPLE_RATE, np.float32), language="tlh")
+
+
+FIRST_TIME = 1000
+
+
+class ScriptedTranscriber(Transcriber):
+    """Its decoder writes `script[seconds]` for the window that starts there: tokens are numbers."""
+
+    def __init__(self, script: dict[float, list[Decoded]]) -> None:
+        self.script = script
+        self.asked: list[tuple[float, tuple[str, ...], int]] = []
+        self.languages = {"en": 1, "te": 2}
+        self.first_time = FIRST_TIME
+        self.decoder = self.tokenizer = self
+
+    def _encode(self, audio, start, end):
+        return torch.tensor(start)
+
+    def language_log_probabilities(self, state):
+        return torch.tensor([-9.0, -0.1]), 0.0
+
+    def decode(self, tokens, *arguments, **_):
+        if not arguments:
+            return " ".join(map(str, tokens))
+        _, tasks, room = arguments
+        self.asked.append((float(tokens), tuple(tasks), room))
+        return self.script[float(tokens)][: len(tasks)]
+
+
+def written(*tokens: int, finished: bool = True) -> Decoded:
+    return Decoded(tokens, -0.2, finished)
+
+
+def stamp(seconds: float) -> int:
+    return FIRST_TIME + round(seconds / TIME_STEP)
+
+
+def test_a_window_too_full_for_the_decoder_is_decoded_on(monkeypatch):
+    monkeypatch.setattr(transcription, "voice_activity", lambda audio: [(0.0, 20.0)])
+    first = written(stamp(0), 1, 2, stamp(12), stamp(12), 3, 4, finished=False)
+    rest = written(stamp(0), 3, 4, 5, stamp(8))
+    writer = ScriptedTranscriber({0.0: [first, written(7, 8)], 12.0: [rest]})
+    heard = writer.transcribe(np.ones(20 * SAMPLE_RATE, np.float32))
+    assert heard.segments == (Segment(0.0, 12.0, "1 2"), Segment(12.0, 20.0, "3 4 5"))
+    assert (heard.text, heard.english) == ("1 2 3 4 5", "7 8")
+    assert heard.doubts == () and heard.reason is None
+    asked = [(start, tasks) for start, tasks, _ in writer.asked]
+    assert asked == [(0.0, ("transcribe", "translate")), (12.0, ("transcribe",))]
+    telugu = 292 / 12.2  # tokens a second of 169 characters read aloud
+    assert all(room > telugu * 20 for _, _, room in writer.asked[:1])
+
+
+def test_a_window_without_end_is_doubted_and_the_others_are_kept(monkeypatch):
+    monkeypatch.setattr(transcription, "voice_activity", lambda audio: [(0.0, 20.0), (30.0, 40.0)])
+    first = written(stamp(0), 1, 2, stamp(2), stamp(2), *range(3, 50), finished=False)
+    script = {0.0: [first, written(*range(60, 99), finished=False)]}
+    other = windows([(0.0, 20.0), (30.0, 40.0)], np.ones(40 * SAMPLE_RATE, np.float32))[1]
+    script[float(torch.tensor(other[0]))] = [written(5, 6), written(8, 9)]
+    writer = ScriptedTranscriber(script)
+    heard = writer.transcribe(np.ones(40 * SAMPLE_RATE, np.float32))
+    assert (heard.text, heard.english, len(writer.asked)) == ("1 2 5 6", "8 9", 2)
+    (doubt,) = heard.doubts
+    assert doubt.start == 2.0 and 20.0 <= doubt.end < 21.0 and "no end" in doubt.reason
+    writer.script = {at: [written(*range(3, 50), finished=False), written(1)] for at in script}
+    nothing = writer.transcribe(np.ones(40 * SAMPLE_RATE, np.float32))
+    assert nothing.text == "" and nothing.reason == doubt.reason
 
 
 def test_english_speech(transcriber, shared):

@@ -128,9 +128,12 @@ class Desk:
     def transcriber(self) -> Transcriber:
         """The speech recogniser."""
         from openaffect.inference.transcription import Transcriber
+        from openaffect.models.device import checked_device
         from openaffect.models.store import part_directory
 
-        return Transcriber(part_directory(DEFAULT_MODEL, "speech"))
+        return Transcriber(
+            part_directory(DEFAULT_MODEL, "speech"), checked_device(self.settings.device)
+        )
 
     @cached_property
     def analyzer(self) -> Analyzer:

@@ -67,8 +67,12 @@ Batch = Annotated[
     int,
     typer.Option(min=1, help="Clips that go through the language model together."),
 ]
-Threads = Annotated[int, typer.Option(min=1, help="Processor threads of each --jobs worker.")]
-Retries = Annotated[int, typer.Option(min=0, help="More tries for a clip whose worker crashed.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Processor threads of each --jobs worker; else 1.")
+]
+Retries = Annotated[
+    int | None, typer.Option(min=0, help="More tries for a clip whose worker crashed; else 1.")
+]
 MaxSeconds = Annotated[float | None, typer.Option(min=0, help="Longest part to read.")]
 MaxBytes = Annotated[int | None, typer.Option(min=1, help="Largest file to read.")]
 MaxPixels = Annotated[int | None, typer.Option(min=1, help="Largest picture to read.")]
@@ -103,8 +107,8 @@ def analyze(
     recursive: Recursive = False,
     again: Again = False,
     jobs: Jobs = None,
-    threads: Threads = 1,
-    retries: Retries = 1,
+    threads: Threads = None,
+    retries: Retries = None,
     engine: Engine = "local",
     batch: Batch = 1,
     max_seconds: MaxSeconds = None,
@@ -128,6 +132,10 @@ def analyze(
         raise UsageError("--batch is of this machine's processes: leave out --engine, or --batch")
     if batch > 1 and segments == "always":
         raise UsageError("--batch is of short clips: leave out --segments always, or --batch")
+    if jobs is None and engine == "local":
+        for option, value in (("--threads", threads), ("--retries", retries)):
+            if value is not None:
+                raise UsageError(f"{option} is of worker processes: add --jobs, or leave it out")
     clips = collect_clips(paths, recursive=recursive)
     if subtitle is not None and len(clips) > 1:
         raise UsageError(f"--subtitle belongs to one clip, and there are {len(clips)}")
@@ -161,8 +169,8 @@ def analyze(
         output=output,
         again=again,
         jobs=jobs,
-        threads=threads,
-        retries=retries,
+        threads=1 if threads is None else threads,
+        retries=1 if retries is None else retries,
         batch=batch,
         engine=engine,  # type: ignore[arg-type]
     )

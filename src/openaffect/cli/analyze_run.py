@@ -97,13 +97,16 @@ class AnalyzeRun:
         A single clip's error is raised as it is.
         """
         options = self._checked_options()
-        named = list(zip(clips, result_names(clips), strict=True))
+        folder = self.output.folder
         try:
-            if len(named) > 1 or self._by_workers:
-                return self._batch(named, options)
-            clip, name = named[0]
-            self._show(self._finish(clip, name, options))
-            return 0
+            with nullcontext() if folder is None else RunRecord(folder) as record:
+                jobs = self._jobs(clips, record)
+                if len(jobs) > 1 or self._by_workers:
+                    return self._batch(jobs, options, record)
+                analysis = self._loaded().analyze(clips[0], options=options)
+                self._write(jobs[0], analysis, record)
+                self._show(analysis)
+                return 0
         finally:
             if self._analyzer is not None:
                 self._analyzer.close()
@@ -112,15 +115,16 @@ class AnalyzeRun:
     def _by_workers(self) -> bool:
         return self.jobs is not None or self.engine == "ray"
 
-    def _batch(self, named: list[tuple[Path, str]], options: AnalyzeOptions) -> int:
-        folder = self.output.folder
-        with nullcontext() if folder is None else RunRecord(folder) as record:
-            return self._recorded(named, options, record)
+    def _jobs(self, clips: list[Path], record: RunRecord | None) -> list[Job]:
+        request = self._request()
+        keys = [request_key(clip, request) for clip in clips]
+        if record is None:
+            names = result_names(clips)
+        else:
+            names = result_names(clips, record.names_of(clips, keys), record.names)
+        return [Job(*job) for job in zip(clips, names, keys, strict=True)]
 
-    def _recorded(
-        self, named: list[tuple[Path, str]], options: AnalyzeOptions, record: RunRecord | None
-    ) -> int:
-        jobs = [Job(clip, name, request_key(clip, self._request())) for clip, name in named]
+    def _batch(self, jobs: list[Job], options: AnalyzeOptions, record: RunRecord | None) -> int:
         failures: dict[Path, str] = {}
         skipped = 0
         with _progress(len(jobs)) as advance:
@@ -134,20 +138,19 @@ class AnalyzeRun:
             for finished in self._finished(left, options):
                 error = finished.error
                 if finished.analysis is not None:
-                    error = self._written(finished.job, finished.analysis)
+                    error = self._written(finished.job, finished.analysis, record)
                 if error is not None:
                     failures[finished.job.clip] = error
-                if record:
-                    files = self.output.files(finished.job.name)
-                    record.add(finished.job.key, finished.job.clip, files, error)
+                    if record:
+                        record.fail(finished.job.key, finished.job.clip, error)
                 advance(finished.job.clip.name)
         if skipped and sys.stderr.isatty():
             typer.echo(f"{skipped} clips were done before; --again repeats them", err=True)
         if failures:
-            typer.echo(f"{len(failures)} of {len(named)} clips failed:", err=True)
-            for clip, _ in named:
-                if clip in failures:
-                    typer.echo(f"  {one_line(str(clip))}: {failures[clip]}", err=True)
+            typer.echo(f"{len(failures)} of {len(jobs)} clips failed:", err=True)
+            for job in jobs:
+                if job.clip in failures:
+                    typer.echo(f"  {one_line(str(job.clip))}: {failures[job.clip]}", err=True)
         return len(failures)
 
     def _finished(self, jobs: list[Job], options: AnalyzeOptions) -> Iterator[Finished]:
@@ -171,21 +174,24 @@ class AnalyzeRun:
             else:  # one bad clip costs only itself, whatever it is
                 yield Finished(jobs[number], None, unexpected(found), 1)
 
-    def _written(self, job: Job, analysis: Analysis) -> str | None:
+    def _written(self, job: Job, analysis: Analysis, record: RunRecord | None) -> str | None:
         """Write and show one clip's findings; returns why that was not possible."""
         try:
-            self.output.write(analysis, job.name)
+            self._write(job, analysis, record)
         except OpenAffectError as error:
             return one_line(str(error))
         if self.output.folder is None or self.output.json:
             self._show(analysis, line=True)
         return None
 
-    def _finish(self, clip: Path, name: str, options: AnalyzeOptions) -> Analysis:
-        """Analyse one clip and write its files."""
-        analysis = self._loaded().analyze(clip, options=options)
-        self.output.write(analysis, name)
-        return analysis
+    def _write(self, job: Job, analysis: Analysis, record: RunRecord | None) -> None:
+        """Write one clip's files and note it."""
+        files = self.output.files(job.name)
+        if record:
+            record.begin(job.key, job.clip, files)
+        self.output.write(analysis, job.name)
+        if record:
+            record.add(job.key, job.clip, files)
 
     def _loaded(self) -> Analyzer:
         """The model, loaded with the first clip that needs it."""

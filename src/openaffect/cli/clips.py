@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from openaffect.errors import UsageError
@@ -38,21 +39,28 @@ def _clips_below(folder: Path) -> list[Path]:
     return clips
 
 
-def result_names(clips: list[Path]) -> list[str]:
+def result_names(
+    clips: Sequence[Path], earlier: Sequence[str | None] = (), taken: Iterable[str] = ()
+) -> list[str]:
     """A name for the results of each clip, all different (on any file system).
 
     The clip's name without its ending where that is unique, else with its ending, and a number
-    where even that is not.
+    where even that is not. A clip keeps the name that it had `earlier` (in the order of the clips),
+    and no other gets one that is `taken`.
     """
     stems = Counter(clip.stem.casefold() for clip in clips)
-    taken = {stem for stem, count in stems.items() if count == 1}
-    names = []
-    for clip in clips:
-        if stems[clip.stem.casefold()] == 1:
-            names.append(clip.stem)
-            continue
-        name = _untaken(clip.name, taken)
-        taken.add(name.casefold())
+    used = {name.casefold() for name in taken}
+    alone = {stem for stem, count in stems.items() if count == 1} - used
+    used |= alone
+    names: list[str] = []
+    for clip, known in zip_longest(clips, earlier):
+        if known is not None and known not in names:
+            name = known
+        elif clip.stem.casefold() in alone:
+            name = clip.stem
+        else:
+            name = _untaken(clip.name, used)
+            used.add(name.casefold())
         names.append(name)
     return names
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,19 +16,22 @@ from openaffect.errors import OpenAffectError, UsageError
 RECORD_NAME = ".openaffect-run.jsonl"
 HALF_WRITTEN = re.compile(r"^\..+\.(json|csv|vtt|srt|eaf|TextGrid|html)\.[a-z0-9_]{8}$")
 """Temporary names of `results.writers.write_atomically`."""
-CHECKPOINT_FILES = ("config.json", "model.safetensors", "adapter_model.safetensors")
+CHECKPOINT_FILES = ("*.json", "*.safetensors")
 
 
 class RunRecord:
     """The manifest of an output folder: an append-only list of clips, one JSON object a line.
 
-    A row holds `key`, `clip`, `status` (`done` or `failed`) and its `files` or its `error`. One run
-    at a time may write to a folder.
+    A row holds `key`, `clip` (its whole path), `status` and its `files` or its `error`. The status
+    is `done`, `failed`, or `begun` where files of another request are about to be overwritten. The
+    newest row of a file tells what is in it, and whose results bear its name. One run at a time may
+    write to a folder.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / RECORD_NAME
-        self._done: set[tuple[str, ...]] = set()  # key and names of files
+        self._keys: dict[str, str | None] = {}  # of file names; None while one is overwritten
+        self._owners: dict[str, tuple[Path, str]] = {}  # clip and key, by the name of the results
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("a+", encoding="utf-8")
@@ -40,29 +44,60 @@ class RunRecord:
         self._cut_off = bool(held) and not held.endswith("\n")
         for line in held.splitlines():
             try:
-                row = json.loads(line)
-                self._done.add((row["key"], *row["files"]))
-            except (ValueError, KeyError, TypeError):
+                self._hold(json.loads(line))
+            except (ValueError, LookupError, TypeError):
                 continue  # a failed clip, or a line cut off by a crash: it is done again
 
-    def done(self, key: str, files: list[Path]) -> bool:
-        """Whether this very request was finished into these files, and they are still there."""
-        names = [file.name for file in files]
-        return (key, *names) in self._done and all(file.is_file() for file in files)
+    @property
+    def names(self) -> Collection[str]:
+        """What the results in this folder are called."""
+        return self._owners.keys()
 
-    def add(self, key: str, clip: Path, files: list[Path], error: str | None = None) -> None:
-        """Note a finished or failed clip on disk."""
-        row: dict[str, Any] = {"key": key, "clip": str(clip)}
-        if error is None:
-            names = [file.name for file in files]
-            self._done.add((key, *names))
-            row |= {"status": "done", "files": names}
-        else:
-            row |= {"status": "failed", "error": error}
+    def names_of(self, clips: Sequence[Path], keys: Sequence[str]) -> list[str | None]:
+        """What each clip's results are called here; None for a clip without any.
+
+        A clip that was moved since is known by what is asked of it.
+        """
+        names = {clip: name for name, (clip, _) in self._owners.items()}
+        left = {key: name for name, (clip, key) in self._owners.items() if not clip.exists()}
+        return [
+            names.get(clip.resolve(), left.get(key)) for clip, key in zip(clips, keys, strict=True)
+        ]
+
+    def done(self, key: str, files: list[Path]) -> bool:
+        """Whether these files hold what this very request gave, and are still there."""
+        return all(self._keys.get(file.name) == key and file.is_file() for file in files)
+
+    def begin(self, key: str, clip: Path, files: list[Path]) -> None:
+        """Note that files are about to be written, where they hold another request's results.
+
+        A run that is killed in between then leaves nothing that counts as done.
+        """
+        if any(self._keys.get(file.name, key) != key for file in files):
+            self._append(key, clip, {"status": "begun", "files": [file.name for file in files]})
+
+    def add(self, key: str, clip: Path, files: list[Path]) -> None:
+        """Note a finished clip on disk."""
+        self._append(key, clip, {"status": "done", "files": [file.name for file in files]})
+
+    def fail(self, key: str, clip: Path, error: str) -> None:
+        """Note a clip that failed, on disk."""
+        self._append(key, clip, {"status": "failed", "error": error})
+
+    def _append(self, key: str, clip: Path, told: dict[str, Any]) -> None:
+        row = {"key": key, "clip": str(clip.resolve())} | told
         self._file.write("\n" * self._cut_off + json.dumps(row) + "\n")
         self._file.flush()
         os.fsync(self._file.fileno())
         self._cut_off = False
+        if "files" in row:
+            self._hold(row)
+
+    def _hold(self, row: dict[str, Any]) -> None:
+        """Take in a row on files; raises KeyError for one on a failed clip."""
+        done = row["status"] == "done"
+        self._keys.update(dict.fromkeys(row["files"], row["key"] if done else None))
+        self._owners[Path(row["files"][0]).stem] = (Path(row["clip"]), row["key"])
 
     def __enter__(self) -> RunRecord:
         return self
@@ -96,16 +131,16 @@ def _remove_halves(folder: Path) -> None:
 def request_key(clip: Path, request: dict[str, Any]) -> str:
     """SHA-256 over the clip's bytes, the request and the version of openaffect.
 
-    A model that is a folder counts by the size and time of its files. A clip that cannot be read
-    has a key of its own name, which no finished clip has.
+    A model that is a folder counts by the size and time of the weights and settings below it. A
+    clip that cannot be read has a key of its own name, which no finished clip has.
     """
     digest = hashlib.sha256()
     model = Path(str(request["model"]))
     stamps = []
-    for name in CHECKPOINT_FILES:
-        if (model / name).is_file():
-            stat = (model / name).stat()
-            stamps.append([name, stat.st_size, stat.st_mtime_ns])
+    for path in sorted(path for form in CHECKPOINT_FILES for path in model.rglob(form)):
+        if path.is_file():
+            stat = path.stat()
+            stamps.append([str(path.relative_to(model)), stat.st_size, stat.st_mtime_ns])
     described = json.dumps([__version__, stamps, request], sort_keys=True, default=vars)
     digest.update(described.encode())
     try:

@@ -31,6 +31,7 @@ from openaffect.media.voice import voice_activity
 from openaffect.models.assembly import assemble_small
 from openaffect.models.checkpoints.load import load_checkpoint
 from openaffect.models.clip_processing import ClipProcessor
+from openaffect.models.device import checked_device
 from openaffect.models.emotion_llama_small import assemble_emotion_llama_small
 from openaffect.models.generation import MediaGeneration
 from openaffect.models.preset import (
@@ -119,8 +120,7 @@ class Analyzer:
             WeightsError: weights are missing or not the ones they should be.
             UsageError: there is no such preset or folder, or no such device.
         """
-        if device.startswith("cuda") and not torch.cuda.is_available():
-            raise UsageError("--device cuda: PyTorch finds no such device; use cpu")
+        target = checked_device(device)
         folder = Path(model)
         temperature = 1.0
         if str(model) in SMALL_PRESETS or (folder / SETTINGS_FILE).is_file():
@@ -149,10 +149,10 @@ class Analyzer:
             )
         landmarks = part_directory(DEFAULT_MODEL, "landmarks")
         return cls(
-            network.eval().to(device),
+            network.eval().to(target),
             processor,
             FaceDetector(landmarks / "face_landmarker.task"),
-            lambda: Transcriber(part_directory(DEFAULT_MODEL, "speech")),
+            lambda: Transcriber(part_directory(DEFAULT_MODEL, "speech"), target),
             str(model),
             identities,
             temperature,
@@ -398,13 +398,13 @@ def _assembled(
 ) -> tuple[MediaGeneration, ClipProcessor]:
     """The small model that trained parts with these settings belong to."""
     preset = settings.get("model", DEFAULT_MODEL)
-    if preset == DEFAULT_MODEL:
-        return assemble_small(parts, trained, fusion)
-    if preset != EMOTION_LLAMA_SMALL:
+    if preset not in SMALL_PRESETS:
         raise UsageError(
-            f"{trained}: these are trained parts of {preset}; only those of {DEFAULT_MODEL} and "
-            f"{EMOTION_LLAMA_SMALL} are put together from such a folder"
+            f"{trained}: these are trained parts of {preset}; only those of "
+            f"{', '.join(SMALL_PRESETS)} are put together from such a folder"
         )
+    if preset != EMOTION_LLAMA_SMALL:
+        return assemble_small(parts, trained, fusion)
     if fusion is not None:
         raise UsageError(f"--fusion {fusion}: {preset} has no choice of fusion")
     return assemble_emotion_llama_small(parts, trained)

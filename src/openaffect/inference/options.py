@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from openaffect.errors import UsageError
+from openaffect.inference.languages import check_language
 from openaffect.media.limits import Limits
 from openaffect.media.probe import length_of
 from openaffect.media.still import is_still
@@ -47,6 +48,7 @@ class AnalyzeOptions:
             )
         if self.frames is not None and not 1 <= self.frames <= 128:
             raise UsageError(f"frames must be 1 to 128, got {self.frames}")
+        check_language(self.language)
         if self.segments not in SEGMENTING:
             raise UsageError(f"segments is one of {', '.join(SEGMENTING)}, got {self.segments!r}")
 

@@ -231,6 +231,12 @@ def seen(analyzer: Analyzer, reading: Reading, options: AnalyzeOptions, path: Pa
             f"one reading for {clip.end - clip.start:.0f} seconds; without --segments never it "
             "is read in parts"
         )
+    if reading.transcript is not None and reading.transcript.text:
+        warnings += [
+            f"speech without words from {clip.start + doubt.start:.1f} to "
+            f"{clip.start + doubt.end:.1f} s: {doubt.reason}"
+            for doubt in reading.transcript.doubts
+        ]
     return Analysis(
         clip=ClipReference(str(path), clip.sha256, clip.start, clip.end, clip.duration),
         modalities=modalities(reading, options, analyzer.processor),

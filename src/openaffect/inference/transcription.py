@@ -6,7 +6,7 @@ and on cropped ones it repeats itself (docs/evaluation.md has the figures).
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from openaffect.errors import UsageError
+from openaffect.inference.languages import check_language
 from openaffect.media.mel import SAMPLE_RATE, log_mel
 from openaffect.media.voice_activity import voice_activity
 
@@ -24,8 +24,9 @@ LONGEST_PAUSE = (
 )
 WINDOW_MARGIN = 0.4  # seconds kept around speech, so that no first or last sound is cut
 CUT_SEARCH = 6.0  # last seconds of a full window in which its quietest moment is looked for
-TOKENS_PER_SECOND = 12  # more than anyone says; bounds what a looping decoder can write
+TOKENS_PER_SECOND = 40  # more than anyone says in any script; bounds what a loop can write
 SPARE_TOKENS = 16  # for time stamps and the end of very short speech
+LEAST_ADVANCE = 5.0  # seconds that a decoder writes down before its room ends, if it hears words
 # The decoder's own doubts (openai/whisper, transcribe.py: -1.0, 2.4, 0.6).
 LEAST_LOG_PROBABILITY = -1.0  # mean per token; below it the words are guesses
 LEAST_TRANSLATION_LOG_PROBABILITY = -1.6  # translations are less certain and still of use
@@ -45,6 +46,15 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Doubt:
+    """A stretch with speech whose words are not believed."""
+
+    start: float  # seconds from the start of the audio
+    end: float  # seconds
+    reason: str
+
+
+@dataclass(frozen=True)
 class Transcript:
     """What was said. Where it is empty, `reason` says why."""
 
@@ -52,7 +62,18 @@ class Transcript:
     language: str | None  # ISO 639-1 code such as "de"; None where nothing was recognised
     english: str | None  # the same in English (equal to `text` for English speech), where believed
     segments: tuple[Segment, ...]  # in order of time
-    reason: str | None  # why there is no text, or why part of the sound has none
+    reason: str | None  # why there is no text
+    doubts: tuple[Doubt, ...] = ()  # stretches that the text leaves out, in order of time
+
+
+@dataclass
+class _Heard:
+    """What was decoded of one window."""
+
+    segments: list[Segment] = field(default_factory=list)
+    english: str = ""
+    doubts: list[Doubt] = field(default_factory=list)
+    left: tuple[float, float] | None = None  # seconds that the decoder had no room for
 
 
 class Transcriber:
@@ -63,7 +84,7 @@ class Transcriber:
         device: where it runs.
     """
 
-    def __init__(self, whisper: Path, device: str = "cpu") -> None:
+    def __init__(self, whisper: Path, device: torch.device | str = "cpu") -> None:
         from transformers import AutoTokenizer, WhisperForConditionalGeneration
 
         from openaffect.inference.speech_decoding import SpeechDecoder
@@ -77,32 +98,31 @@ class Transcriber:
     def transcribe(self, audio: np.ndarray, *, language: str | None = None) -> Transcript:
         """The words in audio (S,), mono at 16 kHz, of any length.
 
-        `language` is a code that Whisper knows; None detects it. Speech in other languages than
+        `language` is one of LANGUAGES; None detects it. Speech in other languages than
         English is also translated. Raises UsageError for an unknown language.
         """
-        if language is not None and language not in self.decoder.languages:
-            known = ", ".join(sorted(self.decoder.languages))
-            raise UsageError(f"Whisper knows no language {language!r}; it knows {known}")
+        check_language(language)
         parts = windows(voice_activity(audio), audio)
         if not parts:
             return Transcript("", None, None, (), "no speech was found in the sound")
         states = [self._encode(audio, start, end) for start, end in parts]
         detected, silences = self._detect(states)
         spoken = language or detected
-        segments: list[Segment] = []
-        english: list[str] = []
-        doubts: list[str] = []
-        for (start, end), state, silence in zip(parts, states, silences, strict=True):
-            found, translation, doubt = self._window(state, spoken, start, end, silence)
-            segments += found
-            english += translation
-            doubts += doubt
+        tasks = ["transcribe"] if spoken == ENGLISH else ["transcribe", "translate"]
+        heard: list[_Heard] = []
+        for part, state, silence in zip(parts, states, silences, strict=True):
+            heard.append(self._window(state, spoken, tasks, part, silence))
+            while (left := heard[-1].left) is not None:  # its translation is there already
+                rest = self._encode(audio, *left)
+                heard.append(self._window(rest, spoken, ["transcribe"], left, silence))
+        segments = [segment for window in heard for segment in window.segments]
+        doubts = [doubt for window in heard for doubt in window.doubts]
         text = joined([segment.text for segment in segments])
-        reason = "; ".join(dict.fromkeys(doubts)) or None
         if not text:
+            reason = "; ".join(dict.fromkeys(doubt.reason for doubt in doubts))
             return Transcript("", None, None, (), reason or "no words were recognised")
-        translated = text if spoken == ENGLISH else joined(english)
-        return Transcript(text, spoken, translated or None, tuple(segments), reason)
+        translated = text if spoken == ENGLISH else joined([window.english for window in heard])
+        return Transcript(text, spoken, translated or None, tuple(segments), None, tuple(doubts))
 
     def _encode(self, audio: np.ndarray, start: float, end: float) -> Tensor:
         """Encoder states (1, 1500, width) of one window, padded to 30 s."""
@@ -119,24 +139,44 @@ class Transcriber:
         return list(self.decoder.languages)[best], [silence for _, silence in heard]
 
     def _window(
-        self, state: Tensor, language: str, start: float, end: float, silence: float
-    ) -> tuple[list[Segment], list[str], list[str]]:
-        """Segments, English texts and doubts of one window."""
-        tasks = ["transcribe"] if language == ENGLISH else ["transcribe", "translate"]
+        self,
+        state: Tensor,
+        language: str,
+        tasks: Sequence[str],
+        window: tuple[float, float],
+        silence: float,
+    ) -> _Heard:
+        """What one window says, and what of it is still to be decoded."""
+        start, end = window
         room = SPARE_TOKENS + round((end - start) * TOKENS_PER_SECOND)
-        written = self.decoder.decode(state, language, tasks, room)
-        segments = self._segments(written[0].tokens, start, end)
+        written, *translated = self.decoder.decode(state, language, tasks, room)
+        tokens = written.tokens if written.finished else self._stamped(written.tokens)
+        segments = self._segments(tokens, start, end)
         text = joined([segment.text for segment in segments])
-        doubt = doubted(text, written[0].log_probability, silence, LEAST_LOG_PROBABILITY)
+        doubt = doubted(text, written.log_probability, silence, LEAST_LOG_PROBABILITY)
         if doubt:
-            return [], [], [doubt]
-        if len(written) == 1:
-            return segments, [], []
-        english = joined([part.text for part in self._segments(written[1].tokens, start, end)])
-        doubt = doubted(
-            english, written[1].log_probability, silence, LEAST_TRANSLATION_LOG_PROBABILITY
-        )
-        return segments, [] if doubt else [english], []
+            return _Heard(doubts=[Doubt(start, end, doubt)])
+        heard = _Heard(segments)
+        if not written.finished:
+            until = segments[-1].end if segments else start
+            if until - start >= LEAST_ADVANCE:
+                heard.left = (until, end) if until < end else None
+            else:
+                heard.doubts = [Doubt(until, end, "the recognised words came to no end")]
+        for translation in translated:
+            english = joined([part.text for part in self._segments(translation.tokens, start, end)])
+            least = LEAST_TRANSLATION_LOG_PROBABILITY
+            doubt = doubted(english, translation.log_probability, silence, least)
+            if translation.finished and not doubt:
+                heard.english = english
+        return heard
+
+    def _stamped(self, tokens: Sequence[int]) -> Sequence[int]:
+        """Tokens up to the last time stamp."""
+        count = len(tokens)
+        while count and tokens[count - 1] < self.decoder.first_time:
+            count -= 1
+        return tokens[:count]
 
     def _segments(self, tokens: Sequence[int], start: float, end: float) -> list[Segment]:
         """Text between time stamps, on the clip's clock; a missing stamp is the window's edge."""

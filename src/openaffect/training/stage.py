@@ -20,6 +20,7 @@ from openaffect.media.face_detection import FaceDetector
 from openaffect.models.assembly import assemble_small
 from openaffect.models.checkpoints.load import load_checkpoint
 from openaffect.models.clip_processing import ClipProcessor
+from openaffect.models.device import checked_device
 from openaffect.models.emotion_llama import EmotionLlamaForConditionalGeneration
 from openaffect.models.emotion_llama.modeling import lora_settings
 from openaffect.models.emotion_llama_small import assemble_emotion_llama_small
@@ -291,9 +292,11 @@ def run_stage(
 
     Raises:
         ConfigError: the recipe does not fit the corpora or the model.
+        UsageError: there is no such device.
     """
+    device = checked_device(recipe.device)
     model, processor = load_model(recipe, parts)
-    model.to(recipe.device)  # before the features: the towers run there
+    model.to(device)  # before the features: the towers run there
     lora = None
     streams = isinstance(model, EmotionLlamaForConditionalGeneration)
     if recipe.dropout.mixing:
@@ -345,7 +348,7 @@ def run_stage(
         "seed": recipe.seed,
         **processor.settings,
     }
-    model.to(recipe.device)  # adapters made since
+    model.to(device)  # adapters made since
     if recipe.schedule.precision == "bfloat16":
         halve_frozen(model)
     trainer = Trainer(
