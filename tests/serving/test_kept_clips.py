@@ -152,6 +152,16 @@ def test_uploads_together_are_bounded(service) -> None:
     send(service, b"y" * 20, "/v1/uploads")
 
 
+@pytest.mark.parametrize(
+    ("address", "field"),
+    [("/v1/analyze", "keep"), ("/v1/analyze", "lables"), ("/v1/jobs", "seed")],
+)
+def test_a_field_that_a_route_does_not_have_is_refused(service, address: str, field: str) -> None:
+    answer = service.client.post(address, files={"file": ("a.mp4", b"x")}, data={field: "1"})
+    assert answer.status_code == 400 and field in answer.json()["error"]["message"]
+    assert clips(service) == []
+
+
 @pytest.mark.parametrize("place", ["store", "body"])
 def test_a_full_disk_is_told_and_leaves_nothing(service, monkeypatch, place: str) -> None:
     def full(*_: object) -> None:

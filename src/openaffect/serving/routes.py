@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Annotated, Any, BinaryIO
 
-from fastapi import APIRouter, File, Form, Request, UploadFile
+from fastapi import APIRouter, File, Request, UploadFile
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
@@ -18,7 +18,7 @@ from openaffect.results.analysis import Analysis, plain
 from openaffect.results.schema import published_schema
 from openaffect.results.writers import RenderOptions, writer_of
 from openaffect.serving.chat import Growing, asked, chunks, completion
-from openaffect.serving.forms import AnalyzeFields, ChatRequest, QuestionBody, encodable
+from openaffect.serving.forms import AnalyzeFields, ChatRequest, JobFields, QuestionBody, encodable
 from openaffect.serving.guard import error_body
 from openaffect.serving.jobs import FINISHED, Job
 from openaffect.serving.moments import clue_moments
@@ -74,7 +74,6 @@ STREAMED: dict[int | str, dict[str, Any]] = {
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
     }
 }
-ClipFile = Annotated[UploadFile | None, File(description="The clip.")]
 
 
 class ClipRoute(APIRoute):
@@ -187,18 +186,13 @@ async def delete_upload(request: Request, identity: str) -> Response:
 
 
 @router.post("/v1/analyze", tags=["analysis"], responses=ANALYSIS_ANSWER)
-async def analyze(
-    request: Request,
-    fields: AnalyzeFields,
-    file: ClipFile = None,
-    upload: Annotated[str, Form(max_length=100, description="Id of an upload.")] = "",
-) -> Response:
+async def analyze(request: Request, fields: AnalyzeFields) -> Response:
     """Analyse a clip while the client waits; leaving cancels it."""
     service = service_of(request)
     options = fields.options(service.settings.limits)
     service.model(fields.model)
-    stored = await _stored(request, file, upload)
-    job = await _submitted(service, stored, fields.model, options, sent=file is not None)
+    stored = await _stored(request, fields.file, fields.upload)
+    job = await _submitted(service, stored, fields.model, options, sent=fields.file is not None)
     analysis = await service.finished(job, request.is_disconnected)
     return JSONResponse(named(analysis, stored.name).to_dict())
 
@@ -223,19 +217,13 @@ async def _submitted(
 
 
 @router.post("/v1/jobs", tags=["jobs"], status_code=202)
-async def submit(
-    request: Request,
-    fields: AnalyzeFields,
-    file: ClipFile = None,
-    upload: Annotated[str, Form(max_length=100, description="Id of an upload.")] = "",
-    keep: Annotated[bool, Form(description="Keep the clip for follow-up questions.")] = False,
-) -> JobView:
+async def submit(request: Request, fields: JobFields) -> JobView:
     """Queue the analysis of a clip."""
     service = service_of(request)
     options = fields.options(service.settings.limits)
     service.model(fields.model)
-    stored = await _stored(request, file, upload)
-    sent = file is not None
+    stored = await _stored(request, fields.file, fields.upload)
+    sent, keep = fields.file is not None, fields.keep
     return _view(
         await _submitted(service, stored, fields.model, options, sent=sent, keep=keep, long=True)
     )
