@@ -10,7 +10,7 @@ from tempfile import SpooledTemporaryFile
 
 import pytest
 from running_service import Running
-from thread_worker import GO_ON, HELD, ThreadWorker
+from thread_worker import BROKEN, GO_ON, HELD, ThreadWorker
 
 from openaffect.serving import jobs
 from openaffect.serving.store import NoRoom, StoreFull, UploadStore
@@ -47,6 +47,10 @@ def wait(condition):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     return found
+
+
+def listed(service: Running) -> set[str]:
+    return {job["id"] for job in service.client.get("/v1/jobs").json()["data"]}
 
 
 def ask(service: Running, job: str):
@@ -141,6 +145,22 @@ def test_a_deleted_job_leaves_the_upload_of_others(service) -> None:
     assert ended(service, own) == "done" and len(clips(service)) == 2
     service.client.delete(f"/v1/jobs/{own}")
     assert len(clips(service)) == 1
+
+
+def test_the_newest_results_stay_and_only_results_count(service) -> None:
+    service.service.scheduler.kept = 2
+    slow = send(service, HELD)  # submitted first, finished last
+    wait(lambda: status(service, slow) == "running")
+    done = [send(service, bytes([number])) for number in range(2)]
+    assert [ended(service, job) for job in done] == ["done", "done"]
+    failed = [send(service, BROKEN) for _ in range(2)]
+    assert [ended(service, job) for job in failed] == ["failed", "failed"]
+    answer = service.client.post("/v1/analyze", files={"file": ("a.mp4", b"waited for")})
+    assert answer.status_code == 200
+    assert listed(service) == {slow, *done, *failed}
+    GO_ON.set()
+    assert ended(service, slow) == "done"
+    assert listed(service) == {slow, done[1], *failed}
 
 
 def test_uploads_together_are_bounded(service) -> None:

@@ -52,6 +52,7 @@ class Job:
     source: str | None = None  # upload that it reads
     sent: bool = False  # whether that upload came with this job, for it alone
     about: str | None = None  # job whose clip it is a question about
+    stays: bool = False  # whether its result is there for later requests
     seat: int | None = None  # worker that it must run on
     ran_on: int | None = None  # worker that it ran on
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
@@ -382,11 +383,24 @@ class Scheduler:
         job.tell(state, **({"error": error} if error else {}))
         if job.upload is not None:
             self.released(job.upload)
-        if job.request.kind != "analyze":
+        if job.stays:
+            self._make_room(job)
+        else:
             self.jobs.pop(job.id, None)
-        finished = [j for j in self.jobs.values() if j.state in FINISHED]
-        for old in finished[: max(len(finished) - self.kept, 0)]:
-            self.jobs.pop(old.id, None)
+
+    def _make_room(self, ended: Job) -> None:
+        """Drop what finished first, never `ended`, so that no more results stay than may.
+
+        Jobs without a result take no room from those with one; as many of them stay.
+        """
+        alike = [
+            job
+            for job in self.jobs.values()
+            if job.state in FINISHED and (job.state == "done") == (ended.state == "done")
+        ]
+        alike.sort(key=lambda job: (job is ended, job.finished or 0.0))
+        for old in alike[: max(len(alike) - self.kept, 0)]:
+            del self.jobs[old.id]
 
     def _measure(self) -> None:
         self.metrics.waiting.set(len(self._waiting))

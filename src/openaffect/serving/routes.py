@@ -207,9 +207,8 @@ async def _submitted(
     keep: bool = False,
     long: bool = False,
 ) -> Job:
-    seconds = service.settings.job_seconds if long else service.settings.answer_seconds
     try:
-        return await service.submit(stored, model, options, sent=sent, keep=keep, seconds=seconds)
+        return await service.submit(stored, model, options, sent=sent, keep=keep, long=long)
     except BaseException:
         if sent:
             service.uploads.delete(stored.id)
@@ -231,7 +230,7 @@ async def submit(request: Request, fields: JobFields) -> JobView:
 
 @router.get("/v1/jobs", tags=["jobs"])
 async def jobs(request: Request) -> JobList:
-    """All jobs whose result is still there."""
+    """All jobs that wait, run or can still be asked for."""
     found = service_of(request).scheduler.jobs.values()
     return JobList(data=[_view(j) for j in found if j.request.kind == "analyze"])
 

@@ -151,9 +151,9 @@ class Service:
         *,
         sent: bool,
         keep: bool,
-        seconds: float,
+        long: bool,
     ) -> Job:
-        """Queue the analysis of an upload.
+        """Queue the analysis of an upload; a `long` one's result stays for later requests.
 
         One that was sent with the request is deleted with the job, and when that is done unless
         it is to be kept.
@@ -168,7 +168,8 @@ class Service:
             keep=prefix_name(upload.sha256, name, options),
         )
         released = upload.id if sent and not keep else None
-        job = Job(request, seconds, upload.name, released, upload.id, sent)
+        seconds = self.settings.job_seconds if long else self.settings.answer_seconds
+        job = Job(request, seconds, upload.name, released, upload.id, sent, stays=long)
         self._clips[upload.sha256] = time.time()
         return await self.scheduler.submit(job)
 
