@@ -85,14 +85,34 @@ def test_a_clip_in_work_does_not_expire_and_is_kept_from_its_job_s_end_on(
     later(service, 61, monkeypatch)
     assert len(clips(service)) == 1
     scheduler = service.service.scheduler
-    GO_ON.set()
-    assert ended(service, job) == "done"
-    scheduler.jobs[job].finished += 3600  # as if it had taken an hour
+    an_hour_on = time.time() + 3600  # as if it took an hour
+    with monkeypatch.context() as patch:
+        patch.setattr("openaffect.serving.jobs.time.time", lambda: an_hour_on)
+        GO_ON.set()
+        assert ended(service, job) == "done"
     later(service, 61, monkeypatch)
     assert len(clips(service)) == 1
     later(service, 122, monkeypatch)
     assert clips(service) == [] and scheduler.jobs.get(job) is None
     wait(lambda: prefixes(service) == 0)
+
+
+def test_a_question_and_a_chat_keep_an_upload_as_a_job_does(service, monkeypatch) -> None:
+    upload = send(service, b"talked about", "/v1/uploads")
+    asked = send(service, b"asked", keep="true")
+    assert ended(service, asked) == "done"
+    an_hour_on = time.time() + 3600
+    with monkeypatch.context() as patch:
+        patch.setattr("openaffect.serving.jobs.time.time", lambda: an_hour_on)
+        assert ask(service, asked).status_code == 200
+        video = {"type": "video_url", "video_url": {"url": f"upload:{upload}"}}
+        messages = [{"role": "user", "content": [video, {"type": "text", "text": "Who?"}]}]
+        answer = service.client.post("/v1/chat/completions", json={"messages": messages})
+        assert answer.status_code == 200, answer.text
+    later(service, 61, monkeypatch)
+    assert len(clips(service)) == 2
+    later(service, 122, monkeypatch)
+    assert clips(service) == []
 
 
 def test_a_question_waits_for_the_worker_that_has_the_prefix(service) -> None:
@@ -211,6 +231,6 @@ def test_what_is_not_stored_is_not_counted(tmp_path: Path) -> None:
             store.add([b"x" * 9, b"x" * 9], "a.mp4")
     kept = store.add([b"x" * 10], "a.mp4")
     kept.path.unlink()  # by the purge of another process
-    store.expire({})
+    store.expire(set())
     assert store.add([b"x" * 10], "a.mp4").size == 10
     assert len(list(store.folder.iterdir())) == 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import math
 import secrets
 import time
 from collections import OrderedDict
@@ -109,7 +108,7 @@ class Scheduler:
     """Workers and the jobs that wait for them.
 
     Args:
-        released: called with a finished job's upload, to delete it.
+        ended: called with every job that has ended.
     """
 
     def __init__(
@@ -119,10 +118,10 @@ class Scheduler:
         queue: int,
         kept: int,
         metrics: Metrics,
-        released: Callable[[str], None],
+        ended: Callable[[Job], None],
     ) -> None:
         self.settings, self.queue, self.kept, self.metrics = settings, queue, kept, metrics
-        self.released = released
+        self.ended = ended
         self.jobs: OrderedDict[str, Job] = OrderedDict()
         self.draining = False
         self._draining_since = 0.0
@@ -208,14 +207,9 @@ class Scheduler:
         """The jobs that wait or run."""
         return [job for job in self.jobs.values() if job.state not in FINISHED]
 
-    def uses(self) -> dict[str, float]:
-        """Upload -> when a job that reads it ended last, infinite where one has not."""
-        found: dict[str, float] = {}
-        for job in self.jobs.values():
-            if job.source is not None:
-                ended = math.inf if job.finished is None else job.finished
-                found[job.source] = max(found.get(job.source, 0.0), ended)
-        return found
+    def in_use(self) -> set[str]:
+        """The uploads that jobs which wait or run read."""
+        return {job.source for job in self.unfinished() if job.source is not None}
 
     def expire(self, seconds: float) -> None:
         """Drop results older than that."""
@@ -381,8 +375,7 @@ class Scheduler:
         job.error = error
         self.metrics.jobs.labels(state).inc()
         job.tell(state, **({"error": error} if error else {}))
-        if job.upload is not None:
-            self.released(job.upload)
+        self.ended(job)
         if job.stays:
             self._make_room(job)
         else:

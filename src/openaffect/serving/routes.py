@@ -174,7 +174,7 @@ async def schema() -> dict[str, Any]:
 async def upload(request: Request, file: Annotated[UploadFile, File()]) -> UploadView:
     """Store a clip for later requests; it is deleted by age, by DELETE or by purge."""
     stored = await _stored(request, file, "")
-    expires = stored.created + service_of(request).settings.keep_minutes * 60
+    expires = stored.used + service_of(request).settings.keep_minutes * 60
     return UploadView(id=stored.id, bytes=stored.size, expires=int(expires))
 
 

@@ -73,7 +73,7 @@ class Service:
             settings.queue,
             settings.kept_results,
             self.metrics,
-            self.uploads.delete,
+            self._ended,
         )
         self._expiry: asyncio.Task[None] | None = None
 
@@ -89,6 +89,13 @@ class Service:
             self._expiry.cancel()
         self.uploads.close()
 
+    def _ended(self, job: Job) -> None:
+        """What the end of a job means for the clips that it read."""
+        if job.source is not None:
+            self.uploads.used(job.source)
+        if job.upload is not None:
+            self.uploads.delete(job.upload)
+
     async def _expire(self) -> None:
         while True:
             await asyncio.sleep(EXPIRY_SECONDS)
@@ -97,7 +104,7 @@ class Service:
     async def expire(self) -> None:
         """Remove uploads, results and prefixes that are too old; unfinished jobs keep theirs."""
         seconds = self.settings.keep_minutes * 60
-        self.uploads.expire(self.scheduler.uses())
+        self.uploads.expire(self.scheduler.in_use())
         self.scheduler.expire(seconds)
         oldest = time.time() - seconds
         for clip in [clip for clip, sent in self._clips.items() if sent < oldest]:

@@ -13,8 +13,8 @@ import shutil
 import stat
 import threading
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from openaffect.errors import OpenAffectError, UsageError
@@ -49,7 +49,7 @@ class Upload:
     path: Path
     size: int  # bytes
     sha256: str
-    created: float  # seconds since the epoch
+    used: float  # when it came, or when the last job that read it ended; seconds since the epoch
 
 
 class UploadStore:
@@ -128,6 +128,13 @@ class UploadStore:
             upload.path.unlink(missing_ok=True)
             self._release(upload.size)
 
+    def used(self, identity: str) -> None:
+        """Count an upload's age from now on; nothing happens where there is none."""
+        with self._lock:
+            upload = self._uploads.get(identity)
+            if upload is not None:
+                self._uploads[identity] = replace(upload, used=time.time())
+
     def holds(self, sha256: str) -> bool:
         """Whether a file with this content is kept."""
         return any(upload.sha256 == sha256 for upload in self._all())
@@ -136,16 +143,16 @@ class UploadStore:
         with self._lock:
             return list(self._uploads.values())
 
-    def expire(self, uses: Mapping[str, float]) -> None:
-        """Remove what has been kept for long enough, and what was deleted by others.
+    def expire(self, in_use: Set[str]) -> None:
+        """Remove what was last used long enough ago, and what was deleted by others.
 
         Args:
-            uses: id -> when an upload was last used, infinite for one that is in use.
+            in_use: ids of uploads that are not too old, whatever their age.
         """
         oldest = time.time() - self.keep_seconds
         for upload in self._all():
-            used = uses.get(upload.id, upload.created)
-            if max(used, upload.created) < oldest or not _is_own_file(upload.path):
+            old = upload.used < oldest and upload.id not in in_use
+            if old or not _is_own_file(upload.path):
                 self.delete(upload.id)
 
     def purge(self) -> int:
