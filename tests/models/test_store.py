@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import tiny_wheels as tiny
 
-from openaffect.errors import UsageError, WeightsError
+from openaffect.errors import OpenAffectError, UsageError, WeightsError
 from openaffect.models import packages as packages_module
-from openaffect.models import store
+from openaffect.models import purging, store
 from openaffect.models.home import home, locked
 from openaffect.models.packages import package_file
 from openaffect.models.preset import Preset
@@ -272,12 +272,28 @@ def test_without_pip_one_line_says_so(index: Path, monkeypatch: pytest.MonkeyPat
 def test_purge_deletes_a_preset_or_everything(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     preset = two_parts(index)
     store.pull(preset, progress=QUIET)
-    monkeypatch.setattr(store, "load_preset", lambda _: preset)
-    assert store.purge("tiny") > 0
+    monkeypatch.setattr(purging, "load_preset", lambda _: preset)
+    assert purging.purge("tiny") > 0
     assert [status.state for status in store.verify(preset)] == ["absent", "absent"]
     store.pull(preset, progress=QUIET)
-    assert store.purge() > 0
+    assert purging.purge() > 0
     assert sorted(path.name for path in home().iterdir()) == [".lock"]
+
+
+def test_a_purge_that_leaves_something_says_what_and_where(index: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "other-disk"
+    for place in (elsewhere / "a" / "face.safetensors", home() / "parts" / "tiny" / "part.json"):
+        place.parent.mkdir(parents=True)
+        place.write_bytes(b"x")
+    features = home() / store.FEATURES
+    features.symlink_to(elsewhere)  # a link is not followed
+    for purge in (purging.purge_features, purging.purge):
+        with pytest.raises(OpenAffectError, match=f"1 files are left in {features};") as caught:
+            purge()
+        assert "\n" not in str(caught.value)
+    assert not (home() / "parts").exists()
+    features.unlink()
+    assert purging.purge_features() == 0
 
 
 def test_names_that_do_not_exist_are_usage_errors(index: Path) -> None:

@@ -96,12 +96,12 @@ def purge() -> None:
     Weights stay: `openaffect models purge --all` removes them.
     """
     from openaffect.models.home import home
-    from openaffect.models.store import purge_features
+    from openaffect.models.purging import purge_features
     from openaffect.serving.store import FOLDER_NAME, remove_left_over
 
     try:
         count = remove_left_over(home() / FOLDER_NAME, running=True)
-        purge_features()
     except OSError as error:
-        raise OpenAffectError(f"cannot delete all of it: {error.strerror}") from None
+        raise OpenAffectError(f"cannot delete {error.filename}: {error.strerror}") from None
+    purge_features()
     typer.echo(f"{count} uploads and all cached features were deleted")

@@ -139,29 +139,6 @@ def verify(preset: str | Preset = DEFAULT_MODEL, *, deep: bool = True) -> tuple[
     return tuple(_status(chosen, part, deep) for part in chosen.parts)
 
 
-def purge_features() -> int:
-    """Delete the cached face and voice features of training and evaluation; bytes freed."""
-    with locked():
-        freed = folder_bytes(home() / FEATURES)
-        shutil.rmtree(home() / FEATURES, ignore_errors=True)
-    return freed
-
-
-def purge(preset: str | None = None) -> int:
-    """Delete the parts of a preset, or with None everything in `home()`; bytes freed."""
-    with locked():
-        if preset is not None:
-            targets = [home() / "parts" / load_preset(preset).owner]
-        else:
-            targets = [
-                home() / name for name in ("parts", "packages", "downloads", "work", FEATURES)
-            ]
-        freed = sum(folder_bytes(target) for target in targets)
-        for target in targets:
-            shutil.rmtree(target, ignore_errors=True)
-    return freed
-
-
 def _preset(preset: str | Preset) -> Preset:
     return load_preset(preset) if isinstance(preset, str) else preset
 
