@@ -2,6 +2,9 @@
 
 import asyncio
 import errno
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +16,23 @@ from running_service import Running
 from thread_worker import BROKEN, GO_ON, HELD, ThreadWorker
 
 from openaffect.serving import jobs
-from openaffect.serving.store import NoRoom, StoreFull, UploadStore
+from openaffect.serving.store import (
+    FOLDER_NAME,
+    NoRoom,
+    StoreFull,
+    UploadStore,
+    process_folder,
+    remove_left_over,
+)
+
+HOLDING = """
+import time
+from openaffect.serving.store import process_folder
+with process_folder() as folder:
+    (folder / "a.mp4").write_bytes(b"x")
+    print(folder, flush=True)
+    time.sleep(600)
+"""
 
 
 @pytest.fixture
@@ -215,6 +234,28 @@ def test_a_full_disk_is_told_and_leaves_nothing(service, monkeypatch, place: str
     assert answer.status_code == 503, answer.text
     assert "No space left" in answer.json()["error"]["message"]
     assert answer.json()["error"]["code"] == "no_room" and clips(service) == []
+
+
+def test_what_a_service_leaves_goes_with_the_next_and_a_running_one_keeps_its_own(
+    tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setenv("OPENAFFECT_HOME", str(tmp_path))
+    base = tmp_path / FOLDER_NAME
+    crashed = subprocess.Popen([sys.executable, "-c", HOLDING], stdout=subprocess.PIPE, text=True)
+    left = Path(crashed.stdout.readline().strip())
+    with process_folder() as own:
+        assert (left / "a.mp4").exists()
+    crashed.kill()
+    crashed.communicate()
+    assert (left / "a.mp4").exists() and not own.exists()
+    # a container's processes have the same numbers at every start
+    alike = left.rename(base / f"{os.getpid()}-left")
+    with process_folder() as own:
+        assert not alike.exists()
+        (own / "a.mp4").write_bytes(b"x")
+        assert remove_left_over(base, running=True) == 1
+        assert remove_left_over(base) == 0 and own.is_dir()
+    assert list(base.iterdir()) == []
 
 
 def test_what_is_not_stored_is_not_counted(tmp_path: Path) -> None:
