@@ -277,8 +277,8 @@ class _Pull:
         except OSError as error:
             raise WeightsError(f"{error.strerror or error} ({error.filename})") from error
         except Exception as error:  # a damaged file breaks its reader in any way
-            told = " ".join(f"{type(error).__name__}: {error}".split())
-            raise WeightsError(f"cannot be read, {told[:LONGEST_REASON]}") from error
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise WeightsError(f"cannot be read, {reason[:LONGEST_REASON]}") from error
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
