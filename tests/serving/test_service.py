@@ -30,6 +30,7 @@ from running_service import (
 from openaffect.inference.analyzer import Analyzer
 from openaffect.inference.options import AnalyzeOptions
 from openaffect.results.analysis import Analysis
+from openaffect.serving.store import process_folder
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -351,25 +352,24 @@ def test_the_command_purges_what_a_running_service_holds(
     from openaffect.cli import build_app
 
     home, kept = tmp_path / "home", tmp_path / "kept"
-    (home / "serve" / "999999999-dead").mkdir(parents=True)
-    (home / "serve" / "999999999-dead" / "old.mp4").write_bytes(b"x")
-    kept.mkdir()
-    (kept / "mine.mp4").write_bytes(b"x")
-    (home / "serve" / "1-link").symlink_to(kept)
-    own = home / "serve" / f"{os.getpid()}-here"
-    own.mkdir()
-    (home / "features").mkdir()
     monkeypatch.setenv("OPENAFFECT_HOME", str(home))
-    monkeypatch.setattr(service.service.uploads, "folder", own)
-    uploaded = send(service, clip, "/v1/uploads").json()
-    done = CliRunner().invoke(build_app(), ["purge"])
-    assert done.exit_code == 0 and "2 uploads" in done.output
-    assert list(home.rglob("*.mp4")) == [] and (kept / "mine.mp4").exists()
-    assert [path.name for path in (home / "serve").iterdir()] == [own.name]
-    gone = service.client.post("/v1/analyze", data={"upload": uploaded["id"]})
-    assert gone.status_code == 404
-    assert send(service, clip).status_code == 200
-    service.client.post("/v1/purge")
+    with process_folder() as own:
+        monkeypatch.setattr(service.service.uploads, "folder", own)
+        (home / "serve" / "dead").mkdir()
+        (home / "serve" / "dead" / "old.mp4").write_bytes(b"x")
+        kept.mkdir()
+        (kept / "mine.mp4").write_bytes(b"x")
+        (home / "serve" / "link").symlink_to(kept)
+        (home / "features").mkdir()
+        uploaded = send(service, clip, "/v1/uploads").json()
+        done = CliRunner().invoke(build_app(), ["purge"])
+        assert done.exit_code == 0 and "2 uploads" in done.output
+        assert list(home.rglob("*.mp4")) == [] and (kept / "mine.mp4").exists()
+        assert list((home / "serve").iterdir()) == [own]
+        gone = service.client.post("/v1/analyze", data={"upload": uploaded["id"]})
+        assert gone.status_code == 404
+        assert send(service, clip).status_code == 200
+        service.client.post("/v1/purge")
 
 
 def test_every_example_of_the_description_fits_its_schema(service) -> None:

@@ -7,11 +7,13 @@ import threading
 from pathlib import Path
 from types import SimpleNamespace
 
+from openaffect.errors import MediaError
 from openaffect.inference.worker_process import Event, Request, WorkerSettings, _Desk, _failure
 from openaffect.results.analysis import Analysis
 from openaffect.serving.views import example_analysis
 
 HELD = b"held"  # a clip that is read for as long as a test wants
+BROKEN = b"broken"  # a clip that cannot be read
 GO_ON = threading.Event()
 
 
@@ -22,6 +24,8 @@ class StandIn:
         content = path.read_bytes()
         if content == HELD:
             assert GO_ON.wait(60)
+        if content == BROKEN:
+            raise MediaError("it is broken")
         on_reading(self.converse(path))
         return analysis_of(hashlib.sha256(content).hexdigest())
 

@@ -1,11 +1,13 @@
 """Emotion-LLaMA's training: published lists, tasks and targets, schedule, one whole stage."""
 
 import json
+import shutil
 from pathlib import Path
 from random import Random
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from openaffect.corpora.manifest import Row, write_manifest
 from openaffect.corpora.merr import read_merr
@@ -15,7 +17,7 @@ from openaffect.media.voice import VOICE_STATISTICS
 from openaffect.models.emotion_llama import EmotionLlamaForConditionalGeneration
 from openaffect.models.emotion_llama.tiny import tiny_model, tiny_processor
 from openaffect.models.tower_features import towers_identity
-from openaffect.models.trained_parts import load_trained_parts
+from openaffect.models.trained_parts import ADAPTER_FOLDER, load_trained_parts
 from openaffect.prompts.dialogues import dialogue_of
 from openaffect.training.features import (
     MEDIA_KEY,
@@ -260,6 +262,42 @@ def test_one_stage_trains_what_it_names_and_chains(made):
     assert run_stage(again, say=lambda line: None) == made / "next" / "trained"
     rows = [json.loads(line) for line in (made / "next" / "history.jsonl").read_text().splitlines()]
     assert len(rows) == 3 and "validation" in rows[-1]
+
+
+def test_a_run_is_not_mixed_with_another_corpus_or_start(made, tmp_path):
+    def noted() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in tmp_path.glob("out/*.json*")}
+
+    def copied(name: str, origin: dict[str, str], **changes) -> dict:
+        store = FeatureFolder(tmp_path / name, StreamClip)
+        rows = [row(number, **changes) for number in range(8)]
+        for number, item in enumerate(rows):
+            store.save(item, 0, clip(number), origin)
+        write_manifest(rows, store.folder / ROWS_FILE)
+        return {"test": {"kind": "features", "folder": str(store.folder)}}
+
+    origin = FeatureFolder(made / "features").origin(row())
+    output = str(tmp_path / "out")
+    first = run_stage(recipe(made, output=output), say=lambda line: None)
+    same = copied("moved", origin)
+    assert run_stage(recipe(made, output=output, corpora=same), say=lambda line: None) == first
+    before = noted()
+    for corpora in (
+        copied("labels", origin, label="sad"),
+        copied("media", {**origin, MEDIA_KEY: "f" * 64}),
+    ):
+        with pytest.raises(ConfigError, match="holds a run with other rows or features"):
+            run_stage(recipe(made, output=output, corpora=corpora), say=lambda line: None)
+    assert noted() == before
+
+    start = tmp_path / "start"
+    shutil.copytree(first, start)
+    onward = recipe(made, output=str(tmp_path / "next"), start=str(start))
+    run_stage(onward, say=lambda line: None)
+    adapter = start / ADAPTER_FOLDER / "adapter_model.safetensors"
+    save_file({name: 2 * tensor for name, tensor in load_file(adapter).items()}, adapter)
+    with pytest.raises(ConfigError, match="holds a run with other tensors to start from"):
+        run_stage(onward, say=lambda line: None)
 
 
 def test_wrong_recipes_are_refused(made):

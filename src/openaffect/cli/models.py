@@ -132,8 +132,8 @@ def purge(
 ) -> None:
     """Delete a model's weights from this machine, cached features, or with --all everything."""
     from openaffect.models.home import home
-    from openaffect.models.store import purge as purge_parts
-    from openaffect.models.store import purge_features
+    from openaffect.models.purging import purge as purge_parts
+    from openaffect.models.purging import purge_features
 
     if (model is not None) + everything + features > 1:
         raise UsageError("give one of a model's name, --features and --all")

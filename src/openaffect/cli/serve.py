@@ -28,6 +28,7 @@ MaxUpload = Annotated[int, typer.Option(min=1, help="Largest upload in MiB.")]
 MaxKept = Annotated[int, typer.Option(min=1, help="All uploads together, in GiB; more get 429.")]
 MaxSeconds = Annotated[float, typer.Option(min=1, help="Longest clip read at once, in seconds.")]
 KeepMinutes = Annotated[float, typer.Option(min=0.1, help="How long uploads and results stay.")]
+KeepResults = Annotated[int, typer.Option(min=1, help="Jobs whose result stays, the newest.")]
 Drain = Annotated[float, typer.Option(min=0, help="Seconds for running jobs after SIGTERM.")]
 
 
@@ -50,6 +51,7 @@ def serve(
     max_kept: MaxKept = 20,
     max_seconds: MaxSeconds = 600.0,
     keep_minutes: KeepMinutes = 60.0,
+    keep_results: KeepResults = 64,
     drain_seconds: Drain = 60.0,
 ) -> None:
     """Serve the web page, /v1/analyze, /v1/jobs and an OpenAI-compatible /v1/chat/completions.
@@ -76,6 +78,7 @@ def serve(
         threads=threads,
         queue=queue,
         keep_minutes=keep_minutes,
+        kept_results=keep_results,
         max_upload_bytes=most,
         max_kept_bytes=max_kept * 2**30,
         max_json_bytes=min(most, 96 * 2**20),
@@ -93,12 +96,12 @@ def purge() -> None:
     Weights stay: `openaffect models purge --all` removes them.
     """
     from openaffect.models.home import home
-    from openaffect.models.store import purge_features
+    from openaffect.models.purging import purge_features
     from openaffect.serving.store import FOLDER_NAME, remove_left_over
 
     try:
         count = remove_left_over(home() / FOLDER_NAME, running=True)
-        purge_features()
     except OSError as error:
-        raise OpenAffectError(f"cannot delete all of it: {error.strerror}") from None
+        raise OpenAffectError(f"cannot delete {error.filename}: {error.strerror}") from None
+    purge_features()
     typer.echo(f"{count} uploads and all cached features were deleted")

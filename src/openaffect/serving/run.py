@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import errno
 import logging
-import shutil
 import signal
 import socket
 from types import FrameType
@@ -43,11 +42,8 @@ def run(settings: ServeSettings) -> None:
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     sockets = bound(settings.host, settings.port)
     try:
-        settings = dataclasses.replace(settings, folder=process_folder())
-        try:
-            _serve(settings, sockets)
-        finally:
-            shutil.rmtree(settings.folder, ignore_errors=True)
+        with process_folder() as folder:
+            _serve(dataclasses.replace(settings, folder=folder), sockets)
     finally:
         for each in sockets:
             each.close()

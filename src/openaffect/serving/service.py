@@ -73,7 +73,7 @@ class Service:
             settings.queue,
             settings.kept_results,
             self.metrics,
-            self.uploads.delete,
+            self._ended,
         )
         self._expiry: asyncio.Task[None] | None = None
 
@@ -89,6 +89,13 @@ class Service:
             self._expiry.cancel()
         self.uploads.close()
 
+    def _ended(self, job: Job) -> None:
+        """What the end of a job means for the clips that it read."""
+        if job.source is not None:
+            self.uploads.used(job.source)
+        if job.upload is not None:
+            self.uploads.delete(job.upload)
+
     async def _expire(self) -> None:
         while True:
             await asyncio.sleep(EXPIRY_SECONDS)
@@ -97,7 +104,7 @@ class Service:
     async def expire(self) -> None:
         """Remove uploads, results and prefixes that are too old; unfinished jobs keep theirs."""
         seconds = self.settings.keep_minutes * 60
-        self.uploads.expire(self.scheduler.uses())
+        self.uploads.expire(self.scheduler.in_use())
         self.scheduler.expire(seconds)
         oldest = time.time() - seconds
         for clip in [clip for clip, sent in self._clips.items() if sent < oldest]:
@@ -151,9 +158,9 @@ class Service:
         *,
         sent: bool,
         keep: bool,
-        seconds: float,
+        long: bool,
     ) -> Job:
-        """Queue the analysis of an upload.
+        """Queue the analysis of an upload; a `long` one's result stays for later requests.
 
         One that was sent with the request is deleted with the job, and when that is done unless
         it is to be kept.
@@ -168,7 +175,8 @@ class Service:
             keep=prefix_name(upload.sha256, name, options),
         )
         released = upload.id if sent and not keep else None
-        job = Job(request, seconds, upload.name, released, upload.id, sent)
+        seconds = self.settings.job_seconds if long else self.settings.answer_seconds
+        job = Job(request, seconds, upload.name, released, upload.id, sent, stays=long)
         self._clips[upload.sha256] = time.time()
         return await self.scheduler.submit(job)
 

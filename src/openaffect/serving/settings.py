@@ -27,7 +27,7 @@ class ServeSettings:
     threads: int | None = None  # of each worker; None leaves PyTorch's choice
     queue: int = 16  # jobs that may wait; more are refused with 429
     kept_prefixes: int = 4  # clips of each worker whose prefix stays for follow-up questions
-    kept_results: int = 64  # finished jobs whose result stays
+    kept_results: int = 64  # results of jobs that stay; those of the oldest jobs go first
     keep_minutes: float = 60.0  # how long uploads and results stay at most
     max_upload_bytes: int = 1 << 30
     max_kept_bytes: int = 20 << 30  # of all uploads together; more are refused with 429

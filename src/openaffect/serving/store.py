@@ -13,14 +13,18 @@ import shutil
 import stat
 import threading
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Set
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from openaffect.errors import OpenAffectError, UsageError
 from openaffect.models.home import home
 
 FOLDER_NAME = "serve"
+LOCK_NAME = ".lock"  # in a service's folder; held for as long as it runs, however it ends
 ID_FORM = re.compile(r"^[A-Za-z0-9_-]{22}$")
 SUFFIX_FORM = re.compile(r"^\.[A-Za-z0-9]{1,5}$")
 NAME_LENGTH = 120
@@ -49,7 +53,7 @@ class Upload:
     path: Path
     size: int  # bytes
     sha256: str
-    created: float  # seconds since the epoch
+    used: float  # when it came, or when the last job that read it ended; seconds since the epoch
 
 
 class UploadStore:
@@ -128,6 +132,13 @@ class UploadStore:
             upload.path.unlink(missing_ok=True)
             self._release(upload.size)
 
+    def used(self, identity: str) -> None:
+        """Count an upload's age from now on; nothing happens where there is none."""
+        with self._lock:
+            upload = self._uploads.get(identity)
+            if upload is not None:
+                self._uploads[identity] = replace(upload, used=time.time())
+
     def holds(self, sha256: str) -> bool:
         """Whether a file with this content is kept."""
         return any(upload.sha256 == sha256 for upload in self._all())
@@ -136,16 +147,16 @@ class UploadStore:
         with self._lock:
             return list(self._uploads.values())
 
-    def expire(self, uses: Mapping[str, float]) -> None:
-        """Remove what has been kept for long enough, and what was deleted by others.
+    def expire(self, in_use: Set[str]) -> None:
+        """Remove what was last used long enough ago, and what was deleted by others.
 
         Args:
-            uses: id -> when an upload was last used, infinite for one that is in use.
+            in_use: ids of uploads that are not too old, whatever their age.
         """
         oldest = time.time() - self.keep_seconds
         for upload in self._all():
-            used = uses.get(upload.id, upload.created)
-            if max(used, upload.created) < oldest or not _is_own_file(upload.path):
+            old = upload.used < oldest and upload.id not in in_use
+            if old or not _is_own_file(upload.path):
                 self.delete(upload.id)
 
     def purge(self) -> int:
@@ -175,47 +186,74 @@ def safe_name(name: str | None) -> str:
     return kept[-NAME_LENGTH:] or UNNAMED
 
 
-def process_folder() -> Path:
-    """A new private folder of this process; those of processes that are gone are removed."""
+@contextmanager
+def process_folder() -> Iterator[Path]:
+    """A new private folder, locked while it lasts and removed in the end.
+
+    Those of services that are gone are removed first. Raises UsageError where there can be none.
+    """
     base = home() / FOLDER_NAME
+    folder = base / secrets.token_hex(8)
+    lock = FileLock(folder / LOCK_NAME)
     try:
         base.mkdir(parents=True, exist_ok=True, mode=0o700)
         base.chmod(0o700)
         remove_left_over(base)
-        folder = base / f"{os.getpid()}-{secrets.token_hex(4)}"
-        folder.mkdir(mode=0o700)
+        with _undisturbed(base):
+            folder.mkdir(mode=0o700)
+            lock.acquire()
     except OSError as error:
         raise UsageError(f"cannot use {base} for uploads: {error.strerror}") from None
-    return folder
+    try:
+        yield folder
+    finally:
+        lock.release()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_left_over(base: Path, *, running: bool = False) -> int:
-    """Remove folders of processes that are gone, and with `running` what those of others hold.
+    """Remove folders of services that are gone, and with `running` what those of others hold.
 
     Returns how many files there were. A running service keeps its folder, to go on with.
     """
+    if not base.is_dir():
+        return 0
     count = 0
-    for folder in base.iterdir() if base.is_dir() else ():
-        if folder.is_symlink() or not folder.is_dir():
-            folder.unlink(missing_ok=True)
-            continue
-        number = folder.name.partition("-")[0]
-        alive = number.isdigit() and _alive(int(number))
-        if alive and not running:
-            continue
-        for path in folder.iterdir():
-            path.unlink(missing_ok=True)
-            count += 1
-        if not alive:
-            folder.rmdir()
+    with _undisturbed(base):
+        for folder in base.iterdir():
+            if folder.is_symlink() or not folder.is_dir():
+                folder.unlink(missing_ok=True)
+                continue
+            with suppress(FileNotFoundError):  # its service may be removing it
+                count += _emptied(folder, running)
     return count
 
 
-def _alive(number: int) -> bool:
+def _emptied(folder: Path, running: bool) -> int:
+    """Remove what a folder holds, and the folder if its service is gone; the number of files."""
+    gone = not _is_locked(folder)
+    if not gone and not running:
+        return 0
+    files = [path for path in folder.iterdir() if path.name != LOCK_NAME]
+    for path in files:
+        path.unlink(missing_ok=True)
+    if gone:
+        (folder / LOCK_NAME).unlink(missing_ok=True)
+        folder.rmdir()
+    return len(files)
+
+
+def _undisturbed(base: Path) -> FileLock:
+    """Held while folders are made or removed: a new one is not taken for one that is left over."""
+    return FileLock(base.with_name(f".{base.name}.lock"))
+
+
+def _is_locked(folder: Path) -> bool:
+    """Whether a process holds a folder; its number would not tell, a container's is always one."""
+    lock = FileLock(folder / LOCK_NAME)
     try:
-        os.kill(number, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
+        lock.acquire(timeout=0)
+    except Timeout:
         return True
-    return True
+    lock.release()
+    return False

@@ -1,15 +1,25 @@
 """What a stage goes on with: the adapters that it starts from, and its own run that was cut off."""
 
+import hashlib
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from openaffect.corpora.manifest import row_to_json
+from openaffect.corpora.replacing import replacing
 from openaffect.errors import ConfigError
 from openaffect.models.checkpoints.published_configs import read_json
+from openaffect.models.identity import tensors_identity
 from openaffect.models.lora import LoraSettings
+from openaffect.models.trained_parts import ADAPTER_FOLDER
 from openaffect.training.checkpoint import complete_checkpoints
+from openaffect.training.entries import Entry
 from openaffect.training.recipe import Recipe
 
 RECIPE_FILE = "recipe.json"  # the values as they were used, within the recipe's output
+INPUTS_FILE = "inputs.json"  # beside it: what the run reads, by digest
+OTHER_OUTPUT = "give another output=DIR, or delete that folder to begin anew"
 
 
 def start_lora(
@@ -50,9 +60,47 @@ def check_same_run(recipe: Recipe, output: Path) -> None:
     for name in sorted(ours.keys() | theirs.keys()):
         if ours.get(name) != theirs.get(name):
             raise ConfigError(
-                f"{output} holds a run with {name} {theirs.get(name)}, not {ours.get(name)}; give "
-                "another output=DIR, or delete that folder to begin anew"
+                f"{output} holds a run with {name} {theirs.get(name)}, not {ours.get(name)}; "
+                f"{OTHER_OUTPUT}"
             )
+
+
+def note_run(recipe: Recipe, entries: Sequence[Entry], output: Path) -> None:
+    """Write down in `output` what its run is of: the recipe, and what that names by digest.
+
+    Raises:
+        ConfigError: a run is there that would go on, with other rows, features or start.
+        WeightsError: the recipe starts from a folder without tensors.
+    """
+    inputs = {
+        "rows or features": _entries_digest(entries),
+        "tensors to start from": _start_digest(recipe.start),
+    }
+    path = output / INPUTS_FILE
+    if complete_checkpoints(output):
+        noted = read_json(path) if path.is_file() else {}
+        for name, digest in inputs.items():
+            if noted.get(name) != digest:
+                other = "other" if name in noted else "unknown"
+                raise ConfigError(f"{output} holds a run with {other} {name}; {OTHER_OUTPUT}")
+    for name, values in ((RECIPE_FILE, recipe.model_dump()), (INPUTS_FILE, inputs)):
+        with replacing(output / name) as partial:
+            partial.write_text(json.dumps(values, indent=2) + "\n")
+
+
+def _entries_digest(entries: Sequence[Entry]) -> str:
+    """Hex sha256 over the rows in order, and what each one's features come from."""
+    digest = hashlib.sha256()
+    for entry in entries:
+        origins = json.dumps(entry.origins, sort_keys=True)
+        digest.update(f"{row_to_json(entry.row)} {origins}\n".encode())
+    return digest.hexdigest()
+
+
+def _start_digest(start: str | None) -> list[str]:
+    """Hex sha256 over the tensors that a stage starts from, and over its adapters' where it has."""
+    folders = (Path(start), Path(start) / ADAPTER_FOLDER) if start is not None else ()
+    return [tensors_identity(folder) for folder in folders if folder.is_dir()]
 
 
 def _what_counts(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

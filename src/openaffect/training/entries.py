@@ -1,7 +1,7 @@
 """Rows of the corpora beside their cached features."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from openaffect.corpora.manifest import Row
@@ -30,3 +30,4 @@ class Entry:
     row: Row
     variants: Sequence[Any]  # features of the clip itself, then of its augmented voices
     weight: float
+    origins: Sequence[Mapping[str, str]] = ()  # what each variant comes from

@@ -1,6 +1,5 @@
 """One stage of training from its recipe: parts, corpora, features, loop, result."""
 
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -44,7 +43,7 @@ from openaffect.prompts.emotion_llama import EmotionLlamaDialogue
 from openaffect.training.alignment import CLUE_PHRASES, EmbeddingLoss
 from openaffect.training.batches import TokenExample
 from openaffect.training.calibration import calibrate
-from openaffect.training.continuing import RECIPE_FILE, check_same_run, start_lora
+from openaffect.training.continuing import check_same_run, note_run, start_lora
 from openaffect.training.entries import Entry, StoredVariants
 from openaffect.training.examples import ExampleBuilder
 from openaffect.training.features import (
@@ -173,7 +172,8 @@ def load_entries(
                 stored = tuple(stored)
             if stored or row.media is None:
                 weight = corpus.weight * shares.get(row.label, 1.0)
-                entries.append(Entry(row, stored or (kind(),), weight))
+                origins = [store.origin(row, variant) for variant in range(len(stored))]
+                entries.append(Entry(row, stored or (kind(),), weight, origins))
         say(f"corpus {name}: {len(rows)} rows")
     if not any(entry.row.split == "train" for entry in entries):
         raise ConfigError("no corpus gives any training row; set a corpora.<name>.folder")
@@ -291,7 +291,7 @@ def run_stage(
     An interrupted run continues where it was. `parts` takes the place of the preset's part folders.
 
     Raises:
-        ConfigError: the recipe does not fit the corpora or the model.
+        ConfigError: the recipe does not fit the corpora or the model, or another run is there.
         UsageError: there is no such device.
     """
     device = checked_device(recipe.device)
@@ -339,8 +339,7 @@ def run_stage(
     found, entries = entries, [e for e in entries if builder.usable(e.row, e.variants[0])]
     if len(entries) < len(found):
         say(f"{len(found) - len(entries)} rows have no label, or none of the recipe's streams")
-    output.mkdir(parents=True, exist_ok=True)
-    (output / RECIPE_FILE).write_text(json.dumps(recipe.model_dump(), indent=2) + "\n")
+    note_run(recipe, found, output)
     result = output / RESULT
     trained_for = {
         "model": Path(recipe.model).name,
