@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -280,3 +281,13 @@ def test_a_model_that_does_not_load_fails_the_run(clips) -> None:
         list(
             run_all([Request(0, "analyze", str(clips / "0.mp4"))], WorkerSettings(("nonesuch",)), 1)
         )
+
+
+def test_one_clip_waits_shortly_for_another_run(tmp_path: Path) -> None:
+    held = RunRecord(tmp_path)
+    release = threading.Timer(0.3, held.__exit__)
+    release.start()
+    with RunRecord(tmp_path, patience=20.0):
+        assert release.finished.is_set()
+    with RunRecord(tmp_path), pytest.raises(UsageError, match="another run"):
+        RunRecord(tmp_path, patience=0.1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,8 @@ from openaffect.inference.worker_process import WorkerSettings
 from openaffect.results.analysis import Analysis
 from openaffect.results.writers import RenderOptions, ResultWriter, write_atomically, writer_of
 from openaffect.results.writers.report import print_report
+
+SHORT_WAIT = 10.0  # seconds that one clip waits for other runs to write theirs
 
 if TYPE_CHECKING:
     from openaffect.inference.analyzer import Analyzer
@@ -97,19 +99,23 @@ class AnalyzeRun:
         A single clip's error is raised as it is.
         """
         options = self._checked_options()
-        folder = self.output.folder
         try:
-            with nullcontext() if folder is None else RunRecord(folder) as record:
-                jobs = self._jobs(clips, record)
-                if len(jobs) > 1 or self._by_workers:
-                    return self._batch(jobs, options, record)
+            if len(clips) == 1 and not self._by_workers:
                 analysis = self._loaded().analyze(clips[0], options=options)
-                self._write(jobs[0], analysis, record)
+                with self._record(patience=SHORT_WAIT) as record:
+                    self._write(self._jobs(clips, record)[0], analysis, record)
                 self._show(analysis)
                 return 0
+            with self._record() as record:
+                return self._batch(self._jobs(clips, record), options, record)
         finally:
             if self._analyzer is not None:
                 self._analyzer.close()
+
+    def _record(self, patience: float = 0.0) -> AbstractContextManager[RunRecord | None]:
+        """The record of the output folder, if there is one, once no other run holds it."""
+        folder = self.output.folder
+        return nullcontext() if folder is None else RunRecord(folder, patience)
 
     @property
     def _by_workers(self) -> bool:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +18,7 @@ RECORD_NAME = ".openaffect-run.jsonl"
 HALF_WRITTEN = re.compile(r"^\..+\.(json|csv|vtt|srt|eaf|TextGrid|html)\.[a-z0-9_]{8}$")
 """Temporary names of `results.writers.write_atomically`."""
 CHECKPOINT_FILES = ("*.json", "*.safetensors")
+LOOK_EVERY = 0.05  # seconds between looks at whether another run is done
 
 
 class RunRecord:
@@ -25,17 +27,17 @@ class RunRecord:
     A row holds `key`, `clip` (its whole path), `status` and its `files` or its `error`. The status
     is `done`, `failed`, or `begun` where files of another request are about to be overwritten. The
     newest row of a file tells what is in it, and whose results bear its name. One run at a time may
-    write to a folder.
+    write to a folder; another one waits for at most `patience` seconds.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, patience: float = 0.0) -> None:
         self.path = folder / RECORD_NAME
         self._keys: dict[str, str | None] = {}  # of file names; None while one is overwritten
         self._owners: dict[str, tuple[Path, str]] = {}  # clip and key, by the name of the results
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("a+", encoding="utf-8")
-            _lock(self._file, folder)
+            _lock(self._file, folder, patience)
             self._file.seek(0)
             held = self._file.read()
         except (OSError, UnicodeDecodeError) as error:
@@ -107,18 +109,23 @@ class RunRecord:
         self._file.close()
 
 
-def _lock(file: IO[str], folder: Path) -> None:
+def _lock(file: IO[str], folder: Path, patience: float) -> None:
     """Be the only run that writes to a folder, until the file is closed; POSIX only."""
     try:
         import fcntl
     except ImportError:
         return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UsageError(
-            f"another run is writing to {folder}; wait for it or name another folder"
-        ) from None
+    until = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                raise UsageError(
+                    f"another run is writing to {folder}; wait for it or name another folder"
+                ) from None
+        time.sleep(LOOK_EVERY)
 
 
 def _remove_halves(folder: Path) -> None:

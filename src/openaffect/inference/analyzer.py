@@ -28,19 +28,17 @@ from openaffect.media.clip import Clip
 from openaffect.media.digest import file_sha256
 from openaffect.media.face_detection import FaceDetector
 from openaffect.media.voice import voice_activity
-from openaffect.models.assembly import assemble_small
 from openaffect.models.checkpoints.load import load_checkpoint
 from openaffect.models.clip_processing import ClipProcessor
 from openaffect.models.device import checked_device
-from openaffect.models.emotion_llama_small import assemble_emotion_llama_small
 from openaffect.models.generation import MediaGeneration
 from openaffect.models.preset import (
-    EMOTION_LLAMA_SMALL,
     PRESETS,
     RANDOM_PRESETS,
     SMALL_PRESETS,
     load_preset,
 )
+from openaffect.models.small import assemble_trained
 from openaffect.models.store import part_directory
 from openaffect.models.trained_parts import SETTINGS_FILE, read_settings
 from openaffect.prompts.conversation import STREAMS, Given
@@ -127,7 +125,7 @@ class Analyzer:
             trained = load_preset(str(model)).trained if str(model) in SMALL_PRESETS else folder
             parts = tower_parts or {n: part_directory(DEFAULT_MODEL, n) for n in SMALL_PARTS}
             settings = read_settings(trained)
-            network, processor = _assembled(settings, parts, trained, fusion)
+            network, processor = assemble_trained(settings, parts, trained, fusion)
             temperature = float(settings.get("temperature", 1.0))
             identities = reporting.part_identities(DEFAULT_MODEL, trained)
         elif (folder / "config.json").is_file():
@@ -391,20 +389,3 @@ class Analyzer:
     def close(self) -> None:
         """Release the face detector."""
         self.detector.close()
-
-
-def _assembled(
-    settings: dict, parts: dict[str, Path], trained: Path, fusion: str | None
-) -> tuple[MediaGeneration, ClipProcessor]:
-    """The small model that trained parts with these settings belong to."""
-    preset = settings.get("model", DEFAULT_MODEL)
-    if preset not in SMALL_PRESETS:
-        raise UsageError(
-            f"{trained}: these are trained parts of {preset}; only those of "
-            f"{', '.join(SMALL_PRESETS)} are put together from such a folder"
-        )
-    if preset != EMOTION_LLAMA_SMALL:
-        return assemble_small(parts, trained, fusion)
-    if fusion is not None:
-        raise UsageError(f"--fusion {fusion}: {preset} has no choice of fusion")
-    return assemble_emotion_llama_small(parts, trained)

@@ -44,6 +44,7 @@ from openaffect.training.alignment import CLUE_PHRASES, EmbeddingLoss
 from openaffect.training.batches import TokenExample
 from openaffect.training.calibration import calibrate
 from openaffect.training.continuing import check_same_run, note_run, start_lora
+from openaffect.training.curve import draw_curve
 from openaffect.training.entries import Entry, StoredVariants
 from openaffect.training.examples import ExampleBuilder
 from openaffect.training.features import (
@@ -383,19 +384,3 @@ def example_builder(
             dialogue, recipe.task_pool, recipe.dropout, recipe.streams, recipe.labels, scale
         )
     return ExampleBuilder(processor, recipe.tasks, recipe.dropout, scale, recipe.streams)  # type: ignore[arg-type]
-
-
-def draw_curve(history: Sequence[dict], path: Path, title: str) -> None:
-    """Draw training and validation loss over steps, if matplotlib is installed."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        return
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
-    axes.plot([row["step"] for row in history], [row["loss"] for row in history], lw=0.7)
-    held = [row for row in history if "validation" in row]
-    axes.plot([row["step"] for row in held], [row["validation"] for row in held], marker="o")
-    axes.set(xlabel="step", ylabel="loss", title=title)
-    axes.legend(["training", "validation"])
-    figure.savefig(path, dpi=120)
