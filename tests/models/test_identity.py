@@ -53,3 +53,19 @@ def test_a_damaged_file_has_none(tmp_path: Path) -> None:
     file.unlink()
     with pytest.raises(WeightsError, match="no safetensors"):
         tensors_identity(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["[]", "{}x", '{"a": 1}', '{"a": {"dtype": "F32", "shape": [1]}}']
+    + [
+        '{"a": {"dtype": "F32", "shape": [1], "data_offsets": ' + offsets + "}}"
+        for offsets in ("[0]", "[4, 0]", "[-4, 0]", '"ab"', "null")
+    ],
+)
+def test_a_damaged_header_is_told_in_one_line(tmp_path: Path, header: str) -> None:
+    encoded = header.encode()
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(len(encoded).to_bytes(8, "little") + encoded + bytes(8))
+    with pytest.raises(WeightsError, match="is not a safetensors file"):
+        tensors_identity(tmp_path)

@@ -58,9 +58,9 @@ def _read_header(path: Path) -> tuple[dict[str, Any], int]:
             raise WeightsError(f"{path} ({size} bytes) is not a whole safetensors file")
         try:
             header: dict[str, Any] = json.loads(file.read(length))
-        except ValueError as error:
-            raise WeightsError(f"{path} is not a safetensors file ({error})") from error
-    end = max((entry["data_offsets"][1] for name, entry in _entries(header)), default=0)
+            end = max((_end(entry) for _, entry in _entries(header)), default=0)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise WeightsError(f"{path} is not a safetensors file ({error!r})") from error
     if 8 + length + end > size:
         raise WeightsError(f"{path} ({size} bytes) is cut short: its tensors need {end} bytes")
     return header, 8 + length
@@ -68,6 +68,15 @@ def _read_header(path: Path) -> tuple[dict[str, Any], int]:
 
 def _entries(header: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     return ((name, entry) for name, entry in header.items() if name != "__metadata__")
+
+
+def _end(entry: dict[str, Any]) -> int:
+    """Where a tensor's bytes end; raises what an entry that is none raises."""
+    first, last = entry["data_offsets"]
+    if not 0 <= int(first) <= int(last) or not isinstance(entry["dtype"], str):
+        raise ValueError(f"no tensor: {entry}")
+    tuple(entry["shape"])
+    return int(last)
 
 
 def _chunks(file: BinaryIO, size: int) -> Iterator[bytes]:
