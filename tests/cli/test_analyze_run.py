@@ -1,3 +1,5 @@
+import json
+import os
 from pathlib import Path
 
 import pytest
@@ -128,3 +130,50 @@ def test_a_changed_checkpoint_folder_is_another_model(tmp_path: Path, name: str)
         path.write_text(content)
         keys.append(request_key(clip, request))
     assert len(set(keys)) == 3
+
+
+def test_rows_of_older_runs_with_relative_paths_still_name_their_clips(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    clip = Path("clips", "a.mp4")
+    clip.parent.mkdir()
+    clip.write_bytes(b"clip")
+    row = {"key": "K", "clip": str(clip), "status": "done", "files": ["a.json"]}
+    Path(RECORD_NAME).write_text(json.dumps(row) + "\n")
+    Path("a.json").touch()
+    with RunRecord(tmp_path) as record:
+        assert record.names_of([clip], ["K"]) == ["a"]
+        assert record.done("K", [tmp_path / "a.json"])
+
+
+def test_a_clip_in_a_folder_that_may_not_be_entered_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = {"key": "K", "clip": "/closed/a.mp4", "status": "done", "files": ["a.json"]}
+    (tmp_path / RECORD_NAME).write_text(json.dumps(row) + "\n")
+    stat = os.stat
+
+    def closed(path, *arguments, **options):
+        if str(path).startswith("/closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "stat", closed)
+    with RunRecord(tmp_path) as record:
+        assert record.names_of([tmp_path / "b.mp4"], ["other"]) == [None]
+
+
+def test_results_below_a_model_folder_do_not_change_the_model(tmp_path: Path) -> None:
+    clip, model = tmp_path / "a.mp4", tmp_path / "model"
+    clip.write_bytes(b"clip")
+    model.mkdir()
+    (model / "trained_parts.json").write_text("{}")
+    request = {"model": str(model), "options": {}}
+    key = request_key(clip, request)
+    with RunRecord(model / "results") as record:
+        (model / "results" / "a.json").write_text("{}")
+        record.add(key, clip, [model / "results" / "a.json"])
+    assert request_key(clip, request) == key
+    (model / "trained_parts.json").write_text('{"fusion": null}')
+    assert request_key(clip, request) != key

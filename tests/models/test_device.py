@@ -21,6 +21,9 @@ def test_an_absent_device_is_refused_with_those_there(name):
 def test_what_is_there_is_taken(monkeypatch):
     assert checked_device("cpu") == torch.device("cpu")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UsageError, match=r"there is cpu$"):  # they cannot be used
+        checked_device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert checked_device("cuda") == torch.device("cuda")
     assert checked_device("cuda:1") == torch.device("cuda:1")
     with pytest.raises(UsageError, match="there is cpu, cuda, cuda:1"):

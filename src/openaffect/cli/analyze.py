@@ -117,9 +117,10 @@ def analyze(
 ) -> None:
     """Say which emotions are perceived in clips, and why.
 
-    Prints a report. With --out, writes DIR/<clip name without ending>.json and the other forms
-    named by --format. Several clips share one loaded model; one that fails costs only itself and
-    is listed at the end (exit code 1). A repeated run over several clips skips what is done.
+    Prints a report. With --out, writes DIR/<clip name without ending>.json (or a name that is
+    told, where that one is another clip's) and the other forms named by --format. Several clips
+    share one loaded model; one that fails costs only itself and is listed at the end (exit code
+    1). A repeated run over several clips skips what is done.
     """
     from openaffect.cli.analyze_run import AnalyzeRun, Output
     from openaffect.cli.clips import collect_clips

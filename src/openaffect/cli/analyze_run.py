@@ -102,9 +102,9 @@ class AnalyzeRun:
         try:
             if len(clips) == 1 and not self._by_workers:
                 analysis = self._loaded().analyze(clips[0], options=options)
+                self._show(analysis)
                 with self._record(patience=SHORT_WAIT) as record:
                     self._write(self._jobs(clips, record)[0], analysis, record)
-                self._show(analysis)
                 return 0
             with self._record() as record:
                 return self._batch(self._jobs(clips, record), options, record)
@@ -198,6 +198,9 @@ class AnalyzeRun:
         self.output.write(analysis, job.name)
         if record:
             record.add(job.key, job.clip, files)
+            if job.name != job.clip.stem:  # told, for nobody would look for it there
+                told = f"{one_line(job.clip.name)}: its results are {files[0].name}"
+                typer.echo(told, err=True)
 
     def _loaded(self) -> Analyzer:
         """The model, loaded with the first clip that needs it."""

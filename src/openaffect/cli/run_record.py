@@ -13,6 +13,7 @@ from typing import IO, Any
 
 from openaffect import __version__
 from openaffect.errors import OpenAffectError, UsageError
+from openaffect.models.preset import SMALL_PRESETS
 
 RECORD_NAME = ".openaffect-run.jsonl"
 HALF_WRITTEN = re.compile(r"^\..+\.(json|csv|vtt|srt|eaf|TextGrid|html)\.[a-z0-9_]{8}$")
@@ -60,8 +61,13 @@ class RunRecord:
 
         A clip that was moved since is known by what is asked of it.
         """
-        names = {clip: name for name, (clip, _) in self._owners.items()}
-        left = {key: name for name, (clip, key) in self._owners.items() if not clip.exists()}
+        names = {clip.resolve(): name for name, (clip, _) in self._owners.items()}
+        # os.path: a clip in a folder that this user may not enter is one that is not there.
+        left = {
+            key: name
+            for name, (clip, key) in self._owners.items()
+            if not os.path.exists(clip)  # noqa: PTH110
+        }
         return [
             names.get(clip.resolve(), left.get(key)) for clip, key in zip(clips, keys, strict=True)
         ]
@@ -135,6 +141,18 @@ def _remove_halves(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def _weights(model: str) -> list[Path]:
+    """Weights and settings below a model folder, without results that were written there."""
+    if model in SMALL_PRESETS:
+        return []
+    found = (path for form in CHECKPOINT_FILES for path in Path(model).rglob(form))
+    return sorted(
+        path
+        for path in found
+        if path.is_file() and not (path.suffix == ".json" and (path.parent / RECORD_NAME).exists())
+    )
+
+
 def request_key(clip: Path, request: dict[str, Any]) -> str:
     """SHA-256 over the clip's bytes, the request and the version of openaffect.
 
@@ -142,12 +160,10 @@ def request_key(clip: Path, request: dict[str, Any]) -> str:
     clip that cannot be read has a key of its own name, which no finished clip has.
     """
     digest = hashlib.sha256()
-    model = Path(str(request["model"]))
     stamps = []
-    for path in sorted(path for form in CHECKPOINT_FILES for path in model.rglob(form)):
-        if path.is_file():
-            stat = path.stat()
-            stamps.append([str(path.relative_to(model)), stat.st_size, stat.st_mtime_ns])
+    for path in _weights(str(request["model"])):
+        stat = path.stat()
+        stamps.append([str(path), stat.st_size, stat.st_mtime_ns])
     described = json.dumps([__version__, stamps, request], sort_keys=True, default=vars)
     digest.update(described.encode())
     try:

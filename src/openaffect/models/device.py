@@ -14,7 +14,8 @@ def checked_device(name: str) -> torch.device:
     """
     counts = {
         "cpu": 1,
-        "cuda": torch.cuda.device_count(),
+        # A driver too old for this PyTorch has devices that cannot be used.
+        "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
         "mps": int(torch.backends.mps.is_available()),
     }
     with suppress(RuntimeError):  # a name that PyTorch does not know

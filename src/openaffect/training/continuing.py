@@ -77,12 +77,11 @@ def note_run(recipe: Recipe, entries: Sequence[Entry], output: Path) -> None:
         "tensors to start from": _start_digest(recipe.start),
     }
     path = output / INPUTS_FILE
-    if complete_checkpoints(output):
-        noted = read_json(path) if path.is_file() else {}
+    if complete_checkpoints(output) and path.is_file():  # an older run wrote no digests
+        noted = read_json(path)
         for name, digest in inputs.items():
             if noted.get(name) != digest:
-                other = "other" if name in noted else "unknown"
-                raise ConfigError(f"{output} holds a run with {other} {name}; {OTHER_OUTPUT}")
+                raise ConfigError(f"{output} holds a run with other {name}; {OTHER_OUTPUT}")
     for name, values in ((RECIPE_FILE, recipe.model_dump()), (INPUTS_FILE, inputs)):
         with replacing(output / name) as partial:
             partial.write_text(json.dumps(values, indent=2) + "\n")
