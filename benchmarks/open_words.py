@@ -1,6 +1,6 @@
 """Open words of synthetic test clips: the model's own, and as an Analysis tells them.
 
-    python benchmarks/open_words.py --synthetic DIR [--every 3] [--keep FILE] [--threads 1]
+    python benchmarks/open_words.py --synthetic DIR [--every 3] [--bounds 0.2] [--keep FILE]
 
 Every third test clip is analysed. Both sets of words are scored on the built-in wheel against the
 clip's open words. `--keep FILE` holds what was read, so that a run that was cut off goes on.
@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--synthetic", type=Path, required=True)
     parser.add_argument("--model", default="omni-emotion-small")
     parser.add_argument("--every", type=int, default=3)
+    parser.add_argument("--bounds", type=float, nargs="+", default=[LIKELY])
     parser.add_argument("--keep", type=Path, default=None)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
@@ -70,12 +71,16 @@ def main() -> None:
                     file.write(json.dumps(kept[row.id]) + "\n")
         analyzer.close()
     own = {row.id: tuple(kept[row.id]["w"]) for row in rows}
-    told = {i: tell_likely(words, kept[i]["p"])[:MAX_OPEN_WORDS] for i, words in own.items()}
     rows = [row for row in rows if row.label is not None]
     print(f"{len(rows)} clips; label among the first {FIRST} words, then all words on the wheel")
     print("| words | first | precision | recall | F (95 %) |\n|---|---|---|---|---|")
     print_figures("the model's own", rows, own)
-    print_figures(f"with every label from {LIKELY}", rows, told)
+    for bound in options.bounds:
+        told = {
+            name: tell_likely(words, kept[name]["p"], bound)[:MAX_OPEN_WORDS]
+            for name, words in own.items()
+        }
+        print_figures(f"with every label from {bound:g}", rows, told)
 
 
 if __name__ == "__main__":

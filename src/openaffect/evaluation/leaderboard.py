@@ -5,12 +5,12 @@ page anew. Published rows and rows that were measured here stand in tables of th
 """
 
 import csv
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from openaffect.corpora.replacing import replacing
 from openaffect.errors import UsageError
 
 PUBLISHED, OURS = "published", "ours"
@@ -127,10 +127,8 @@ def _table(figures: Sequence[Figure]) -> list[str]:
 
 def main(source: str, page: str) -> None:
     """Write the page, whole or not at all."""
-    path = Path(page)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    partial.write_text(leaderboard_page(read_leaderboard(Path(source))), "utf-8")
-    partial.replace(path)
+    with replacing(Path(page)) as partial:
+        partial.write_text(leaderboard_page(read_leaderboard(Path(source))), "utf-8")
 
 
 if __name__ == "__main__":

@@ -5,11 +5,11 @@ with our metrics (lmms_tasks).
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from openaffect.corpora.replacing import replacing
 from openaffect.errors import UsageError
 from openaffect.evaluation.benchmarks import BENCHMARKS, read_items
 from openaffect.evaluation.endpoint_model import ONE_WORD
@@ -132,7 +132,6 @@ def _write(
 
 
 def _put(path: Path, text: str) -> Path:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    partial.write_text(text, "utf-8")
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_text(text, "utf-8")
     return path

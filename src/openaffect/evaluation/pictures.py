@@ -1,12 +1,12 @@
 """Figures as pictures: the confusion matrix, and how far probabilities can be believed."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from openaffect.corpora.replacing import replacing
 from openaffect.errors import UsageError
 from openaffect.evaluation.calibration import (
     abstention_curve,
@@ -97,6 +97,5 @@ def _figure(path: Path, width: float, height: float) -> Any:
 
 def _save(figure: Any, path: Path) -> None:
     figure.tight_layout()
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    figure.savefig(partial, format="png")
-    partial.replace(path)
+    with replacing(path) as partial:
+        figure.savefig(partial, format="png")

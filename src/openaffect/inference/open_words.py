@@ -1,8 +1,9 @@
 """The open words of an Analysis: the model's own, and a word for every label that is likely.
 
-What the model writes names one feeling in several words, and often follows what was said more than
-how it was said. Its label probabilities weigh the same clip as a whole. A reader of the first words
-alone should learn of both, so that words and labels of one Analysis do not contradict each other.
+What the model writes names one expression in several words, and often follows what was said more
+than how it was said. Its label probabilities weigh the same clip as a whole. A reader of the first
+words alone should learn of both, so that words and labels of one Analysis do not contradict each
+other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,10 +12,12 @@ from itertools import zip_longest
 from openaffect.prompts.vocabulary import label_of_words
 
 LIKELY = 0.2  # probability from which a label is told in the open words, as the likeliest always is
-PLAIN = ("neutral", "calm")  # told only where likeliest: beside a feeling they say nothing
+PLAIN = ("neutral", "calm")  # told only where likeliest: beside other labels they add nothing
 
 
-def tell_likely(words: Sequence[str], probabilities: Mapping[str, float]) -> tuple[str, ...]:
+def tell_likely(
+    words: Sequence[str], probabilities: Mapping[str, float], likely: float = LIKELY
+) -> tuple[str, ...]:
     """The model's words, most salient first, with the labels that are likely and that none tells.
 
     Words of one label (`prompts.vocabulary`) belong together; a word that the vocabulary does not
@@ -33,7 +36,7 @@ def tell_likely(words: Sequence[str], probabilities: Mapping[str, float]) -> tup
         groups.setdefault(family, []).append(word)
     for rank, (label, probability) in enumerate(ranked):
         family = label_of_words([label])
-        told = rank == 0 or (probability >= LIKELY and label not in PLAIN)
+        told = rank == 0 or (probability >= likely and label not in PLAIN)
         if told and family is not None and family not in groups:
             groups[family] = [label]
     order = sorted(groups, key=lambda name: -share.get(name, 0.0))

@@ -17,6 +17,7 @@ from openaffect.corpora.manifest import (
     row_to_json,
     write_manifest,
 )
+from openaffect.corpora.replacing import replacing
 from openaffect.corpora.synthetic.plan import Plan, plan_clip, shares
 from openaffect.errors import UsageError
 
@@ -114,10 +115,8 @@ def make_clip(out: Path, plan: Plan) -> None:
     row = row_of(plan, take, media)
     sound = read_clip(out / media, sampling=Sampling("midpoints", 1)).audio
     row = replace(row, reasoning=reasoning_of(row, sound))
-    path = _row_path(out, plan)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    partial.write_text(row_to_json(row), encoding="utf-8")
-    partial.replace(path)
+    with replacing(_row_path(out, plan)) as partial:
+        partial.write_text(row_to_json(row), encoding="utf-8")
 
 
 def _row_path(out: Path, plan: Plan) -> Path:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 from numpy.typing import NDArray
+
+from openaffect.corpora.replacing import replacing
 
 AAC_FRAME = 1024  # samples that one AAC packet holds
 
@@ -28,8 +29,10 @@ def write_clip(
 
     The same arguments give the same bytes: one encoder thread, no times or names in the file.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with av.open(str(partial), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
+    with (
+        replacing(path) as partial,
+        av.open(str(partial), "w", format="mp4", options={"fflags": "+bitexact"}) as container,
+    ):
         video = container.add_stream("libx264", rate=frame_rate)
         video.height, video.width = frames.shape[1], frames.shape[2]
         video.pix_fmt = "yuv420p"
@@ -52,4 +55,3 @@ def write_clip(
                 piece.pts, piece.time_base = start, Fraction(1, sample_rate)
                 container.mux(sound.encode(piece))
             container.mux(sound.encode(None))
-    partial.replace(path)
