@@ -125,6 +125,14 @@ def test_options_reach_the_model(run: Run, folder: Path, tmp_path: Path) -> None
     assert again == analysis
 
 
+def test_labels_alone_are_written_without_reasons(run: Run, folder: Path) -> None:
+    code, printed, errors = run(folder / "one.mp4", "--json", "--no-reasons")
+    assert code == 0, errors
+    analysis = Analysis.from_json(printed)
+    assert analysis.settings["reasons"] is False and analysis.clues == {}
+    assert analysis.emotions and analysis.open_emotions
+
+
 def test_one_bad_clip_costs_only_itself_and_a_second_run_does_only_the_rest(
     run: Run, folder: Path, tmp_path: Path
 ) -> None:

@@ -12,6 +12,8 @@ import pytest
 from openaffect.errors import MediaError, UsageError
 from openaffect.inference.analyzer import Analyzer
 from openaffect.inference.answers import Reason, without_absent
+from openaffect.inference.engine import Stream
+from openaffect.inference.open_words import tell_likely
 from openaffect.inference.options import AnalyzeOptions
 from openaffect.inference.transcription import Doubt
 from openaffect.models.preset import load_preset
@@ -93,6 +95,20 @@ def test_labels_questions_and_subtitles_are_taken(analyzer):
     assert found.question == "Who is there?" and found.answer
     assert found.modalities.text.source == "subtitle"
     assert found.modalities.text.text == "What a lovely day!"
+
+
+def test_without_reasons_the_labels_are_the_same_and_nothing_is_written(
+    analyzer, example, monkeypatch
+):
+    monkeypatch.setattr(Stream, "generate", None)  # any writing fails
+    found = analyzer.analyze(EXAMPLE, AnalyzeOptions(reasons=False))
+    assert found.emotions == example.emotions
+    assert found.people == example.people and found.modalities == example.modalities
+    assert found.clues == {} and found.settings["reasons"] is False
+    shares = {emotion.label: emotion.probability for emotion in found.emotions}
+    assert found.open_emotions == tell_likely((), shares)
+    assert found.reasoning.startswith("The expression is perceived as")
+    assert Analysis.from_json(found.to_json()) == found
 
 
 def test_score_agrees_with_analyze(analyzer, example):

@@ -94,6 +94,14 @@ def test_the_whole_is_the_mean_of_its_segments(long) -> None:
     assert all(segment.answer is not None for segment in told)
 
 
+def test_labels_alone_have_the_same_course(analyzer, interview, long) -> None:
+    options = AnalyzeOptions(segments="always", transcribe=False, reasons=False)
+    found = analyzer.analyze(interview, options)
+    for field in ("emotions", "timeline", "changes", "people", "signals"):
+        assert getattr(found, field) == getattr(long[0], field)
+    assert not any(segment.clues for segment in found.segments)
+
+
 def test_one_person_stays_one_person(long) -> None:
     analysis, told = long
     assert len(analysis.people) == 1

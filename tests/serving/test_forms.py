@@ -31,6 +31,11 @@ def test_labels_and_values_are_counted() -> None:
         asked(chat({"enum": names(MOST_CHOICES + 1)}))
 
 
+def test_reasons_are_written_unless_left_out() -> None:
+    assert AnalyzeForm().options(Limits()).reasons
+    assert not AnalyzeForm(reasons=False).options(Limits()).reasons
+
+
 def test_words_of_one_reading_are_bounded_and_those_of_a_film_are_not() -> None:
     assert AnalyzeForm(subtitle="a" * LONGEST_WORDS).options(Limits()).subtitle
     with pytest.raises(UsageError, match=f"longer than {LONGEST_WORDS} characters"):

@@ -44,6 +44,9 @@ Language = Annotated[
 Transcribe = Annotated[
     bool, typer.Option("--transcribe/--no-transcribe", help="Recognise speech without subtitle.")
 ]
+Reasons = Annotated[
+    bool, typer.Option("--reasons/--no-reasons", help="Write reasons, or labels alone: faster.")
+]
 Streams = Annotated[
     str | None,
     typer.Option(metavar="A,B", help="Use only these of face, voice, scene, words."),
@@ -100,6 +103,7 @@ def analyze(
     end: End = None,
     language: Language = None,
     transcribe: Transcribe = True,
+    reasons: Reasons = True,
     streams: Streams = None,
     segments: Segments = "auto",
     model: Model = DEFAULT_MODEL,
@@ -151,6 +155,7 @@ def analyze(
         "seed": seed,
         "language": language,
         "transcribe": transcribe,
+        "reasons": None if reasons else False,
         "streams": _listed(streams),
         "segments": None if segments == "auto" else segments,
         "lines": None if subtitle is None else _timed(subtitle),

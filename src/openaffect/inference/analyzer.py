@@ -14,6 +14,7 @@ from openaffect.inference import reporting
 from openaffect.inference.answers import (
     MAX_OPEN_WORDS,
     Conversation,
+    Reason,
     conversation,
     without_absent,
 )
@@ -247,8 +248,8 @@ class Analyzer:
         """Analyse one clip; a long one segment by segment, each told to `on_segment` when done.
 
         `on_reading` is given the conversation about a short clip, for further questions. Where
-        there is a cache, a short clip that was analysed before, with no option but `streams`, is
-        taken from there.
+        there is a cache, a short clip that was analysed before, with no option but `streams` and
+        `reasons`, is taken from there.
 
         Raises:
             MediaError: the file cannot be used.
@@ -268,7 +269,8 @@ class Analyzer:
 
     def _taken(self, path: Path, options: AnalyzeOptions) -> tuple[EncodedClip, Analysis] | None:
         """A short clip after its towers, and what is told of it besides; None for a long one."""
-        cache = self.cache if options == AnalyzeOptions(streams=options.streams) else None
+        plain = AnalyzeOptions(streams=options.streams, reasons=options.reasons)
+        cache = self.cache if options == plain else None
         media = file_sha256(path) if cache is not None and path.is_file() else None
         if cache is not None and media is not None:
             known = cache.load(media, options.streams)
@@ -305,7 +307,8 @@ class Analyzer:
     ) -> Analysis:
         labels = tuple(options.labels or self.dialogue.labels)
         probabilities = talk.label_probabilities(labels, self.temperature)
-        reason, dropped = without_absent(talk.reason(), talk.given)
+        reason = talk.reason() if options.reasons else Reason((), {}, None)
+        reason, dropped = without_absent(reason, talk.given)
         words = tell_likely(reason.emotions, probabilities)[:MAX_OPEN_WORDS]
         reason = dataclasses.replace(reason, emotions=words)
         answer = talk.answer(options.question) if options.question else None

@@ -278,6 +278,7 @@ def analysis(
             **seen.settings,
             "labels": tuple(probabilities),
             "language": options.language,
+            "reasons": options.reasons,
             "seed": options.seed,
             "streams": tuple(options.streams),
             "temperature": analyzer.temperature,

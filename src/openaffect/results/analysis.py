@@ -300,9 +300,10 @@ class Analysis(Record):
     open_emotions: tuple[str, ...] = ()
     """Emotion words in free vocabulary, most salient first: the model's own words, the first word
     for each label before a second for any, and labels that are likely (from 0.2; neutral and calm
-    only if likeliest) and that none of them tells."""
+    only if likeliest) and that none of them tells; those labels alone where no reason was asked
+    for (the setting `reasons`)."""
     reasoning: str = ""
-    """Why, naming the clues."""
+    """Why, naming the clues; the perceived emotion alone where no reason was asked for."""
     clues: dict[ClueKind, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     """What was noticed, by kind; only kinds whose modality was used."""
     people: tuple[Person, ...] = ()

@@ -59,6 +59,7 @@ class AnalyzeForm(BaseModel):
         "", max_length=20, description="Language spoken; empty: found.", examples=["de"]
     )
     transcribe: bool = Field(True, description="Recognise speech where no subtitle is given.")
+    reasons: bool = Field(True, description="Write reasons with clues, or labels alone: faster.")
     segments: Literal["auto", "always", "never"] = Field("auto", description="Read in segments.")
     start: float | None = Field(None, ge=0, description="First second.")
     end: float | None = Field(None, ge=0, description="Last second.")
@@ -88,6 +89,7 @@ class AnalyzeForm(BaseModel):
             "lines": lines,
             "language": self.language or None,
             "transcribe": self.transcribe,
+            "reasons": self.reasons,
             "segments": self.segments,
             "start": self.start,
             "end": self.end,
