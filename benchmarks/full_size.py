@@ -223,7 +223,7 @@ def train_step(
     """One optimiser step, and nothing else, in which only `parts` learn."""
     model.requires_grad_(False)
     for part in parts:
-        part.requires_grad_(True)
+        part.float().requires_grad_(True)  # as training holds what it changes
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=1e-4)
     labels = make_labels(inputs)

@@ -1,11 +1,15 @@
 """What a stage goes on with: the adapters that it starts from, and the run in its output folder."""
 
+import dataclasses
+from pathlib import Path
+
 import pytest
 
 from openaffect.errors import ConfigError
 from openaffect.models.lora import LoraSettings
 from openaffect.training.continuing import start_lora
-from openaffect.training.recipe import load_recipe
+from openaffect.training.recipe import Recipe, load_recipe
+from openaffect.training.stage import load_model
 
 
 def test_a_stage_keeps_the_adapters_that_it_starts_from(tmp_path):
@@ -14,7 +18,7 @@ def test_a_stage_keeps_the_adapters_that_it_starts_from(tmp_path):
     assert start_lora(None, found, tmp_path) == found
     assert start_lora(found, None, tmp_path) == found
     again = LoraSettings(16, 32, 0.0, ("v_proj", "q_proj"))
-    assert start_lora(again, found, tmp_path) == found
+    assert start_lora(again, found, tmp_path) == dataclasses.replace(found, lora_dropout=0.0)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +32,33 @@ def test_a_stage_keeps_the_adapters_that_it_starts_from(tmp_path):
 def test_adapters_of_other_settings_are_refused(wanted, told, tmp_path):
     with pytest.raises(ConfigError, match=told):
         start_lora(wanted, LoraSettings(16, 32, 0.1, ("q_proj", "v_proj")), tmp_path)
+
+
+def test_a_tilde_is_the_home_in_every_path(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        "{stage: s, model: m, start: ~/a, output: ~/b, trains: [fusion], corpora: {},"
+        " schedule: {steps: 1, learning_rate: 1}}"
+    )
+    recipe = load_recipe(path)
+    assert recipe.start == str(Path.home() / "a") and recipe.output == str(Path.home() / "b")
+    assert load_recipe(path, ("output=runs/x",)).output == "runs/x"
+
+
+@pytest.mark.parametrize(
+    ("model", "fusion", "told"),
+    [
+        ("omni-emotion-7b", None, "openaffect models build"),
+        ("runs/mistyped", None, "no checkpoint folder"),
+        ("emotion-llama-small", "frame_concat", "no choice of it"),
+    ],
+)
+def test_what_no_model_has_is_told(model, fusion, told):
+    values = {"stage": "s", "model": model, "output": "o", "trains": ["fusion"], "corpora": {}}
+    schedule = {"steps": 1, "learning_rate": 1.0}
+    recipe = Recipe.model_validate({**values, "fusion": fusion, "schedule": schedule})
+    with pytest.raises(ConfigError, match=told):
+        load_model(recipe)
 
 
 def test_a_file_that_is_no_text_is_no_recipe(tmp_path):

@@ -198,6 +198,17 @@ def test_augmented_voices_are_other_recordings_of_the_same_length_scale():
     assert len({len(v) for v in variants}) > 10
     levels = [20 * np.log10(v.std()) for v in variants]
     assert max(levels) - min(levels) > 6
+    assert np.array_equal(augment_voice(voice[:200], "row/1"), voice[:200])
+
+
+def drawn_features(generator: torch.Generator) -> ClipFeatures:
+    """Features of the tiny model's sizes, none of them standardised."""
+    return dataclasses.replace(
+        features(),
+        faces=5 + 3 * torch.randn(1, 3, 1, 8, generator=generator),
+        audio=2 * torch.randn(1, 6, 2, 16, generator=generator) - 1,
+        audio_signals=40 * torch.randn(1, len(VOICE_STATISTICS), generator=generator),
+    )
 
 
 def test_norms_standardise_the_training_features():
@@ -206,21 +217,34 @@ def test_norms_standardise_the_training_features():
 
     model = tiny_model(**CHANGES, normalise_features=True, audio_signal_size=len(VOICE_STATISTICS))
     generator = torch.Generator().manual_seed(1)
-    entries = []
-    for _ in range(60):
-        drawn = dataclasses.replace(
-            features(),
-            faces=5 + 3 * torch.randn(1, 3, 1, 8, generator=generator),
-            audio=2 * torch.randn(1, 6, 2, 16, generator=generator) - 1,
-            audio_signals=40 * torch.randn(1, len(VOICE_STATISTICS), generator=generator),
-        )
-        entries.append(Entry(ROW, (drawn,), 1.0))
+    entries = [Entry(ROW, (drawn_features(generator),), 1.0) for _ in range(60)]
     fit_norms(model, entries)
     faces = torch.cat([e.variants[0].faces[e.variants[0].face_mask] for e in entries])
     normed = model.model.face_projector.norm(faces.flatten(0, 1))
     assert normed.mean().abs() < 0.02 and normed.std() == pytest.approx(1, abs=0.03)
     signals = torch.cat([e.variants[0].audio_signals for e in entries])
     assert model.model.audio_projector.signal_norm(signals).std() == pytest.approx(1, abs=0.03)
+
+
+def test_norms_are_fitted_once_and_where_a_part_first_has_features():
+    from openaffect.models.omni_emotion.tiny import tiny_model
+    from openaffect.training.stage import Entry
+
+    def entries(**changes) -> list[Entry]:
+        drawn = drawn_features(torch.Generator().manual_seed(1))
+        return [Entry(ROW, (dataclasses.replace(drawn, **changes),), 1.0)]
+
+    changes = {**CHANGES, "audio_signal_size": len(VOICE_STATISTICS)}
+    assert fit_norms(tiny_model(**changes), entries()) == []
+    model = tiny_model(**changes, normalise_features=True)
+    norm, parts = model.model.face_projector.norm, ("face_projector", "audio_projector")
+    assert fit_norms(model, entries(faces=None, face_mask=None)) == ["audio_projector"]
+    assert not norm.is_fitted
+    assert fit_norms(model, entries(), parts) == ["face_projector"]
+    fitted = norm.shift.clone()
+    assert norm.is_fitted
+    assert fit_norms(model, entries(faces=torch.ones(1, 3, 1, 8)), parts) == []
+    assert torch.equal(norm.shift, fitted)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)

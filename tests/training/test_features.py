@@ -10,8 +10,8 @@ import torch
 
 from openaffect.corpora.manifest import Row
 from openaffect.errors import ConfigError
-from openaffect.inference.inputs import read_inputs
-from openaffect.media.voice import VOICE_STATISTICS
+from openaffect.inference.inputs import ClipInputs, read_inputs
+from openaffect.media.voice import VOICE_STATISTICS, voice_statistics
 from openaffect.models.omni_emotion.tiny import tiny_model, tiny_processor
 from openaffect.models.tower_features import towers_identity
 from openaffect.training.features import FeatureFolder, clip_features
@@ -91,6 +91,49 @@ def test_what_is_there_is_not_computed_again(parts):
     assert len(before) == 4
     folder.extract(rows, media, model, processor, None, variants=2)
     assert times(folder) == before
+
+
+def test_a_model_that_takes_no_voice_figures_has_them_for_its_clues(parts):
+    media = parts[3]
+    model = tiny_model()
+    processor = tiny_processor(model.config)
+    assert not processor.voice_signals
+    inputs = read_inputs(media / "low.wav", None, processor)
+    found = clip_features(model, processor, inputs, inputs.voice)
+    assert np.array_equal(found.audio_signals[0].numpy(), voice_statistics(inputs.voice))
+
+
+def test_a_clip_that_lost_its_voice_has_no_variants_and_is_read_once(parts, monkeypatch):
+    model, processor, rows, media, folder = parts
+    folder.extract(rows, media, model, processor, None, variants=3)
+    assert folder.variants(rows[0]) == 3
+    clip = read_inputs(media / "low.wav", None, processor).clip
+    silent = dataclasses.replace(clip, audio=None, audio_reason="the sound is silent")
+    read = []
+
+    def reads(path, detector, taken):
+        read.append(path)
+        return ClipInputs(silent)
+
+    monkeypatch.setattr("openaffect.training.features.read_inputs", reads)
+    (media / "low.wav").write_bytes((media / "low.wav").read_bytes() + b"\0\0")
+    for _ in range(2):
+        assert folder.extract(rows, media, model, processor, None, variants=3) == {}
+        assert folder.variants(rows[0]) == 1 and folder.variants(rows[1]) == 3
+    assert read == [media / "low.wav"]
+
+
+def test_a_sound_shorter_than_a_mel_frame_is_no_voice(parts):
+    model, processor, rows, media, folder = parts
+    with wave.open(str(media / "low.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes((6000 * np.ones(150)).astype("<i2").tobytes())
+    inputs = read_inputs(media / "low.wav", None, processor)
+    assert inputs.voice is None and "shorter than" in str(inputs.voice_reason)
+    assert folder.extract(rows, media, model, processor, None) == {}
+    assert folder.load(rows[0]).audio is None and folder.load(rows[1]).audio is not None
 
 
 def test_changed_media_are_read_again(parts):

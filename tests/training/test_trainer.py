@@ -1,7 +1,9 @@
 """The training loop on a tiny model: what trains, exact resumption, the answer's loss."""
 
+import dataclasses
 import itertools
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -9,13 +11,16 @@ import pytest
 import torch
 
 from openaffect.errors import OpenAffectError, WeightsError
-from openaffect.models.lora import LoraSettings
+from openaffect.models.lora import LoraLinear, LoraSettings
 from openaffect.models.omni_emotion.tiny import tiny_model, tiny_processor
 from openaffect.models.trained_parts import (
     freeze_all_but,
     load_trained_parts,
     part_of,
+    read_settings,
+    recover,
     save_trained_parts,
+    widen,
 )
 from openaffect.training.batches import IGNORED, Example, collate
 from openaffect.training.checkpoint import complete_checkpoints
@@ -193,6 +198,73 @@ def test_a_language_model_trained_whole_is_kept_and_loaded(tmp_path):
             assert torch.equal(own[name], parameter)
             changed += not torch.equal(untrained[name], parameter)
     assert changed
+
+
+def test_adapters_over_a_language_model_trained_whole_are_kept_and_loaded(tmp_path):
+    stage = trainer(tmp_path / "run", trains=("language_model",), steps=1)
+    stage.run()
+    save_trained_parts(stage.model, LORA, tmp_path / "parts", {}, torch.float32, whole=True)
+    again = tiny_model(seed=5, **CHANGES)
+    load_trained_parts(again, tmp_path / "parts")
+    own = dict(stage.model.named_parameters())
+    for name, parameter in again.named_parameters():
+        if part_of(name) == "language_model":
+            assert torch.equal(parameter, own[name]), name
+
+
+def test_parts_left_by_another_run_are_not_loaded(tmp_path):
+    stage, folder = trainer(tmp_path / "run", steps=1), tmp_path / "parts"
+    save_trained_parts(stage.model, LORA, folder, {})
+    (folder / "language_model.safetensors").write_bytes(b"left over")
+    assert load_trained_parts(tiny_model(**CHANGES), folder) == LORA
+    save_trained_parts(tiny_model(**CHANGES), None, folder, {})
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "trained_parts.json",
+        "trained_parts.safetensors",
+    ]
+    assert load_trained_parts(tiny_model(**CHANGES), folder) is None
+
+
+def test_parts_are_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    folder, first = tmp_path / "parts", tiny_model(**CHANGES)
+    save_trained_parts(first, None, folder, {"stage": "first"})
+
+    def fails(*arguments, **more):
+        raise OSError("no space left")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("openaffect.models.trained_parts.write_settings", fails)
+        with pytest.raises(OSError):
+            save_trained_parts(tiny_model(seed=5, **CHANGES), None, folder, {"stage": "second"})
+    load_trained_parts(tiny_model(**CHANGES), folder)
+    assert read_settings(folder)["stage"] == "first"
+    folder.rename(tmp_path / ".parts.former")  # killed between the two renames
+    recover(folder)
+    assert read_settings(folder)["stage"] == "first"
+    save_trained_parts(first, None, folder, {"stage": "third"})
+    assert [path.name for path in tmp_path.iterdir()] == ["parts"]
+
+
+def test_half_precision_parts_learn_in_single(tmp_path):
+    model = tiny_model(fusion="cross_attention", **CHANGES).bfloat16()
+    widen(model)
+    trained = freeze_all_but(model, ("audio_projector", "language_model"), LORA)
+    for name, parameter in model.named_parameters():
+        wide = part_of(name) in (*PROJECTORS, "fusion") or ".lora_" in name
+        assert parameter.dtype == (torch.float32 if wide else torch.bfloat16), name
+        assert parameter.requires_grad == (name in trained)
+    draw = Draw(model, tiny_processor(model.config))
+    stage = Trainer(model, draw, [draw(9, 0)], schedule(steps=1), tmp_path, 0, 7, lambda: None)
+    assert math.isfinite(stage.run()[0]["loss"])
+
+
+def test_adapters_take_the_dropout_of_the_recipe():
+    model = tiny_model(**CHANGES)
+    for dropout in (0.3, 0.0):
+        settings = dataclasses.replace(LORA, lora_dropout=dropout)
+        freeze_all_but(model, ("language_model",), settings)
+        found = {m.dropout.p for m in model.modules() if isinstance(m, LoraLinear)}
+        assert found == {dropout}
 
 
 def test_fusion_may_begin_where_the_stage_before_had_none(tmp_path):

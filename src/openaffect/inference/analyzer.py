@@ -209,7 +209,7 @@ class Analyzer:
 
     def _voice_reason(self, inputs: ClipInputs, options: AnalyzeOptions) -> str | None:
         if inputs.voice is None:
-            return inputs.clip.audio_reason
+            return inputs.voice_reason
         if sum(end - start for start, end in voice_activity(inputs.voice)) < LEAST_SPEECH:
             return NO_SPEECH
         return None if "voice" in options.streams else LEFT_OUT
@@ -226,7 +226,7 @@ class Analyzer:
         if not options.transcribe:
             return None, None, "no subtitle was given and transcription was switched off"
         if inputs.voice is None or voice_reason == NO_SPEECH:
-            return None, None, voice_reason or inputs.clip.audio_reason
+            return None, None, voice_reason or inputs.voice_reason
         if self._transcriber is None:
             self._transcriber = self._make_transcriber()
         transcript = self._transcriber.transcribe(inputs.voice, language=options.language)

@@ -17,12 +17,14 @@ from openaffect.media.face_detection import FaceDetector
 from openaffect.media.face_signals import face_signals
 from openaffect.media.face_tracks import FaceTrack, track_faces
 from openaffect.media.limits import Limits
+from openaffect.media.mel import HOP_LENGTH, SAMPLE_RATE
 from openaffect.media.reader import read_clip
 from openaffect.media.sampling import Sampling
 from openaffect.models.clip_processing import ClipProcessor, FaceInput
 
 NO_FACE = "no face was found in the frames"
 LEFT_OUT = "left out on request"
+TOO_SHORT = f"the sound is shorter than {HOP_LENGTH / SAMPLE_RATE:g} s"
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,18 @@ class ClipInputs:
 
     @property
     def voice(self) -> NDArray[np.float32] | None:
-        """(S,) at 16 kHz, or None."""
-        return self.clip.audio
+        """(S,) at 16 kHz, or None; a sound shorter than one mel frame is none."""
+        audio = self.clip.audio
+        return None if audio is None or len(audio) < HOP_LENGTH else audio
+
+    @property
+    def voice_reason(self) -> str | None:
+        """Why there is no voice."""
+        return (
+            TOO_SHORT
+            if self.voice is None and self.clip.audio is not None
+            else self.clip.audio_reason
+        )
 
     def faces(self) -> list[list[FaceInput]]:
         """The people whose faces the model sees."""

@@ -24,6 +24,7 @@ from openaffect.models.emotion_llama import (
     EmotionLlamaProcessor,
 )
 from openaffect.models.encoders.expression_net import EXPRESSION_LABELS
+from openaffect.models.trained_parts import TRAINED_LABELS, read_settings
 
 MEDIA_TOKEN = "<media>"
 SMALL_CHOICES: dict[str, Any] = {
@@ -64,7 +65,10 @@ def assemble_emotion_llama_small(
     )
     model = around_towers(EmotionLlamaForConditionalGeneration, config, towers, seed)
     fill_trained(model, trained)
-    return model.eval(), _processor(config, tokenizer)
+    processor = _processor(config, tokenizer)
+    if trained is not None:
+        processor.labels = read_settings(trained).get(TRAINED_LABELS, processor.labels)
+    return model.eval(), processor
 
 
 def small_tokenizer(folder: Path) -> PreTrainedTokenizerFast:

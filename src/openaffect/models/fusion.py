@@ -101,10 +101,11 @@ class CrossAttention(nn.Module):
         """Without faces there is no query, without frames no key: the other stream then stays."""
         if video is None or not people:
             return video_concat(video, people, video_end, person_end)
-        keys = video.flatten(0, 1)
+        dtype = next(self.layers.parameters()).dtype  # training widens it
+        keys = video.flatten(0, 1).to(dtype)
         attended = []
         for person in people:
-            faces = person.tokens.flatten(0, 1)
+            faces = person.tokens.flatten(0, 1).to(dtype)
             for layer in self.layers:
                 faces = layer(faces, keys)
             attended.append(PersonTokens(person.frames, faces.view_as(person.tokens)))

@@ -1,6 +1,7 @@
 """Which part trains, freezing, and the files that hold the trained parts of a preset."""
 
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -41,6 +42,8 @@ ADAPTER_FILE = f"{ADAPTER_FOLDER}/adapter_model.safetensors"
 LANGUAGE_MODEL_FILE = "language_model.safetensors"
 """Where the language model's own weights lie, if they were trained without adapters."""
 SETTINGS_FILE = "trained_parts.json"
+TRAINED_LABELS = "labels"
+"""Settings field: the closed set that an Emotion-LLaMA was trained for, where it is its own."""
 BESIDE = "beside"
 """Settings field: what lies beside the tensors and belongs to them, ADAPTER_FILE and such."""
 
@@ -59,17 +62,22 @@ def freeze_all_but(
     """Let exactly the named parts get gradients; returns the names of the trained parameters.
 
     With `lora`, the language model trains through low-rank adapters alone; adapters already there
-    are kept.
+    are kept, with its dropout. What trains becomes float32: a step that is smaller than a half
+    precision number can follow would be lost.
 
     Raises:
         WeightsError: a named part has no parameter in this model.
     """
     model.requires_grad_(False)
     language_model = model.model.language_model
-    adapted = any(isinstance(module, LoraLinear) for module in language_model.modules())
-    if "language_model" in trains and lora is not None and not adapted:
-        add_lora(language_model, lora)
-        adapted = True
+    adapters = [module for module in language_model.modules() if isinstance(module, LoraLinear)]
+    adapted = bool(adapters)
+    if "language_model" in trains and lora is not None:
+        if not adapted:
+            add_lora(language_model, lora)
+            adapted = True
+        for module in adapters:
+            module.dropout.p = lora.lora_dropout
     trained = []
     for name, parameter in model.named_parameters():
         part = part_of(name)
@@ -77,6 +85,7 @@ def freeze_all_but(
         if part == "language_model" and adapted:
             wanted = wanted and ".lora_" in name
         if wanted:
+            parameter.data = parameter.data.float()
             parameter.requires_grad_(True)
             trained.append(name)
     for part in trains:
@@ -85,12 +94,20 @@ def freeze_all_but(
     return trained
 
 
+def widen(model: MediaGeneration) -> None:
+    """Hold projectors and fusion in float32: parts of earlier stages are then filled unrounded."""
+    for name, parameter in model.named_parameters():
+        if part_of(name) in NEW_PARTS:
+            parameter.data = parameter.data.float()
+
+
 def halve_frozen(model: MediaGeneration) -> None:
     """Hold the language model's frozen weights in bfloat16; what trains keeps its precision.
 
-    Attention becomes the eager one: bfloat16 training through the fused one is slow on processors.
+    On a processor attention becomes the eager one: bfloat16 training through the fused one is slow.
     """
-    model.model.language_model.set_attn_implementation("eager")
+    if model.device.type == "cpu":
+        model.model.language_model.set_attn_implementation("eager")
     for parameter in (*model.model.language_model.parameters(), model.lm_head.weight):
         if not parameter.requires_grad:
             parameter.data = parameter.data.bfloat16()
@@ -104,10 +121,10 @@ def new_part_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def _own_weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """The language model's own parameters; those that are tied once, and no adapters."""
+    """The language model's own parameters under a plain one's names; tied ones once."""
     for name, parameter in model.named_parameters():
         if part_of(name) == "language_model" and ".lora_" not in name:
-            yield name, parameter
+            yield name.replace(".base_layer.", "."), parameter
 
 
 def save_trained_parts(
@@ -122,9 +139,41 @@ def save_trained_parts(
     """Write projectors, fusion and adapters, with the configuration fields they were trained for.
 
     With `whole` also the language model's own weights. Standardisation figures stay float32: a
-    small deviation may not fit float16.
+    small deviation may not fit float16. A folder that is there gives way to the new one as a whole;
+    `recover` puts it back where the process ended between the two.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    written, former = _beside(folder)
+    recover(folder)
+    for leftover in (written, former):
+        shutil.rmtree(leftover, ignore_errors=True)
+    _write_parts(model, lora, written, settings, dtype, whole)
+    if folder.exists():
+        folder.rename(former)
+    written.rename(folder)
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def recover(folder: Path) -> None:
+    """Put back the trained parts of a process that ended while it wrote new ones in their place."""
+    _, former = _beside(folder)
+    if former.is_dir() and not folder.exists():
+        former.rename(folder)
+
+
+def _beside(folder: Path) -> tuple[Path, Path]:
+    """Where new trained parts are written, and where the former ones wait meanwhile."""
+    return folder.with_name(f".{folder.name}.part"), folder.with_name(f".{folder.name}.former")
+
+
+def _write_parts(
+    model: MediaGeneration,
+    lora: LoraSettings | None,
+    folder: Path,
+    settings: dict,
+    dtype: torch.dtype,
+    whole: bool,
+) -> None:
+    folder.mkdir(parents=True)
     tensors = {
         name: tensor.detach().cpu().to(torch.float32 if "norm" in name else dtype).contiguous()
         for name, tensor in new_part_tensors(model)
@@ -160,6 +209,15 @@ def read_settings(folder: Path) -> dict:
         raise WeightsError(f"{folder}: holds no trained parts ({error})") from error
 
 
+def has_beside(folder: Path, name: str) -> bool:
+    """Whether trained parts have adapters, or a language model of their own, beside them.
+
+    That is what their settings say; those of an earlier version do not, and what lies there counts.
+    """
+    named = read_settings(folder).get(BESIDE)
+    return (folder / name).is_file() if named is None else name in named
+
+
 def load_trained_tensors(
     model: MediaGeneration, folder: Path, may_begin: Sequence[str] = ()
 ) -> None:
@@ -173,15 +231,15 @@ def load_trained_tensors(
     path = folder / TENSORS_FILE
     if not path.is_file():
         raise WeightsError(f"{folder}: holds no trained parts ({TENSORS_FILE} is missing)")
-    for name in read_settings(folder).get(BESIDE, ()):
-        if not (folder / name).is_file():
+    for name in (ADAPTER_FILE, LANGUAGE_MODEL_FILE):
+        if has_beside(folder, name) and not (folder / name).is_file():
             raise WeightsError(f"{folder}: {name} is missing; copy the whole folder")
     stored, own = load_file(path), dict(new_part_tensors(model))
     begins = set(may_begin) - {part_of(name) for name in stored}
     own = {name: tensor for name, tensor in own.items() if part_of(name) not in begins}
     _fill(own, stored, path)
     whole = folder / LANGUAGE_MODEL_FILE
-    if whole.is_file():
+    if has_beside(folder, LANGUAGE_MODEL_FILE):
         _fill(dict(_own_weights(model)), load_file(whole), whole)
     adapter = folder / ADAPTER_FILE
     if lora_state(model.model.language_model):
@@ -216,7 +274,7 @@ def load_trained_parts(
     """
     load_trained_tensors(model, folder, may_begin)
     adapter = folder / ADAPTER_FOLDER
-    if not adapter.is_dir():
+    if not has_beside(folder, ADAPTER_FILE):
         return None
     if lora_state(model.model.language_model):  # adapted by its configuration, and filled already
         return read_lora_settings(adapter)

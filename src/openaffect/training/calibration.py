@@ -1,12 +1,20 @@
 """One temperature that makes label probabilities mean what they say, fitted on validation clips."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
 
 from openaffect.inference.engine import Stream
 from openaffect.models.generation import MediaGeneration
+from openaffect.models.trained_parts import (
+    load_trained_tensors,
+    read_settings,
+    write_settings,
+)
 from openaffect.prompts.conversation import Given
 from openaffect.training.batches import collate
+from openaffect.training.entries import Entry
 from openaffect.training.examples import ExampleBuilder
 from openaffect.training.features import Features
 
@@ -58,3 +66,33 @@ def calibrate(
     model.eval()
     scores = [label_scores(model, builder, g, f, labels) for g, f, _, labels in clips]
     return fit_temperature(scores, [list(labels).index(label) for _, _, label, labels in clips])
+
+
+def store_temperature(
+    model: MediaGeneration,
+    builder: ExampleBuilder,
+    entries: Sequence[Entry],
+    result: Path,
+    count: int,
+    seed: int,
+    say: Callable[[str], None],
+) -> None:
+    """Fit the label temperature of the stored parts and write it beside them.
+
+    Each validation row counts once, with all its streams and once more with some left out.
+    """
+    load_trained_tensors(model, result)
+    held = [entry for entry in entries if entry.row.split == "validation"]
+    readings = [(entry, training) for entry in held for training in (False, True)]
+    clips = []
+    for entry, training in Random(seed).sample(readings, min(len(readings), count)):
+        rng = Random(f"{seed}/{entry.row.id}")
+        given, kept = builder.given(entry.row, entry.variants[0], rng, training)
+        label = builder.label_of(entry.row, given)
+        sets = [labels for labels in builder.label_sets(label) if label in labels]
+        if sets:
+            clips.append((given, kept, label, rng.choice(sets)))
+    temperature = calibrate(model, builder, clips)
+    settings = read_settings(result) | {"temperature": round(temperature, 3)}
+    write_settings(result, settings)
+    say(f"label temperature {temperature:.2f}, fitted on {len(clips)} validation readings")

@@ -1,5 +1,6 @@
 """What a stage goes on with: the adapters that it starts from, and its own run that was cut off."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
@@ -27,6 +28,8 @@ def start_lora(
 ) -> LoraSettings | None:
     """The settings of the adapters that a stage goes on with: those it starts from, if any.
 
+    Their dropout, which is training's alone, is the recipe's.
+
     Raises:
         ConfigError: the recipe asks for others.
     """
@@ -42,7 +45,7 @@ def start_lora(
                 f"lora.{name} is {value}, but the adapters of {start} have {theirs[name]}; take "
                 "that, or start from parts without adapters"
             )
-    return found
+    return dataclasses.replace(found, lora_dropout=wanted.lora_dropout)
 
 
 def check_same_run(recipe: Recipe, output: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -25,7 +26,7 @@ from openaffect.inference.inputs import ClipInputs, read_inputs
 from openaffect.media.digest import file_sha256
 from openaffect.media.face_detection import FaceDetector
 from openaffect.media.voice import voice_statistics
-from openaffect.models.clip_processing import ClipProcessor
+from openaffect.models.clip_processing import ClipProcessor, voice_chunks
 from openaffect.models.emotion_llama import (
     EmotionLlamaForConditionalGeneration,
     EmotionLlamaProcessor,
@@ -140,6 +141,9 @@ def clip_features(
     if any(people):
         main = inputs.tracks[0].faces
         tensors["blendshapes"] = torch.from_numpy(np.stack([f.blendshapes for f in main]))
+    if voice is not None and "audio_signals" not in tensors:  # clues are told of them in training
+        figures = [voice_statistics(chunk) for chunk in voice_chunks(voice)]
+        tensors["audio_signals"] = torch.from_numpy(np.stack(figures))
     return ClipFeatures(**{name: tensor.cpu() for name, tensor in tensors.items()})
 
 
@@ -190,11 +194,16 @@ class FeatureFolder:
         return sum(path.stat().st_size for path in self.folder.glob("*.safetensors"))
 
     def variants(self, row: Row) -> int:
-        """How many variants of a row lie here, 0 for a text-only row."""
-        count = 0
-        while self.path(row, count).is_file():
+        """How many variants of a row lie here, all from the same media; 0 for a text-only row."""
+        count, origin = 0, self.origin(row)
+        while self.path(row, count).is_file() and self.origin(row, count) == origin:
             count += 1
         return count
+
+    def has_voice(self, row: Row) -> bool:
+        """Whether the features of a row that lie here hold a voice."""
+        with safe_open(self.path(row, 0), "pt") as file:
+            return "audio" in file.keys()  # noqa: SIM118  safe_open is no mapping
 
     def extract(
         self,
@@ -223,7 +232,10 @@ class FeatureFolder:
                 TOWERS_KEY: towers,
                 SHOWN_KEY: shown,
             }
-            wanted = range(variants if row.split == "train" else 1)
+            augmented = variants > 1 and row.split == "train"
+            if augmented and self.origin(row) == origin and not self.has_voice(row):
+                augmented = False
+            wanted = range(variants if augmented else 1)
             missing = [v for v in wanted if self.origin(row, v) != origin]
             if not missing:
                 continue

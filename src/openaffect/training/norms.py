@@ -1,7 +1,8 @@
 """Standardisation of the projectors' inputs, from figures of the training features."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,55 +15,101 @@ from openaffect.training.face_changes import FaceScale
 from openaffect.training.features import ClipFeatures
 from openaffect.training.shared_features import streams_of
 
+Pick = Callable[[Any], Tensor | None]
+"""The part of a clip's features that a standardisation sees: (n, ...), None where it has none."""
+
 NORM_SAMPLES = 4000  # feature vectors that standardisation figures are taken from
 
 
-def fit_norms(model: MediaGeneration, entries: Sequence[Entry]) -> None:
-    """Take the standardisation figures of the projectors' inputs from training features."""
-    if isinstance(model, EmotionLlamaForConditionalGeneration):
-        if model.config.normalise_features:
-            _fit_stream_norms(model, entries)
-        return
-    rng = Random(0)
+def fit_norms(
+    model: MediaGeneration, entries: Sequence[Entry], parts: Sequence[str] | None = None
+) -> list[str]:
+    """Take the standardisation figures of the projectors' inputs from training features.
+
+    With `parts`, of these projectors alone, and where they have no figures yet. Returns the parts
+    that got figures.
+    """
+    if not model.config.normalise_features:
+        return []
+    wanted = {
+        part: norms
+        for part, norms in _norms(model).items()
+        if parts is None or (part in parts and not any(norm.is_fitted for norm in norms))
+    }
+    samples: dict[FeatureNorm, list[Tensor]] = {n: [] for norms in wanted.values() for n in norms}
+    counts = dict.fromkeys(samples, 0)
+    for clip in _shuffled(entries):
+        if all(count >= NORM_SAMPLES for count in counts.values()):
+            break
+        for norms in wanted.values():
+            for norm, pick in norms.items():
+                found = pick(clip) if counts[norm] < NORM_SAMPLES else None
+                if found is not None:
+                    samples[norm].append(found.float())
+                    counts[norm] += len(found)
+    for norm, parts_of_it in samples.items():
+        if parts_of_it:
+            norm.fit(torch.cat(parts_of_it)[:NORM_SAMPLES])
+    return [part for part, norms in wanted.items() if any(samples[norm] for norm in norms)]
+
+
+def _shuffled(entries: Sequence[Entry]) -> Iterator[Any]:
+    """The features of all training clips, one after another in an order of chance."""
     train = [entry for entry in entries if entry.row.split == "train"]
-    clips = [clip for entry in train for clip in entry.variants]
-    rng.shuffle(clips)
-    faces = [c.faces[c.face_mask].flatten(0, 1) for c in clips if c.faces is not None]
-    _fit(model.model.face_projector.norm, faces)
-    voices = [clip for clip in clips if clip.audio is not None]
-    audio = model.model.audio_projector
-    if audio.summary is not None and voices:
-        _fit(audio.norm, [c.audio[0, 2:] for c in voices])  # type: ignore[index]
-        _fit(audio.mean_norm, [c.audio[0, :1] for c in voices])  # type: ignore[index]
-        _fit(audio.deviation_norm, [c.audio[0, 1:2] for c in voices])  # type: ignore[index]
-        _fit(audio.signal_norm, [c.audio_signals[:1] for c in voices])  # type: ignore[index]
+    places = [(entry, variant) for entry in train for variant in range(len(entry.variants))]
+    Random(0).shuffle(places)
+    for entry, variant in places:
+        yield entry.variants[variant]
 
 
-def _fit_stream_norms(
-    model: EmotionLlamaForConditionalGeneration, entries: Sequence[Entry]
-) -> None:
-    frame = model.config.frame
-    clips = [
-        streams_of(clip, frame) if isinstance(clip, ClipFeatures) else clip
-        for entry in entries
-        if entry.row.split == "train"
-        for clip in entry.variants
-    ]
-    Random(0).shuffle(clips)
+def _norms(model: MediaGeneration) -> dict[str, dict[FeatureNorm, Pick]]:
+    """The standardisations of each projector, with what of a clip they see."""
     inner = model.model
-    for norm, name in (
-        (inner.face_projector.norm, "faces"),
-        (inner.motion_projector.norm, "motion"),
-        (inner.audio_projector.layer_norm, "audio"),
-    ):
-        _fit(norm, [found[None] for c in clips if (found := getattr(c, name)) is not None])
-    signals = [clip.audio_signals for clip in clips if clip.audio_signals is not None]
-    _fit(inner.audio_projector.signal_norm, signals)
+    picks: dict[str, list[tuple[Any, Pick]]]
+    if isinstance(model, EmotionLlamaForConditionalGeneration):
+        frame = model.config.frame
 
+        def stream(name: str) -> Pick:
+            def pick(clip: Any) -> Tensor | None:
+                told = streams_of(clip, frame) if isinstance(clip, ClipFeatures) else clip
+                found = getattr(told, name)
+                return found if found is None or name == "audio_signals" else found[None]
 
-def _fit(norm: torch.nn.Module, samples: Sequence[Tensor]) -> None:
-    if isinstance(norm, FeatureNorm) and samples:
-        norm.fit(torch.cat([sample.float() for sample in samples])[:NORM_SAMPLES])
+            return pick
+
+        audio = inner.audio_projector
+        picks = {
+            "face_projector": [(inner.face_projector.norm, stream("faces"))],
+            "motion_projector": [(inner.motion_projector.norm, stream("motion"))],
+            "audio_projector": [
+                (audio.layer_norm, stream("audio")),
+                (audio.signal_norm, stream("audio_signals")),
+            ],
+        }
+    else:
+
+        def face(clip: ClipFeatures) -> Tensor | None:
+            return None if clip.faces is None else clip.faces[clip.face_mask].flatten(0, 1)
+
+        def rows(part: slice) -> Pick:
+            return lambda clip: None if clip.audio is None else clip.audio[0, part]
+
+        def figures(clip: ClipFeatures) -> Tensor | None:
+            return None if clip.audio_signals is None else clip.audio_signals[:1]
+
+        audio = inner.audio_projector
+        picks = {"face_projector": [(inner.face_projector.norm, face)]}
+        if audio.summary is not None:
+            picks["audio_projector"] = [
+                (audio.norm, rows(slice(2, None))),
+                (audio.mean_norm, rows(slice(0, 1))),
+                (audio.deviation_norm, rows(slice(1, 2))),
+                (audio.signal_norm, figures),
+            ]
+    return {
+        part: {norm: pick for norm, pick in pairs if isinstance(norm, FeatureNorm)}
+        for part, pairs in picks.items()
+    }
 
 
 def face_scale(model: MediaGeneration, entries: Sequence[Entry]) -> FaceScale | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from openaffect.errors import ConfigError
 
@@ -68,14 +68,16 @@ class Dropout(Strict):
     """What an example loses in training, so that no single cue is leaned on."""
 
     stream: Share = 0.3  # each stream, as long as one is left
-    words: Share = 0.3  # the words, besides
+    words: Share = 0.3  # the words, in place of `stream`
     alone: Share = 0.0  # all streams but one of face, voice and words
     frames: Share = 0.2  # all frames but one, as in a still image
+    # Of a face of which a label is asked, and nothing else:
     face_geometry: Share = 0.3  # the measured face geometry, leaving the expression scores
     face_scores: Share = 0.15  # the expression scores, leaving the geometry
     face_noise: float = Field(0.5, ge=0)  # deviation of noise on standardised face geometry
     real_faces: Share = 0.0  # faces given a real one's appearance and trustworthy scores
-    mixing: Share = 0.0  # most that a face's or voice's tokens are drawn to another example's
+    # Most that a face's or voice's tokens are drawn to another one's in the same micro-batch.
+    mixing: Share = 0.0
 
 
 class Schedule(Strict):
@@ -85,7 +87,7 @@ class Schedule(Strict):
     shape: Literal["cosine", "published", "published_in_epoch"] = "cosine"
     min_learning_rate: float = Field(0.0, ge=0)  # where a published shape ends
     warmup_learning_rate: float = Field(0.0, ge=0)  # where a published shape begins
-    epoch_steps: int = Field(1000, ge=1)  # steps of an epoch, for a published shape
+    epoch_steps: int = Field(1000, ge=1)  # steps of an epoch, for published_in_epoch
     decay_all: bool = True  # else vectors (biases, norms) are not decayed
     beta2: float = Field(0.98, gt=0, lt=1)  # AdamW's second one; the first is 0.9
     steps: int = Field(ge=1)  # optimiser steps
@@ -101,7 +103,8 @@ class Schedule(Strict):
     calibration_examples: int = Field(100, ge=0)  # readings that the temperature is fitted on
     checkpoint_every: int = Field(50, ge=1)  # steps
     gradient_checkpointing: bool = False
-    # Of the frozen language model; bfloat16 is faster only where the processor multiplies it.
+    # Of the frozen language model: float32 leaves it as its checkpoint holds it; bfloat16 is faster
+    # only where the processor multiplies it. What trains is always float32.
     precision: Literal["float32", "bfloat16"] = "float32"
 
 
@@ -128,6 +131,12 @@ class Recipe(Strict):
     seed: int = 0
     device: str = "cpu"  # or cuda
     open_choices: tuple[str, ...] = ()  # fields that the paper leaves open, as a reminder
+
+    @field_validator("start", "output")
+    @classmethod
+    def _expanded(cls, path: str | None) -> str | None:
+        """A leading ~ is the user's home, as in `model` and `folder`."""
+        return str(Path(path).expanduser()) if path and path.startswith("~") else path
 
 
 def _known_keys(model: type[BaseModel]) -> set[str]:

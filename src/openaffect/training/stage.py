@@ -26,23 +26,25 @@ from openaffect.models.emotion_llama_small import assemble_emotion_llama_small
 from openaffect.models.generation import MediaGeneration
 from openaffect.models.home import home
 from openaffect.models.lora import LoraSettings
-from openaffect.models.preset import EMOTION_LLAMA_SMALL
+from openaffect.models.preset import EMOTION_LLAMA_SMALL, SMALL_PRESETS
 from openaffect.models.store import FEATURES, part_directory
 from openaffect.models.trained_parts import (
     LANGUAGE_MODEL_FILE,
+    TRAINED_LABELS,
     freeze_all_but,
     halve_frozen,
+    has_beside,
     load_trained_parts,
-    load_trained_tensors,
     read_settings,
+    recover,
     save_trained_parts,
-    write_settings,
+    widen,
 )
 from openaffect.prompts.dialogues import dialogue_of
 from openaffect.prompts.emotion_llama import EmotionLlamaDialogue
 from openaffect.training.alignment import CLUE_PHRASES, EmbeddingLoss
 from openaffect.training.batches import TokenExample
-from openaffect.training.calibration import calibrate
+from openaffect.training.calibration import store_temperature
 from openaffect.training.continuing import check_same_run, note_run, start_lora
 from openaffect.training.curve import draw_curve
 from openaffect.training.entries import Entry, StoredVariants
@@ -62,6 +64,7 @@ from openaffect.training.trainer import Progress, Trainer
 SMALL_PARTS = ("text", "speech", "frame", "expression")
 LANDMARKS = "landmarks"
 RESULT = "trained"  # folder of the best trained parts, within the recipe's output
+NO_FUSION = "fusion: Emotion-LLaMA has no choice of it; leave out {}"
 HELD_BYTES = 4_000_000_000  # of one corpus's features; more are read from their files at each use
 
 Say = Callable[[str], None]
@@ -73,13 +76,22 @@ def load_model(
     """The model that a recipe names: a built checkpoint folder, or the small preset's parts.
 
     Raises:
-        ConfigError: the recipe asks for a fusion that the checkpoint does not have.
+        ConfigError: the recipe asks for a fusion that the model does not have, or names neither a
+            small preset nor a checkpoint folder.
         WeightsError: weights are missing.
     """
     folder = Path(recipe.model).expanduser()
     if not (folder / "config.json").is_file():
+        if recipe.model not in SMALL_PRESETS:
+            raise ConfigError(
+                f"model: {recipe.model} is no small preset ({', '.join(SMALL_PRESETS)}) and no "
+                "checkpoint folder lies there; build one with `openaffect models build` and give "
+                "model=DIR"
+            )
         parts = parts or {name: part_directory(recipe.model, name) for name in SMALL_PARTS}
         if recipe.model == EMOTION_LLAMA_SMALL:
+            if recipe.fusion is not None:
+                raise ConfigError(NO_FUSION.format(recipe.fusion))
             return assemble_emotion_llama_small(parts, seed=recipe.seed)
         return assemble_small(parts, fusion=recipe.fusion, seed=recipe.seed)
     model, processor = load_checkpoint(folder)
@@ -89,7 +101,7 @@ def load_model(
             f"fusion: this checkpoint was built for {built}, not {recipe.fusion}; "
             f"build one with `openaffect models build --fusion {recipe.fusion}`"
             if built is not None
-            else f"fusion: Emotion-LLaMA has no choice of it; leave out {recipe.fusion}"
+            else NO_FUSION.format(recipe.fusion)
         )
     return model, processor
 
@@ -250,36 +262,6 @@ def embedding_objective(model: MediaGeneration, processor: ClipProcessor) -> Emb
     return EmbeddingLoss(model, answers, words, phrases)
 
 
-def store_temperature(
-    model: MediaGeneration,
-    builder: ExampleBuilder,
-    entries: Sequence[Entry],
-    result: Path,
-    count: int,
-    seed: int,
-    say: Say,
-) -> None:
-    """Fit the label temperature of the stored parts and write it beside them.
-
-    Each validation row counts once, with all its streams and once more with some left out.
-    """
-    load_trained_tensors(model, result)
-    held = [entry for entry in entries if entry.row.split == "validation"]
-    readings = [(entry, training) for entry in held for training in (False, True)]
-    clips = []
-    for entry, training in Random(seed).sample(readings, min(len(readings), count)):
-        rng = Random(f"{seed}/{entry.row.id}")
-        given, kept = builder.given(entry.row, entry.variants[0], rng, training)
-        label = builder.label_of(entry.row, given)
-        sets = [labels for labels in builder.label_sets(label) if label in labels]
-        if sets:
-            clips.append((given, kept, label, rng.choice(sets)))
-    temperature = calibrate(model, builder, clips)
-    settings = read_settings(result) | {"temperature": round(temperature, 3)}
-    write_settings(result, settings)
-    say(f"label temperature {temperature:.2f}, fitted on {len(clips)} validation readings")
-
-
 def run_stage(
     recipe: Recipe,
     say: Say = print,
@@ -319,12 +301,14 @@ def run_stage(
     if recipe.lora is not None:
         settings = recipe.lora
         lora = LoraSettings(settings.r, settings.alpha, settings.dropout, settings.targets)
-    elif streams:
-        lora = lora_settings(model.config)
+    if streams:
+        lora = start_lora(lora, lora_settings(model.config), Path(recipe.model))
     output = Path(recipe.output)
     check_same_run(recipe, output)
     entries = load_entries(recipe, model, processor, say, extracting, parts)
     carried = False  # a language model that was trained whole before
+    before: dict = {}  # settings of the parts that this stage starts from
+    widen(model)
     if recipe.start is None:
         fit_norms(model, entries)
     else:
@@ -332,7 +316,14 @@ def run_stage(
         begins = ("fusion",) if "fusion" in recipe.trains else ()
         start = Path(recipe.start)
         lora = start_lora(lora, load_trained_parts(model, start, begins), start)
-        carried = (start / LANGUAGE_MODEL_FILE).is_file()
+        carried, before = has_beside(start, LANGUAGE_MODEL_FILE), read_settings(start)
+        for part in fit_norms(model, entries, recipe.trains):
+            say(f"{part}: its inputs are standardised from here on; {start} saw none of them")
+        if carried and recipe.schedule.precision == "bfloat16":
+            raise ConfigError(
+                f"schedule.precision: bfloat16 would round the language model of {start}, which "
+                "was trained whole; leave it out"
+            )
     whole = carried or ("language_model" in recipe.trains and lora is None)
     torch.manual_seed(recipe.seed)  # new adapters are drawn at random
     freeze_all_but(model, recipe.trains, lora)
@@ -348,6 +339,11 @@ def run_stage(
         "seed": recipe.seed,
         **processor.settings,
     }
+    if "temperature" in before:  # until this stage fits its own
+        trained_for["temperature"] = before["temperature"]
+    if streams and recipe.labels not in ((), "corpora"):
+        trained_for[TRAINED_LABELS] = list(recipe.labels)
+    recover(result)
     model.to(device)  # adapters made since
     if recipe.schedule.precision == "bfloat16":
         halve_frozen(model)

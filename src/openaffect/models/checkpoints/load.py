@@ -14,7 +14,7 @@ from openaffect.models.emotion_llama import EmotionLlamaConfig
 from openaffect.models.generation import MediaGeneration
 from openaffect.models.lora import lora_state, merge_lora
 from openaffect.models.omni_emotion import OmniEmotionConfig
-from openaffect.models.trained_parts import load_trained_parts, read_settings
+from openaffect.models.trained_parts import TRAINED_LABELS, load_trained_parts, read_settings
 
 FAMILIES = (OmniEmotionConfig.model_type, EmotionLlamaConfig.model_type)
 
@@ -55,7 +55,8 @@ def write_with_trained(checkpoint: Path, trained: Path, out: Path) -> None:
     """Write a checkpoint folder with parts in it that were trained on it, adapters merged.
 
     Adapters that belong to the model itself, as Emotion-LLaMA's do, stay adapters. The temperature
-    of label probabilities that training fitted goes into the configuration.
+    of label probabilities that training fitted goes into the configuration, and labels that it was
+    fitted on into the processor.
 
     Args:
         checkpoint: the folder that the recipe named as its `model`.
@@ -71,7 +72,10 @@ def write_with_trained(checkpoint: Path, trained: Path, out: Path) -> None:
     load_trained_parts(model, trained)
     if not own_adapters:
         merge_lora(model.model.language_model)
-    model.config.label_temperature = float(read_settings(trained).get("temperature", 1.0))
+    settings, own = read_settings(trained), model.config.label_temperature
+    model.config.label_temperature = float(settings.get("temperature", own))
+    if TRAINED_LABELS in settings:
+        processor.labels = list(settings[TRAINED_LABELS])
     with folder_at_once(out) as folder:
         model.save_pretrained(folder)
         processor.save_pretrained(folder)

@@ -40,7 +40,6 @@ class OmniEmotionConfig(PreTrainedConfig):
         audio_summary_dropout: share of the first summary token's inputs dropped in training. (open)
         stream_mixing: most that training draws a stream's tokens towards another sample's. (open)
         audio_signal_size: width of the measured voice signals beside a chunk; 0 for none. (open)
-        face_input: `crops` of tracked faces or whole `frames`. (open)
         face_grid: face positions are averaged to this grid per face before the projector; None
             keeps the tower's own positions. (open)
         face_summary: tokens before a person's faces that tell of them all, from mean and peak of
@@ -92,7 +91,6 @@ class OmniEmotionConfig(PreTrainedConfig):
     audio_summary_dropout: float | int = 0.0
     stream_mixing: float | int = 0.0
     audio_signal_size: int = 0
-    face_input: Literal["crops", "frames"] = "crops"
     face_grid: int | None = 14
     face_summary: int = 0
     normalise_features: bool = False

@@ -84,6 +84,11 @@ class FeatureNorm(nn.Module):
     shift: Tensor
     scale: Tensor
 
+    @property
+    def is_fitted(self) -> bool:
+        """Whether there are figures; without, it leaves its input as it is."""
+        return bool(self.shift.any() or (self.scale != 1).any())
+
     def fit(self, samples: Tensor) -> None:
         """Take mean and deviation of samples (n, *shape); a constant feature becomes 0."""
         deviation = samples.double().std(0, correction=0)
