@@ -1,7 +1,7 @@
 """How well action units and peak frames are found, against the synthetic corpus' own.
 
     python benchmarks/action_units.py measure --corpus DIR [--clips 60]
-    python benchmarks/action_units.py fit --corpus DIR [--clips 600] --out action_units.csv
+    python benchmarks/action_units.py fit --corpus DIR [--clips 60] --out action_units.csv
 
 `measure` prints presence of each unit (F1) over test clips whose face can be seen, and how far the
 found peak lies from the true apex. `fit` sets the weights of the table anew from training clips. A

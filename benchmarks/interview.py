@@ -7,7 +7,7 @@ The interview is put together from the test clips of a manifest (`openaffect dat
 heads, voices and sentences no training saw: each turn holds clips of one label, with half a second
 of quiet between clips, and the next turn has another label. A turn is found where a change of the
 Analysis lies within a second of its true moment. Changes follow from the label probabilities, so
-that with `--no-reasons` the same ones are found in half the time. `--keep DIR` holds the interview
+that with `--no-reasons`, which is faster, the same ones are found. `--keep DIR` holds the interview
 and the segments that are read, so that a run that was cut off goes on and `--score-only` finds the
 changes anew. `--memory-only` reads all of it without the model and compares peak memory with one
 minute of it.

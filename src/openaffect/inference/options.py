@@ -31,7 +31,7 @@ class AnalyzeOptions:
     seed: int = 0  # recorded; answers are greedy and do not depend on it
     language: str | None = None  # spoken language; None detects it
     transcribe: bool = True  # recognise the words where no subtitle is given
-    reasons: bool = True  # write reasons with clues; without, labels alone, in half the time
+    reasons: bool = True  # write reasons with clues; without, labels alone: faster
     streams: Sequence[str] = STREAMS  # streams that may be used, of face, voice, scene and words
     limits: Limits = field(default_factory=Limits)  # of the media file
     segments: Literal["auto", "always", "never"] = "auto"  # auto: of clips over LONG_CLIP seconds

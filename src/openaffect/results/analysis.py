@@ -305,7 +305,8 @@ class Analysis(Record):
     reasoning: str = ""
     """Why, naming the clues; the perceived emotion alone where no reason was asked for."""
     clues: dict[ClueKind, tuple[str, ...]] = dataclasses.field(default_factory=dict)
-    """What was noticed, by kind; only kinds whose modality was used."""
+    """What was noticed, by kind; only kinds whose modality was used, and none where no reason was
+    asked for."""
     people: tuple[Person, ...] = ()
     """The people in sight, main person first."""
     segments: tuple[Segment, ...] = ()
