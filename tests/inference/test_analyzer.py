@@ -13,7 +13,7 @@ from openaffect.errors import MediaError, UsageError
 from openaffect.inference.analyzer import Analyzer
 from openaffect.inference.answers import Reason, without_absent
 from openaffect.inference.engine import Stream
-from openaffect.inference.open_words import tell_likely
+from openaffect.inference.open_words import likely_labels
 from openaffect.inference.options import AnalyzeOptions
 from openaffect.inference.transcription import Doubt
 from openaffect.models.preset import load_preset
@@ -106,7 +106,7 @@ def test_without_reasons_the_labels_are_the_same_and_nothing_is_written(
     assert found.people == example.people and found.modalities == example.modalities
     assert found.clues == {} and found.settings["reasons"] is False
     shares = {emotion.label: emotion.probability for emotion in found.emotions}
-    assert found.open_emotions == tell_likely((), shares)
+    assert found.open_emotions == likely_labels(shares)
     assert found.reasoning.startswith("The expression is perceived as")
     assert Analysis.from_json(found.to_json()) == found
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openaffect.inference.open_words import LIKELY, PLAIN, tell_likely
+from openaffect.inference.open_words import LIKELY, PLAIN, likely_labels, tell_likely
 from openaffect.prompts.labels import BASIC_LABELS
 from openaffect.prompts.vocabulary import INTENSITY_WORDS, label_of_words
 
@@ -72,3 +72,10 @@ def test_telling_twice_changes_nothing(words: list[str], shares: dict[str, float
     told = tell_likely(words, shares)
     if all(label_of_words([word]) for word in told):
         assert tell_likely(told, shares) == told
+
+
+def test_labels_alone_are_told_whether_or_not_a_word_list_knows_them() -> None:
+    assert likely_labels({"engaged": 0.95, "disengaged": 0.05}) == ("engaged",)
+    assert likely_labels({"confused": 0.7, "happy": 0.3}) == ("confused", "happy")
+    assert likely_labels({"sad": 0.6, "neutral": 0.4}) == ("sad",)
+    assert likely_labels({"neutral": 0.6, "sad": 0.1}) == ("neutral",)

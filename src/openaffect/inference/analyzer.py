@@ -22,7 +22,7 @@ from openaffect.inference.encoded_clip import EncodedClip, encode_clip
 from openaffect.inference.engine import Stream
 from openaffect.inference.feature_cache import FeatureCache
 from openaffect.inference.inputs import LEFT_OUT, ClipInputs, clip_inputs, read_inputs
-from openaffect.inference.open_words import tell_likely
+from openaffect.inference.open_words import likely_labels, tell_likely
 from openaffect.inference.options import LONG_CLIP, AnalyzeOptions, given_words, is_long
 from openaffect.inference.transcription import Transcriber, Transcript
 from openaffect.media.clip import Clip
@@ -307,10 +307,13 @@ class Analyzer:
     ) -> Analysis:
         labels = tuple(options.labels or self.dialogue.labels)
         probabilities = talk.label_probabilities(labels, self.temperature)
-        reason = talk.reason() if options.reasons else Reason((), {}, None)
-        reason, dropped = without_absent(reason, talk.given)
-        words = tell_likely(reason.emotions, probabilities)[:MAX_OPEN_WORDS]
-        reason = dataclasses.replace(reason, emotions=words)
+        dropped: list[str] = []
+        if options.reasons:
+            reason, dropped = without_absent(talk.reason(), talk.given)
+            words = tell_likely(reason.emotions, probabilities)[:MAX_OPEN_WORDS]
+            reason = dataclasses.replace(reason, emotions=words)
+        else:
+            reason = Reason(likely_labels(probabilities)[:MAX_OPEN_WORDS], {}, None)
         answer = talk.answer(options.question) if options.question else None
         return reporting.analysis(self, seen, options, probabilities, reason, answer, dropped, path)
 

@@ -15,6 +15,13 @@ LIKELY = 0.2  # probability from which a label is told in the open words, as the
 PLAIN = ("neutral", "calm")  # told only where likeliest: beside other labels they add nothing
 
 
+def likely_labels(probabilities: Mapping[str, float], likely: float = LIKELY) -> tuple[str, ...]:
+    """The labels to tell, most likely first: the likeliest, and all others from `likely`."""
+    first, *others = sorted(probabilities, key=lambda label: -probabilities[label])
+    told = (name for name in others if probabilities[name] >= likely and name not in PLAIN)
+    return (first, *told)
+
+
 def tell_likely(
     words: Sequence[str], probabilities: Mapping[str, float], likely: float = LIKELY
 ) -> tuple[str, ...]:
@@ -24,9 +31,8 @@ def tell_likely(
     know belongs to the word before it. The first word of every label comes before a second one of
     any, the likeliest label's first. A label that the vocabulary does not know is not added.
     """
-    ranked = sorted(probabilities.items(), key=lambda item: -item[1])
     share: dict[str | None, float] = {}
-    for label, probability in ranked:
+    for label, probability in probabilities.items():
         family = label_of_words([label])
         share[family] = share.get(family, 0.0) + probability
     groups: dict[str | None, list[str]] = {}
@@ -34,10 +40,9 @@ def tell_likely(
     for word in words:
         family = label_of_words([word]) or family
         groups.setdefault(family, []).append(word)
-    for rank, (label, probability) in enumerate(ranked):
+    for label in likely_labels(probabilities, likely):
         family = label_of_words([label])
-        told = rank == 0 or (probability >= likely and label not in PLAIN)
-        if told and family is not None and family not in groups:
+        if family is not None and family not in groups:
             groups[family] = [label]
     order = sorted(groups, key=lambda name: -share.get(name, 0.0))
     rounds = zip_longest(*(groups[name] for name in order))
