@@ -79,6 +79,22 @@ def test_tokens_equal_transformers(model, seed, language):
         assert decoded.finished == (END in tokens)
 
 
+def test_decoding_goes_on_from_the_language(model):
+    decoder = SpeechDecoder(model)
+    tasks = ["transcribe", "translate"]
+    for seed in range(3):
+        torch.manual_seed(seed)
+        with torch.inference_mode():
+            states, other = model.get_encoder()(torch.randn(2, 8, 3000)).last_hidden_state.split(1)
+        plain = decoder.decode(states, "de", tasks, 20)
+        for heard in (states, other):
+            decoder.language_log_probabilities(heard)
+            for found, expected in zip(decoder.decode(states, "de", tasks, 20), plain, strict=True):
+                assert (found.tokens, found.finished) == (expected.tokens, expected.finished)
+                close = pytest.approx(expected.log_probability, abs=1e-4)
+                assert found.log_probability == close
+
+
 def test_log_probability_is_the_mean_of_a_plain_forward(model):
     torch.manual_seed(9)
     with torch.inference_mode():

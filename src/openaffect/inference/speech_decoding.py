@@ -49,18 +49,21 @@ class SpeechDecoder:
         }
         self.tasks: dict[str, int] = dict(settings.task_to_id)
         self._settings: GenerationConfig = settings
+        self._heard: tuple[Tensor, Any] | None = None  # states, and the cache after the start token
 
     @torch.inference_mode()
     def language_log_probabilities(self, states: Tensor) -> tuple[Tensor, float]:
         """Log-probability of every language, and the probability that nobody speaks.
 
         `states` is (1, positions, width). The first is (languages,) in the order of
-        `self.languages`, over the languages alone.
+        `self.languages`, over the languages alone. What was computed over them is kept for `decode`
+        of the same states, until other ones come.
         """
         decoder = self.model.get_decoder()
         prompt = torch.tensor([[self.start]], device=states.device)
-        hidden = decoder(input_ids=prompt, encoder_hidden_states=states).last_hidden_state
-        logits = self.model.proj_out(hidden[0, 0]).float()
+        output = decoder(input_ids=prompt, encoder_hidden_states=states, use_cache=True)
+        self._heard = states, output.cache
+        logits = self.model.proj_out(output.last_hidden_state[0, 0]).float()
         silence = float(logits.softmax(-1)[self.no_speech])
         return logits[list(self.languages.values())].log_softmax(-1), silence
 
@@ -81,6 +84,10 @@ class SpeechDecoder:
         running = torch.ones(rows, dtype=torch.bool, device=states.device)
         totals = torch.zeros(rows, device=states.device)
         fed, past = ids, None
+        if self._heard is not None and self._heard[0] is states:
+            fed, past = ids[:, 1:], self._heard[1]
+            past.batch_repeat_interleave(rows)
+        self._heard = None
         room = self.model.config.max_target_positions - ids.shape[1]
         for _ in range(min(max_tokens, room)):
             out = decoder(input_ids=fed, encoder_hidden_states=shared, cache=past, use_cache=True)
