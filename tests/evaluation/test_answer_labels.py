@@ -2,7 +2,8 @@
 
 import pytest
 
-from openaffect.evaluation.answer_labels import INVALID, REFUSED, forms_of, read_answer
+from openaffect.evaluation.answer_labels import INVALID, REFUSED, read_answer
+from openaffect.prompts.labels import forms_of
 
 FORMS = forms_of(("happy", "sad", "surprise"))
 

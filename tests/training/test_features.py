@@ -11,11 +11,13 @@ import torch
 from openaffect.corpora.manifest import Row
 from openaffect.errors import ConfigError
 from openaffect.inference.inputs import ClipInputs, read_inputs
+from openaffect.media.reader import read_clip
 from openaffect.media.voice import VOICE_STATISTICS, voice_statistics
 from openaffect.models.omni_emotion.tiny import tiny_model, tiny_processor
 from openaffect.models.tower_features import towers_identity
 from openaffect.training.features import FeatureFolder, clip_features
 
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "surprise-and-joy.mp4"
 CHANGES = {
     "audio_crop": True,
     "audio_layers": [1, 2],
@@ -24,15 +26,19 @@ CHANGES = {
 }
 
 
-def tone(path: Path, pitch: float) -> None:
-    """One second of a vowel-like sound."""
-    times = np.arange(16000) / 16000
-    voice = sum(np.sin(2 * np.pi * pitch * k * times) / k for k in range(1, 6))
+def speak(path: Path, start: float) -> None:
+    """Two seconds of the example clip's speech."""
+    audio = read_clip(EXAMPLE, start=start, end=start + 2).audio
+    assert audio is not None
+    write_sound(path, audio)
+
+
+def write_sound(path: Path, audio: np.ndarray) -> None:
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(16000)
-        file.writeframes((6000 * voice).astype("<i2").tobytes())
+        file.writeframes((30000 * audio).astype("<i2").tobytes())
 
 
 def row(name: str) -> Row:
@@ -55,8 +61,8 @@ def parts(tmp_path):
     model = tiny_model(**CHANGES)
     media = tmp_path / "media"
     media.mkdir()
-    for name, pitch in (("low", 110.0), ("high", 220.0)):
-        tone(media / f"{name}.wav", pitch)
+    for name, start in (("low", 0.0), ("high", 2.0)):
+        speak(media / f"{name}.wav", start)
     processor = tiny_processor(model.config)
     return model, processor, [row("low"), row("high")], media, FeatureFolder(tmp_path / "features")
 
@@ -123,24 +129,38 @@ def test_a_clip_that_lost_its_voice_has_no_variants_and_is_read_once(parts, monk
     assert read == [media / "low.wav"]
 
 
-def test_a_sound_shorter_than_a_mel_frame_is_no_voice(parts):
+def test_a_sound_too_short_for_an_encoder_is_no_voice(parts):
     model, processor, rows, media, folder = parts
-    with wave.open(str(media / "low.wav"), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(16000)
-        file.writeframes((6000 * np.ones(150)).astype("<i2").tobytes())
+    write_sound(media / "low.wav", 0.2 * np.ones(399))
     inputs = read_inputs(media / "low.wav", None, processor)
     assert inputs.voice is None and "shorter than" in str(inputs.voice_reason)
     assert folder.extract(rows, media, model, processor, None) == {}
     assert folder.load(rows[0]).audio is None and folder.load(rows[1]).audio is not None
 
 
+def test_noise_is_no_voice_as_in_analysis(parts):
+    model, processor, rows, media, folder = parts
+    noise = np.random.default_rng(0).normal(size=32000)
+    write_sound(media / "low.wav", 0.05 * noise.clip(-3, 3))
+    assert folder.extract(rows, media, model, processor, None) == {}
+    assert folder.load(rows[0]).audio is None and folder.load(rows[1]).audio is not None
+
+
+def test_a_voice_without_its_figures_is_refused_where_no_media_are(parts):
+    model, processor, rows, media, folder = parts
+    folder.extract(rows, media, model, processor, None)
+    folder.check(model)
+    kept = dataclasses.replace(folder.load(rows[0]), audio_signals=None)
+    folder.save(rows[0], 0, kept, folder.origin(rows[0]))
+    with pytest.raises(ConfigError, match="without its measured figures"):
+        folder.check(model)
+
+
 def test_changed_media_are_read_again(parts):
     model, processor, rows, media, folder = parts
     folder.extract(rows, media, model, processor, None)
     before = times(folder)
-    tone(media / "low.wav", 330)
+    speak(media / "low.wav", 1.0)
     folder.extract(rows, media, model, processor, None)
     changed = {name for name, time in times(folder).items() if time != before[name]}
     assert changed == {"low.0.safetensors"}

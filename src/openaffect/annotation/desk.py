@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 FRAMES = 64  # most frames in which faces are followed
 MAX_SIDE = 960  # pixels of a frame's longer side
-LEAST_SPEECH = 0.2  # seconds of voice activity below which there is no voice
 
 
 @dataclass(frozen=True)
@@ -85,6 +84,7 @@ class OpenClip:
         """Stretches of speech, seconds from the start of the sound; none where it is too short."""
         if self.media.audio is None:
             return ()
+        from openaffect.media.clip import LEAST_SPEECH
         from openaffect.media.voice_activity import voice_activity
 
         found = voice_activity(self.media.audio)

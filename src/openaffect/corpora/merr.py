@@ -38,11 +38,11 @@ def read_merr(folder: Path, list_file: str) -> tuple[Row, ...]:
     `told` of a row holds the published `emotion`, and `caption` and `reason` where there are such.
 
     Raises:
-        UsageError: a file is missing or damaged, or no clip of the list is there.
+        UsageError: a file is missing or damaged, a clip is named twice, or none of them is there.
     """
     path = folder / list_file
     texts, words = _texts(path.with_suffix(".json")), _transcripts(folder)
-    rows = []
+    rows, seen = [], set[str]()
     for number, line in enumerate(_lines(path), start=1):
         parts = line.split()
         if not parts:
@@ -50,6 +50,9 @@ def read_merr(folder: Path, list_file: str) -> tuple[Row, ...]:
         if len(parts) < 3:
             raise UsageError(f"{path}, line {number}: name, frames and emotion expected: {line!r}")
         name, emotion = parts[0].rsplit("/", 1)[-1], _emotion(parts[2])
+        if name in seen:
+            raise UsageError(f"{path}, line {number}: {name} was named before; name a clip once")
+        seen.add(name)
         media = next((f"video/{name}{e}" for e in ENDINGS if _there(folder, name, e)), None)
         if media is None:
             continue

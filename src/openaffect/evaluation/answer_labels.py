@@ -5,24 +5,8 @@ mapped to a class.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-FORMS = (
-    ("angry", "anger"),
-    ("disgusted", "disgust"),
-    ("fearful", "fear"),
-    ("happy", "happiness", "joy", "joyful"),
-    ("sad", "sadness"),
-    ("surprised", "surprise"),
-    ("contempt", "contemptuous"),
-    ("anxiety", "anxious"),
-    ("helplessness", "helpless"),
-    ("disappointment", "disappointed"),
-    ("worried", "worry"),
-    ("bored", "boredom"),
-)
-"""Adjective and noun of one label; each stands for the one that a label set has."""
 
 INVALID, REFUSED, UNANSWERED = "invalid", "refused", "unanswered"
 
@@ -46,16 +30,6 @@ class ReadAnswer:
 
     label: str | None  # one of the label set
     problem: str | None = None  # INVALID, REFUSED or UNANSWERED where there is no label
-
-
-def forms_of(labels: Sequence[str]) -> dict[str, str]:
-    """Lower-case word -> label, for every form of every label."""
-    words = {label.lower(): label for label in labels}
-    for forms in FORMS:
-        held = [words[form] for form in forms if form in words]
-        if len(held) == 1:
-            words |= dict.fromkeys(forms, held[0])
-    return words
 
 
 def read_answer(text: str | None, forms: Mapping[str, str]) -> ReadAnswer:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from openaffect.errors import UsageError
-from openaffect.evaluation.answer_labels import INVALID, REFUSED, UNANSWERED, forms_of, read_answer
+from openaffect.evaluation.answer_labels import INVALID, REFUSED, UNANSWERED, read_answer
 from openaffect.evaluation.metrics import FIGURES, class_recalls, confusion_matrix
 from openaffect.evaluation.resampling import (
     Difference,
@@ -12,6 +12,7 @@ from openaffect.evaluation.resampling import (
     bootstrap_intervals,
     compare,
 )
+from openaffect.prompts.labels import forms_of
 
 
 @dataclass(frozen=True)

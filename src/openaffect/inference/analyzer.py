@@ -25,10 +25,10 @@ from openaffect.inference.inputs import LEFT_OUT, ClipInputs, clip_inputs, read_
 from openaffect.inference.open_words import likely_labels, tell_likely
 from openaffect.inference.options import LONG_CLIP, AnalyzeOptions, given_words, is_long
 from openaffect.inference.transcription import Transcriber, Transcript
-from openaffect.media.clip import Clip
+from openaffect.media.clip import NO_SPEECH, Clip
 from openaffect.media.digest import file_sha256
 from openaffect.media.face_detection import FaceDetector
-from openaffect.media.voice import voice_activity
+from openaffect.media.voice_activity import has_speech
 from openaffect.models.checkpoints.load import load_checkpoint
 from openaffect.models.clip_processing import ClipProcessor
 from openaffect.models.device import checked_device
@@ -50,8 +50,6 @@ if TYPE_CHECKING:
     from transformers import BatchFeature
 
 SMALL_PARTS = ("text", "speech", "frame", "expression")
-LEAST_SPEECH = 0.2  # seconds of voice activity below which there is no voice
-NO_SPEECH = "no speech was found in the sound"
 
 
 @dataclass(frozen=True)
@@ -210,7 +208,7 @@ class Analyzer:
     def _voice_reason(self, inputs: ClipInputs, options: AnalyzeOptions) -> str | None:
         if inputs.voice is None:
             return inputs.voice_reason
-        if sum(end - start for start, end in voice_activity(inputs.voice)) < LEAST_SPEECH:
+        if not has_speech(inputs.voice):
             return NO_SPEECH
         return None if "voice" in options.streams else LEFT_OUT
 

@@ -105,7 +105,9 @@ class Stream:
         tokens = torch.tensor([[answers[row][place] for row, place in places]], device=device)
         rows, steps = torch.tensor(places, device=device).T
         unseen = (rows[:, None] != rows) | (steps[:, None] < steps)
-        mask = torch.zeros(len(places), past + len(places), dtype=self.model.dtype, device=device)
+        # Of the decoder's type, not of the whole model's: projectors may be wider.
+        dtype = self.cache.layers[0].keys.dtype
+        mask = torch.zeros(len(places), past + len(places), dtype=dtype, device=device)
         mask[:, past:].masked_fill_(unseen, torch.finfo(mask.dtype).min)
         output = self.model(
             input_ids=tokens,

@@ -17,14 +17,15 @@ from openaffect.media.face_detection import FaceDetector
 from openaffect.media.face_signals import face_signals
 from openaffect.media.face_tracks import FaceTrack, track_faces
 from openaffect.media.limits import Limits
-from openaffect.media.mel import HOP_LENGTH, SAMPLE_RATE
+from openaffect.media.mel import SAMPLE_RATE
 from openaffect.media.reader import read_clip
 from openaffect.media.sampling import Sampling
 from openaffect.models.clip_processing import ClipProcessor, FaceInput
 
 NO_FACE = "no face was found in the frames"
 LEFT_OUT = "left out on request"
-TOO_SHORT = f"the sound is shorter than {HOP_LENGTH / SAMPLE_RATE:g} s"
+SHORTEST_VOICE = 400  # samples, 25 ms: what HuBERT's convolutions need, and over two mel frames
+TOO_SHORT = f"the sound is shorter than {SHORTEST_VOICE / SAMPLE_RATE:g} s"
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,9 @@ class ClipInputs:
 
     @property
     def voice(self) -> NDArray[np.float32] | None:
-        """(S,) at 16 kHz, or None; a sound shorter than one mel frame is none."""
+        """(S,) at 16 kHz, or None; a sound too short for a speech encoder is none."""
         audio = self.clip.audio
-        return None if audio is None or len(audio) < HOP_LENGTH else audio
+        return None if audio is None or len(audio) < SHORTEST_VOICE else audio
 
     @property
     def voice_reason(self) -> str | None:

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+LEAST_SPEECH = 0.2  # seconds of voice activity below which there is no voice
+NO_SPEECH = "no speech was found in the sound"
+
 
 @dataclass(frozen=True, eq=False)
 class Frames:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from openaffect.errors import WeightsError
+from openaffect.media.clip import LEAST_SPEECH
 from openaffect.media.mel import SAMPLE_RATE
 
 STEP = 512  # samples (32 ms) per probability
@@ -162,3 +163,8 @@ def stretches(probabilities: np.ndarray, duration: float) -> list[tuple[float, f
         after = (found[index + 1][0] - end) / 2 if index + 1 < len(found) else duration - end
         padded.append((begin - min(PADDING, before), end + min(PADDING, after)))
     return padded
+
+
+def has_speech(audio: np.ndarray) -> bool:
+    """Whether somebody speaks in audio (S,), mono at 16 kHz, long enough to be called a voice."""
+    return sum(end - start for start, end in voice_activity(audio)) >= LEAST_SPEECH

@@ -96,9 +96,9 @@ def freeze_all_but(
 
 def widen(model: MediaGeneration) -> None:
     """Hold projectors and fusion in float32: parts of earlier stages are then filled unrounded."""
-    for name, parameter in model.named_parameters():
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         if part_of(name) in NEW_PARTS:
-            parameter.data = parameter.data.float()
+            tensor.data = tensor.data.float()
 
 
 def halve_frozen(model: MediaGeneration) -> None:

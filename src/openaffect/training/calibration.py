@@ -92,6 +92,9 @@ def store_temperature(
         sets = [labels for labels in builder.label_sets(label) if label in labels]
         if sets:
             clips.append((given, kept, label, rng.choice(sets)))
+    if not clips:
+        say("no label temperature was fitted: no validation row has a label that is asked for")
+        return
     temperature = calibrate(model, builder, clips)
     settings = read_settings(result) | {"temperature": round(temperature, 3)}
     write_settings(result, settings)

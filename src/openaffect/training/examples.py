@@ -70,8 +70,9 @@ def label_of(row: Row, given: Given) -> str:
 
 def streams_known(row: Row) -> bool:
     """Whether it is known what the streams show alone; a row without their labels tells nothing of
-    them, unless the whole is neutral."""
-    return row.label == "neutral" or any((row.face_label, row.voice_label, row.words_label))
+    them, unless the whole is neutral. Published texts tell of the face, whatever the label."""
+    plain = row.label == "neutral" and not row.told
+    return plain or any((row.face_label, row.voice_label, row.words_label))
 
 
 class ExampleBuilder:
@@ -103,7 +104,9 @@ class ExampleBuilder:
         return self.labelled(row) and any(there[stream] is not None for stream in self.streams)
 
     def labelled(self, row: Row) -> bool:
-        """Whether anything is known of what a row shows."""
+        """Whether anything is known of what a row shows, in labels that the corpora share."""
+        if row.label is None and (row.told.get("emotion") or row.open_labels):
+            return False  # what the whole shows has no counterpart among them
         return any((row.label, row.face_label, row.voice_label, row.words_label))
 
     def build(self, row: Row, features: ClipFeatures, rng: Random, training: bool) -> Example:
@@ -249,7 +252,7 @@ class ExampleBuilder:
             face_mask=mask,
             audio=features.audio,
             audio_lengths=features.audio_lengths,
-            audio_signals=features.audio_signals,
+            audio_signals=features.audio_signals if self.processor.voice_signals else None,
         )
 
 

@@ -23,9 +23,11 @@ from torch import Tensor
 from openaffect.corpora.manifest import Row, read_manifest, write_manifest
 from openaffect.errors import ConfigError, MediaError
 from openaffect.inference.inputs import ClipInputs, read_inputs
+from openaffect.media.clip import LEAST_SPEECH
 from openaffect.media.digest import file_sha256
 from openaffect.media.face_detection import FaceDetector
 from openaffect.media.voice import voice_statistics
+from openaffect.media.voice_activity import has_speech
 from openaffect.models.clip_processing import ClipProcessor, voice_chunks
 from openaffect.models.emotion_llama import (
     EmotionLlamaForConditionalGeneration,
@@ -45,7 +47,8 @@ from openaffect.models.tower_features import (
 from openaffect.training.augment import augment_voice
 
 ROWS_FILE = "rows.jsonl"
-MEDIA_KEY, TOWERS_KEY, SHOWN_KEY = "media", "towers", "shown"  # of the metadata in a feature file
+# Of the metadata in a feature file. What counts as a voice is part of what is shown.
+MEDIA_KEY, TOWERS_KEY, SHOWN_KEY = "media", "towers", "shown"
 FIELDS = {
     "video_features": "video",
     "face_features": "faces",
@@ -205,6 +208,11 @@ class FeatureFolder:
         with safe_open(self.path(row, 0), "pt") as file:
             return "audio" in file.keys()  # noqa: SIM118  safe_open is no mapping
 
+    def has_figures(self, row: Row) -> bool:
+        """Whether measured figures lie beside the voice of a row, if it has one."""
+        with safe_open(self.path(row, 0), "pt") as file:
+            return {"audio", "audio_signals"} & {*file.keys()} != {"audio"}
+
     def extract(
         self,
         rows: Sequence[Row],
@@ -221,7 +229,8 @@ class FeatureFolder:
         the clip itself; the others have an augmented voice (training rows only).
         """
         failed: dict[str, str] = {}
-        towers, shown = towers_identity(model), json.dumps(shown_to_towers(processor))
+        towers = towers_identity(model)
+        shown = json.dumps({**shown_to_towers(processor), "least_speech": LEAST_SPEECH})
         for done, row in enumerate(rows):
             report(done, len(rows))
             if row.media is None:
@@ -244,8 +253,9 @@ class FeatureFolder:
             except MediaError as error:
                 failed[row.id] = str(error)
                 continue
+            spoken = inputs.voice is not None and has_speech(inputs.voice)
             for variant in missing:
-                voice = inputs.voice
+                voice = inputs.voice if spoken else None  # as in analysis
                 if variant and voice is None:
                     break
                 if variant and voice is not None:
@@ -269,4 +279,9 @@ class FeatureFolder:
                 raise ConfigError(
                     f"{self.path(row, 0)}: these features come from other towers or settings "
                     f"({found or 'unknown'}) than this model's; extract them again from the media"
+                )
+            if row.media is not None and not self.has_figures(row):
+                raise ConfigError(
+                    f"{self.path(row, 0)}: holds a voice without its measured figures, as earlier "
+                    "versions wrote it; extract the features again from the media"
                 )

@@ -26,15 +26,15 @@ def fit_norms(
 ) -> list[str]:
     """Take the standardisation figures of the projectors' inputs from training features.
 
-    With `parts`, of these projectors alone, and where they have no figures yet. Returns the parts
-    that got figures.
+    Of projectors that have none yet: those that were trained on some keep them. With `parts`, of
+    these projectors alone. Returns the parts that got figures.
     """
     if not model.config.normalise_features:
         return []
     wanted = {
         part: norms
         for part, norms in _norms(model).items()
-        if parts is None or (part in parts and not any(norm.is_fitted for norm in norms))
+        if (parts is None or part in parts) and not any(norm.is_fitted for norm in norms)
     }
     samples: dict[FeatureNorm, list[Tensor]] = {n: [] for norms in wanted.values() for n in norms}
     counts = dict.fromkeys(samples, 0)

@@ -21,6 +21,7 @@ from openaffect.prompts.emotion_llama import (
     instruction,
     tagged,
 )
+from openaffect.prompts.labels import forms_of
 from openaffect.training.batches import StreamExample
 from openaffect.training.examples import ExampleBuilder, stream_labels
 from openaffect.training.face_changes import FaceScale, change_faces
@@ -61,17 +62,30 @@ class StreamExampleBuilder(ExampleBuilder):
         self.dropout = dropout
         self.streams = streams
         self.labels = labels or tuple(dialogue.labels)
+        self.forms = {} if labels == "corpora" else forms_of(self.labels)
         self.face_scale = face_scale
 
     def label_sets(self, label: str) -> list[tuple[str, ...]]:
         return super().label_sets(label) if self.labels == "corpora" else [tuple(self.labels)]
 
     def label_of(self, row: Row, given: Given) -> str:
-        told = None if self.labels == "corpora" else row.told.get("emotion")
-        return told or super().label_of(row, given)
+        """One of the set that is asked: what the corpus tells, or its form there."""
+        if self.labels == "corpora":
+            return super().label_of(row, given)
+        told = row.told.get("emotion") or super().label_of(row, given)
+        return self.forms.get(told.lower(), told)
 
     def labelled(self, row: Row) -> bool:
-        return (self.labels != "corpora" and "emotion" in row.told) or super().labelled(row)
+        """Whether every label that an example of the row may ask for is in the set."""
+        if self.labels == "corpora":
+            return super().labelled(row)
+        told = row.told.get("emotion")
+        if told:
+            return told.lower() in self.forms
+        carried = (row.label, row.face_label, row.voice_label, row.words_label)
+        return super().labelled(row) and all(
+            label in self.forms for label in carried if label is not None
+        )
 
     def build(  # type: ignore[override]
         self, row: Row, features: Features, rng: Random, training: bool

@@ -315,8 +315,11 @@ def run_stage(
         # Fusion may begin here: the stages before it never run the fused sequence.
         begins = ("fusion",) if "fusion" in recipe.trains else ()
         start = Path(recipe.start)
-        lora = start_lora(lora, load_trained_parts(model, start, begins), start)
         carried, before = has_beside(start, LANGUAGE_MODEL_FILE), read_settings(start)
+        if carried:  # filled unrounded
+            model.model.language_model.float()
+            model.lm_head.float()
+        lora = start_lora(lora, load_trained_parts(model, start, begins), start)
         for part in fit_norms(model, entries, recipe.trains):
             say(f"{part}: its inputs are standardised from here on; {start} saw none of them")
         if carried and recipe.schedule.precision == "bfloat16":
@@ -327,10 +330,15 @@ def run_stage(
     whole = carried or ("language_model" in recipe.trains and lora is None)
     torch.manual_seed(recipe.seed)  # new adapters are drawn at random
     freeze_all_but(model, recipe.trains, lora)
+    if streams and not recipe.labels:
+        processor.labels = before.get(TRAINED_LABELS, processor.labels)
     builder = example_builder(recipe, model, processor, entries)
     found, entries = entries, [e for e in entries if builder.usable(e.row, e.variants[0])]
     if len(entries) < len(found):
-        say(f"{len(found) - len(entries)} rows have no label, or none of the recipe's streams")
+        left_out = len(found) - len(entries)
+        say(f"{left_out} rows have no label that is asked for, or none of the recipe's streams")
+    if not any(entry.row.split == "train" for entry in entries):
+        raise ConfigError("no training row has a label that is asked for and one of the streams")
     note_run(recipe, found, output)
     result = output / RESULT
     trained_for = {
@@ -339,8 +347,9 @@ def run_stage(
         "seed": recipe.seed,
         **processor.settings,
     }
-    if "temperature" in before:  # until this stage fits its own
-        trained_for["temperature"] = before["temperature"]
+    # Until this stage fits or names its own; a temperature belongs to the labels it was fitted on.
+    carried_on = before.keys() & {"temperature", TRAINED_LABELS}
+    trained_for |= {name: before[name] for name in sorted(carried_on)}
     if streams and recipe.labels not in ((), "corpora"):
         trained_for[TRAINED_LABELS] = list(recipe.labels)
     recover(result)

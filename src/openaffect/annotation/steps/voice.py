@@ -11,12 +11,12 @@ import numpy as np
 from openaffect.annotation import signals
 from openaffect.annotation.sample import Annotation, Sample
 from openaffect.annotation.steps.faces import RULES
+from openaffect.media.clip import NO_SPEECH
 from openaffect.prompts.clues import voice_clues
 
 if TYPE_CHECKING:
     from openaffect.annotation.desk import Desk
 
-NO_SPEECH = "no speech was found in the sound"
 PROSODY_WORDS = "prosody_words"  # kind of the annotation
 STEP = 5  # of the 10 ms contours, so that a course has twenty values a second
 
