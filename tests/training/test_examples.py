@@ -13,12 +13,18 @@ from openaffect.media.face_detection import BLENDSHAPE_NAMES
 from openaffect.media.voice import VOICE_STATISTICS
 from openaffect.models.omni_emotion.tiny import tiny_config, tiny_processor
 from openaffect.prompts.claims import claimed_streams
-from openaffect.prompts.conversation import ABSENT_ANSWERS, STREAM_QUESTIONS, STREAMS
+from openaffect.prompts.conversation import (
+    ABSENT_ANSWERS,
+    STREAM_QUESTIONS,
+    STREAMS,
+    TEXT_QUESTION,
+)
 from openaffect.training.augment import augment_voice
 from openaffect.training.batches import IGNORED, collate
 from openaffect.training.examples import (
     ExampleBuilder,
     label_of,
+    streams_known,
 )
 from openaffect.training.face_changes import FaceScale
 from openaffect.training.features import ClipFeatures
@@ -120,6 +126,40 @@ def test_the_label_is_what_the_given_streams_carry(streams, label):
     given, _ = made.given(ROW, features(), Random(0), True)
     assert set(given.streams) == streams
     assert label_of(ROW, given) == label
+
+
+def test_a_reason_of_the_corpus_is_told_where_nothing_was_left_out():
+    told = dataclasses.replace(ROW, reasoning="The brows are lowered and the voice breaks.")
+    tasks = Tasks(label=0, reason=0, stream=0, text=1)
+    made = builder(tasks, Dropout(stream=0.2, words=0.2))
+    seen = set()
+    for seed in range(30):
+        example = made.build(told, features(), Random(seed), True)
+        answer = made.processor.tokenizer.decode(example.answer_ids)
+        whole = None not in (example.video, example.faces, example.audio)
+        whole = whole and "I lost it all" in prompt_text(example, made.processor)
+        own = answer.startswith("The brows are lowered")
+        assert own == whole and (TEXT_QUESTION in prompt_text(example, made.processor)) == whole
+        seen.add(own)
+    assert seen == {True, False}
+    example = made.build(ROW, features(), Random(0), False)
+    assert TEXT_QUESTION not in prompt_text(example, made.processor)
+
+
+def test_labels_without_a_counterpart_are_not_replaced():
+    made = builder()
+    worried = dataclasses.replace(ROW, label=None, open_labels=("worried",), face_label="neutral")
+    assert made.usable(ROW, features()) and not made.usable(worried, features())
+    nothing = dataclasses.replace(worried, open_labels=(), told={"emotion": "worried"})
+    assert not made.usable(nothing, features())
+
+
+def test_a_published_neutral_says_nothing_of_voice_and_words():
+    neutral = dataclasses.replace(
+        ROW, label="neutral", face_label=None, voice_label=None, words_label=None
+    )
+    assert streams_known(neutral)
+    assert not streams_known(dataclasses.replace(neutral, told={"emotion": "neutral"}))
 
 
 def test_an_absent_stream_is_said_to_be_absent():

@@ -141,6 +141,20 @@ def test_without_face_or_voice_a_published_text_is_no_target():
         assert whole or told.strip() == "worried"
 
 
+def test_answers_are_among_the_asked_labels():
+    made = builder(("emotion",))
+    for words, answer in (("fearful", "fear"), ("surprised", "surprise"), ("happy", "happy")):
+        plain = row(told={}, label=words, open_labels=(words,))
+        reviewed = row(told={"emotion": words}, label=words)
+        for found in (plain, reviewed):
+            assert made.usable(found, clip())
+            asked, told = texts(made, made.build(found, clip(), Random(0), training=False))
+            assert told.startswith(answer) and answer in asked.split("represents:")[1]
+    for words in ("disgusted", "calm", "bored"):
+        assert not made.usable(row(told={}, label=words, open_labels=(words,)), clip())
+    assert not made.usable(row(told={"emotion": "disgust"}), clip())
+
+
 def test_lists_texts_and_transcripts_become_rows(tmp_path):
     (tmp_path / "video").mkdir()
     for name in ("sample_1.mp4", "sample_2.avi", "00003.mp4"):

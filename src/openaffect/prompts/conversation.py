@@ -64,6 +64,9 @@ def label_question(labels: Sequence[str]) -> str:
 END_OF_TURN = "<|im_end|>"
 REASON_QUESTION = "How is the expression perceived, and which clues led there?"
 
+TEXT_QUESTION = "Which emotion is perceived, and why?"
+"""Of which the answer is a text of its own, as a corpus words it."""
+
 STREAM_QUESTIONS = {
     "face": "What does the face show?",
     "voice": "How does the voice sound?",

@@ -28,6 +28,7 @@ from openaffect.prompts.conversation import (
     REASON_QUESTION,
     STREAM_QUESTIONS,
     STREAMS,
+    TEXT_QUESTION,
     ChatDialogue,
     Dialogue,
     Given,
@@ -111,11 +112,15 @@ class ExampleBuilder:
 
     def build(self, row: Row, features: ClipFeatures, rng: Random, training: bool) -> Example:
         """One example; dropout and redrawn scores apply in training only."""
+        whole, _ = self.given(row, features, rng, training=False)
         given, features = self.given(row, features, rng, training)
         task = rng.choices(
-            ("label", "reason", "stream"),
-            (self.tasks.label, self.tasks.reason, self.tasks.stream),
+            ("label", "reason", "stream", "text"),
+            (self.tasks.label, self.tasks.reason, self.tasks.stream, self.tasks.text),
         )[0]
+        text = row.told.get("reason") or row.reasoning
+        if task == "text" and not (text and given.streams == whole.streams):
+            task = "reason"  # a text may speak of every stream
         stream = self._asked_stream(row, given, rng) if task == "stream" else None
         if stream in given.streams and rng.random() < self.tasks.stream_alone:
             given = given.only((stream,))
@@ -127,6 +132,8 @@ class ExampleBuilder:
             features = dataclasses.replace(features, faces=faces)
         if stream is not None:
             question, answer = self._stream_task(stream, row, given, features, rng)
+        elif task == "text":
+            question, answer = TEXT_QUESTION, text
         else:
             question, answer = self._task(task, row, given, features, rng)
         return self.example(given, features, question, answer)

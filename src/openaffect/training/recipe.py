@@ -58,6 +58,7 @@ class Tasks(Strict):
     label: float = Field(1.0, ge=0)  # name one label out of a closed set
     reason: float = Field(1.0, ge=0)  # open words and the clues of every stream
     stream: float = Field(0.0, ge=0)  # describe one stream, or say that it is absent
+    text: float = Field(0.0, ge=0)  # a row's own reason, as written; where it has none, as `reason`
     stream_alone: Share = 0.0  # streams to be described of which nothing else is given
     streams: tuple[Stream, ...] = ("face", "voice", "scene", "words")  # streams asked about
     other_sets: Share = 0.4  # label sets of any few labels, in place of a corpus's own

@@ -296,8 +296,9 @@ def run_stage(
     if recipe.objective == "embedding":
         if streams and set(recipe.task_pool) != {"emotion"}:
             raise ConfigError("objective embedding aligns labels: set task_pool to [emotion]")
-        if not streams and (recipe.tasks.reason or recipe.tasks.stream):
-            raise ConfigError("objective embedding aligns labels: set tasks.reason and stream to 0")
+        tasks = recipe.tasks
+        if not streams and (tasks.reason or tasks.stream or tasks.text):
+            raise ConfigError("objective embedding aligns labels: set all other tasks to 0")
     if recipe.lora is not None:
         settings = recipe.lora
         lora = LoraSettings(settings.r, settings.alpha, settings.dropout, settings.targets)
