@@ -204,9 +204,16 @@ def test_a_recording_that_declares_no_length_is_measured(tmp_path: Path) -> None
     assert length_of(path) == pytest.approx(20.0, abs=0.2)
     options = AnalyzeOptions(limits=Limits(max_seconds=10))
     assert not is_long(path, options)
-    assert is_long(path, dataclasses.replace(options, segments="always"))
+    always = dataclasses.replace(options, segments="always")
+    assert is_long(path, always)
+    most = Limits(max_long_seconds=15)
+    assert is_long(path, dataclasses.replace(always, limits=most, start=10.0))
+    with pytest.raises(MediaError, match=r"(19|20)[.0-9]* s long, over the limit of 15 s"):
+        is_long(path, dataclasses.replace(always, limits=most))
     long = write_sound(tmp_path / "a.mkv", noise(70), codec="aac")
     assert is_long(long, options) and not is_long(long, dataclasses.replace(options, end=20.0))
+    with pytest.raises(MediaError, match="over the limit"):
+        is_long(long, AnalyzeOptions(limits=Limits(max_long_seconds=65)))
 
 
 @pytest.mark.parametrize("layout", ["stereo", "5.1"])
