@@ -160,11 +160,18 @@ def test_kills_lose_no_clip_and_do_none_twice(tmp_path, model, kills: int) -> No
 def test_one_run_at_a_time_writes_to_a_folder(tmp_path: Path) -> None:
     with RunRecord(tmp_path), pytest.raises(UsageError, match="another run"):
         RunRecord(tmp_path)
-    half = tmp_path / ".clip.json.abcd_123"
-    half.write_text("{")
+
+
+def test_halves_of_results_are_removed_and_nothing_else(tmp_path: Path, monkeypatch) -> None:
+    own = {".eslintrc.json.20240115", ".claude.json.original", "a.json"}
+    for name in own:
+        (tmp_path / name).write_text("{}")
+    monkeypatch.setattr(os, "replace", lambda *_: None)  # as if killed here
+    write_atomically(tmp_path / f"{'long' * 30}.json", "{}")
+    assert len(list(tmp_path.iterdir())) == len(own) + 1
     with RunRecord(tmp_path):
         pass
-    assert not half.exists()
+    assert {left.name for left in tmp_path.iterdir()} == {RECORD_NAME, *own}
 
 
 def test_clips_with_the_same_bytes_are_each_done_once(tmp_path: Path) -> None:
@@ -177,16 +184,6 @@ def test_clips_with_the_same_bytes_are_each_done_once(tmp_path: Path) -> None:
     with RunRecord(tmp_path) as record:
         assert all(record.done("key", [tmp_path / name]) for name in names)
         assert not record.done("key", [tmp_path / "c.json"])
-
-
-def test_a_long_name_leaves_no_half_file_behind(tmp_path: Path, monkeypatch) -> None:
-    path = tmp_path / f"{'long' * 30}.json"
-    monkeypatch.setattr(os, "replace", lambda *_: None)  # as if killed here
-    write_atomically(path, "{}")
-    assert [half.suffix for half in tmp_path.iterdir()]
-    with RunRecord(tmp_path):
-        pass
-    assert [left.name for left in tmp_path.iterdir()] == [RECORD_NAME]
 
 
 def test_a_worker_that_dies_is_replaced_and_the_clip_tried_again(clips, model, monkeypatch) -> None:

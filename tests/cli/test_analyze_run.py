@@ -1,5 +1,7 @@
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,71 @@ import pytest
 from openaffect.cli.analyze_run import Output
 from openaffect.cli.run_record import RECORD_NAME, RunRecord, request_key
 from openaffect.errors import UsageError
+
+SHOWING = """
+import os, sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from analysis_examples import full_analysis
+import openaffect.cli
+from openaffect.cli.analyze_run import AnalyzeRun, Output
+
+def show(clips: list[str], json: bool = False) -> None:
+    here = {"html": False, "embed": False, "json": json}
+    output = Output.chosen(Path("out") if len(clips) == 1 else None, None, **here)
+    run = AnalyzeRun("none", "cpu", None, {}, {}, output)
+    run._analyzer = SimpleNamespace(
+        analyze=lambda clip, options=None: full_analysis(str(clip)), close=lambda: None
+    )
+    raise SystemExit(run.over([Path(clip) for clip in clips]))
+
+module = sys.modules["openaffect.cli.show"] = ModuleType("show")
+module.register = lambda app: app.command("show")(show)
+openaffect.cli.COMMANDS = (*openaffect.cli.COMMANDS, "show")
+openaffect.cli.main()
+"""
+"""The command with one more, which shows and writes an analysis without any model."""
+
+
+def shown(folder: Path, *arguments: str | bytes, encoding: str = "utf-8", reader: str = "cat"):
+    """What `reader` gets of the command's output; stderr; the command's exit code."""
+    words = [sys.executable, "-c", SHOWING, "show", *arguments]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "PYTHONIOENCODING": f"{encoding}:strict",
+    }
+    pipe = 'command=("$@"); "${command[@]:1}" | $1; exit ${PIPESTATUS[0]}'
+    return subprocess.run(
+        ["bash", "-c", pipe, "bash", reader, *words],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("encoding", "form"), [("ascii", ()), ("utf-8", ()), ("latin-1", ("--json",))]
+)
+def test_what_stdout_cannot_encode_costs_a_character(
+    tmp_path: Path, encoding: str, form: tuple[str, ...]
+) -> None:
+    names = (b"caf\xe9.mp4", b"other.mp4")
+    for name in names:
+        (tmp_path / os.fsdecode(name)).write_bytes(b"clip")
+    done = shown(tmp_path, *names, *form, encoding=encoding)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.count(b"caf?.mp4") == 1 and done.stdout.count(b"other.mp4") == 1
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_a_reader_that_goes_away_costs_no_file(tmp_path: Path, form: tuple[str, ...]) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"clip")
+    left = shown(tmp_path, "a.mp4", *form, reader="true")
+    assert (left.returncode, left.stdout, left.stderr) == (1, b"", b"")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {RECORD_NAME, "a.json"}
 
 
 def chosen(

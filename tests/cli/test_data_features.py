@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "media"))
 from making_media import numbered_picture, write_video
 
 from openaffect.cli import build_app
+from openaffect.cli.data_features import _recorded
 from openaffect.corpora.emotion_llama_features import read_features
 from openaffect.errors import UsageError
 from openaffect.inference.analyzer import Analyzer
@@ -99,6 +101,48 @@ def test_what_is_there_is_kept_and_what_changed_is_made_anew(
     (out / "features.jsonl").write_text(json.dumps({**row, "media": "other"}) + '\n{"na\n')
     assert run(EXAMPLE, "--model", model, "--out", out).exit_code == 0
     assert len(made) == 2
+
+
+def test_features_belong_to_one_clip(small_parts, model, tmp_path, monkeypatch):
+    from openaffect.inference import stream_features
+
+    made = []
+
+    def told(analyzer, clip):
+        made.append(clip)
+        vectors = {"face": np.full(16, float(clip.read_bytes()), np.float32)}
+        return SimpleNamespace(vectors=vectors, reasons={})
+
+    def held() -> dict[str, float]:
+        paths = sorted((out / "mae_340_UTT").glob("*.npy"))
+        return {path.stem: float(np.load(path)[0]) for path in paths}
+
+    monkeypatch.setattr(stream_features, "stream_features", told)
+    out, clips = tmp_path / "features", [tmp_path / day / "a.mp4" for day in ("day1", "day2")]
+    for number, clip in enumerate(clips):
+        clip.parent.mkdir()
+        clip.write_text(str(number))
+        result = run(clip, "--model", model, "--out", out)
+        assert result.exit_code == 0, result.output
+    assert f"{clips[1]}: its features are called a.mp4" in result.stderr
+    assert held() == {"a": 0.0, "a.mp4": 1.0}
+    moved = tmp_path / "moved"
+    clips[0].parent.rename(moved)
+    assert run(clips[1], moved, "--model", model, "--out", out).exit_code == 0
+    assert made == clips
+    clips[1].write_text("2")
+    assert run(clips[1], "--model", model, "--out", out).exit_code == 0
+    assert held() == {"a": 0.0, "a.mp4": 2.0}
+
+
+def test_a_line_cut_off_by_a_crash_costs_only_itself(tmp_path):
+    path = tmp_path / "features.jsonl"
+    path.write_text('{"name": "a"}\n{"name": "b", "me')
+    assert set(_recorded(tmp_path)) == {"a"}
+    with path.open("a") as file:
+        file.write('{"name": "c"}\n')
+    assert set(_recorded(tmp_path)) == {"a", "c"}
+    assert _recorded(tmp_path / "none") == {}
 
 
 def test_a_clip_that_cannot_be_read_costs_only_itself(small_parts, model, tmp_path, monkeypatch):

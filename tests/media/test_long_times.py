@@ -2,8 +2,10 @@
 
 import dataclasses
 import math
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from making_media import number_of, numbered_picture, write_sound, write_video
@@ -11,10 +13,12 @@ from making_media import number_of, numbered_picture, write_sound, write_video
 from openaffect.errors import MediaError, UsageError
 from openaffect.inference.options import AnalyzeOptions, is_long
 from openaffect.media.limits import Limits
-from openaffect.media.long_reader import PICTURES_PER_SECOND, read_segments
+from openaffect.media.long_reader import MOST_SILENCE, PICTURES_PER_SECOND, read_segments
 from openaffect.media.probe import length_of, probe
 from openaffect.media.reader import read_clip
 from openaffect.media.sampling import Sampling
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "surprise-and-joy.mp4"
 
 
 def noise(seconds: float) -> np.ndarray:
@@ -204,9 +208,16 @@ def test_a_recording_that_declares_no_length_is_measured(tmp_path: Path) -> None
     assert length_of(path) == pytest.approx(20.0, abs=0.2)
     options = AnalyzeOptions(limits=Limits(max_seconds=10))
     assert not is_long(path, options)
-    assert is_long(path, dataclasses.replace(options, segments="always"))
+    always = dataclasses.replace(options, segments="always")
+    assert is_long(path, always)
+    most = Limits(max_long_seconds=15)
+    assert is_long(path, dataclasses.replace(always, limits=most, start=10.0))
+    with pytest.raises(MediaError, match=r"(19|20)[.0-9]* s long, over the limit of 15 s"):
+        is_long(path, dataclasses.replace(always, limits=most))
     long = write_sound(tmp_path / "a.mkv", noise(70), codec="aac")
     assert is_long(long, options) and not is_long(long, dataclasses.replace(options, end=20.0))
+    with pytest.raises(MediaError, match="over the limit"):
+        is_long(long, AnalyzeOptions(limits=Limits(max_long_seconds=65)))
 
 
 @pytest.mark.parametrize("layout", ["stereo", "5.1"])
@@ -248,6 +259,76 @@ def test_what_is_held_stays_small_when_one_stream_ends_or_waits(
     clips = clips_of(path)
     assert len(clips) > 10
     assert most["pictures"] <= 20 * PICTURES_PER_SECOND and most["seconds"] <= 20
+
+
+def write_runs(path: Path, *runs: tuple[float, np.ndarray]) -> Path:
+    """Sound (1, S) of 16-bit samples at 16 kHz from each given second on, nothing in between."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=16_000, layout="mono")
+        for second, sound in runs:
+            for at in range(0, sound.shape[1], 1600):
+                block = np.ascontiguousarray(sound[:, at : at + 1600] * 32_767).astype(np.int16)
+                frame = av.AudioFrame.from_ndarray(block, "s16", "mono")
+                frame.sample_rate, frame.time_base = 16_000, Fraction(1, 16_000)
+                frame.pts = round(second * 16_000) + at
+                container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.fixture
+def most_held(monkeypatch) -> dict[str, float]:
+    """The most seconds of sound that were held and that were heard at once."""
+    from openaffect.media import long_reader
+
+    most = {"held": 0.0, "heard": 0.0}
+    add, hear = long_reader._Sound.add, long_reader.SpeechListener.hear
+
+    def watched_add(sound, at, samples):
+        add(sound, at, samples)
+        most["held"] = max(most["held"], len(sound.samples) / 16_000)
+
+    def watched_hear(listener, samples):
+        most["heard"] = max(most["heard"], len(samples) / 16_000)
+        return hear(listener, samples)
+
+    monkeypatch.setattr(long_reader._Sound, "add", watched_add)
+    monkeypatch.setattr(long_reader.SpeechListener, "hear", watched_hear)
+    return most
+
+
+def test_a_gap_in_the_sound_is_read_like_silence_and_held_no_longer(
+    tmp_path: Path, most_held: dict[str, float]
+) -> None:
+    spoken = read_clip(EXAMPLE).audio[None, : 16_000 * 4]
+    silence = np.zeros((1, 16_000 * 300), np.float32)
+    filled = write_runs(
+        tmp_path / "filled.mkv", (0, np.concatenate([spoken, silence, spoken], axis=1))
+    )
+    gap = write_runs(tmp_path / "gap.mkv", (0, spoken), (304, spoken))
+    expected = clips_of(filled)
+    most_held.update(held=0.0, heard=0.0)
+    found = clips_of(gap)
+    assert most_held["held"] < MOST_SILENCE + 20 and most_held["heard"] < MOST_SILENCE + 1
+    for clip, other in zip(found, expected, strict=True):
+        assert (clip.start, clip.end) == pytest.approx((other.start, other.end), abs=1e-6)
+        np.testing.assert_array_equal(clip.audio, other.audio)
+
+
+def test_sound_that_begins_long_after_the_pictures_is_not_held(
+    tmp_path: Path, most_held: dict[str, float]
+) -> None:
+    path = write_video(
+        tmp_path / "a.mkv",
+        [numbered_picture(n % 250) for n in range(320)],
+        rate=1,
+        sound=noise(20),
+        sound_start=300.0,
+    )
+    clips = clips_of(path)
+    assert most_held["held"] < MOST_SILENCE + 20 and most_held["heard"] < MOST_SILENCE + 1
+    assert all(clip.audio is None for clip in clips if clip.end < 300)
+    assert all(clip.audio is not None for clip in clips if clip.start > 301)
 
 
 def test_a_file_whose_times_begin_late_is_not_called_cut_off(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from openaffect.media.voice_activity import (
     STEP,
+    SpeechListener,
     speech_probabilities,
     stretches,
     voice_activity,
@@ -54,6 +55,23 @@ def test_blocks_carry_their_state(monkeypatch):
     whole = speech_probabilities(audio)
     monkeypatch.setattr(module, "BLOCK", 5)
     np.testing.assert_allclose(speech_probabilities(audio), whole, atol=1e-5)
+
+
+def test_a_listener_hears_in_blocks_what_is_heard_at_once(monkeypatch):
+    from openaffect.media import voice_activity as module
+
+    monkeypatch.setattr(module, "BLOCK", 7)
+    forward, sizes = module.VoiceActivityNet.forward, []
+    monkeypatch.setattr(
+        module.VoiceActivityNet,
+        "forward",
+        lambda net, steps, state=None: sizes.append(len(steps)) or forward(net, steps, state),
+    )
+    audio = np.concatenate([*sounds(), np.zeros(50_000, np.float32), sounds()[0]])
+    audio = audio[: len(audio) // STEP * STEP]
+    heard = SpeechListener().hear(audio)
+    assert max(sizes) == 7
+    np.testing.assert_array_equal(heard, speech_probabilities(audio))
 
 
 @settings(max_examples=200, deadline=None)

@@ -1,6 +1,7 @@
 """Each form is read back by a parser that is not ours."""
 
 import csv
+import dataclasses
 import io
 import os
 import re
@@ -241,6 +242,29 @@ def test_html_refers_to_the_clip_or_holds_it(tmp_path: Path) -> None:
     clip.unlink()
     with pytest.raises(OpenAffectError, match=r"cannot embed .*a\.mp4: No such file"):
         render("html", analysis, RenderOptions(folder, embed=True))
+
+
+@pytest.mark.parametrize("form", ["html", "eaf"])
+def test_a_name_that_is_not_utf8_is_referred_to_by_its_bytes(tmp_path: Path, form: str) -> None:
+    analysis = full_analysis(str(tmp_path / os.fsdecode(b"caf\xe9.mp4")))
+    assert '"./caf%E9.mp4"' in render(form, analysis, RenderOptions(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("length", "expected"),
+    [
+        (4, [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4]),
+        (5400, [0, 1800, 3600, 5400]),
+        (21_600, [0, 3600, 7200, 10_800, 14_400, 18_000, 21_600]),
+    ],
+)
+def test_the_time_axis_has_ticks_whatever_the_length(length: float, expected: list[float]) -> None:
+    whole = full_analysis()
+    long = dataclasses.replace(whole, clip=dataclasses.replace(whole.clip, end=float(length)))
+    page = html5lib.parse(render("html", long), namespaceHTMLElements=False)
+    axis = next(div for div in page.iter("div") if div.get("class") == "lane axis")
+    told = "".join(axis.itertext()).split(" s")[:-1]
+    assert [float(second) for second in told] == expected
 
 
 def test_the_barest_analysis_can_be_written_in_every_form() -> None:

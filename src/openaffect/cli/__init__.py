@@ -1,11 +1,13 @@
 """The `openaffect` command: one small module per command, each loaded without heavy libraries.
 
-Exit codes: 0 all good, 1 something failed (named on stderr in one line), 2 wrong usage,
-130 interrupted. `OPENAFFECT_DEBUG=1` shows the traceback of an error.
+Exit codes: 0 all good, 1 something failed (named on stderr in one line, but for a reader of stdout
+that went away), 2 wrong usage, 130 interrupted. `OPENAFFECT_DEBUG=1` shows the traceback of an
+error.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
@@ -74,6 +76,8 @@ def main() -> None:
         os.environ.setdefault(variable, value)
     if not os.environ.get(DEBUG_VARIABLE):
         warnings.simplefilter("ignore")  # they speak to developers
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a report with `?` is better than none
     try:
         build_app()(prog_name="openaffect")
     except KeyboardInterrupt:

@@ -102,9 +102,11 @@ class AnalyzeRun:
         try:
             if len(clips) == 1 and not self._by_workers:
                 analysis = self._loaded().analyze(clips[0], options=options)
-                self._show(analysis)
-                with self._record(patience=SHORT_WAIT) as record:
-                    self._write(self._jobs(clips, record)[0], analysis, record)
+                try:
+                    self._show(analysis)  # first: writing may wait for other runs, and fail
+                finally:
+                    with self._record(patience=SHORT_WAIT) as record:
+                        self._write(self._jobs(clips, record)[0], analysis, record)
                 return 0
             with self._record() as record:
                 return self._batch(self._jobs(clips, record), options, record)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -14,10 +13,9 @@ from typing import IO, Any
 from openaffect import __version__
 from openaffect.errors import OpenAffectError, UsageError
 from openaffect.models.preset import SMALL_PRESETS
+from openaffect.results.writers.base import PART_PREFIX
 
 RECORD_NAME = ".openaffect-run.jsonl"
-HALF_WRITTEN = re.compile(r"^\..+\.(json|csv|vtt|srt|eaf|TextGrid|html)\.[a-z0-9_]{8}$")
-"""Temporary names of `results.writers.write_atomically`."""
 CHECKPOINT_FILES = ("*.json", "*.safetensors")
 LOOK_EVERY = 0.05  # seconds between looks at whether another run is done
 
@@ -136,8 +134,8 @@ def _lock(file: IO[str], folder: Path, patience: float) -> None:
 
 def _remove_halves(folder: Path) -> None:
     """Remove what a killed run left of files that it was writing."""
-    for path in folder.iterdir():
-        if HALF_WRITTEN.match(path.name) and path.is_file():
+    for path in folder.glob(f"{PART_PREFIX}*"):
+        if path.is_file():
             path.unlink(missing_ok=True)
 
 

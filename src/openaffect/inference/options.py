@@ -65,11 +65,19 @@ def given_words(subtitle: str) -> str:
 
 
 def is_long(path: Path, options: AnalyzeOptions) -> bool:
-    """Whether a clip is to be read in segments."""
-    if options.segments != "auto":
-        return options.segments == "always" and not is_still(path)
+    """Whether a clip is to be read in segments.
+
+    Raises:
+        MediaError: the file cannot be used, or is too long to be read so.
+    """
+    if options.segments == "never":
+        return False
     start, end = span_of(path, options)
-    return end - start > LONG_CLIP
+    if is_still(path) or (options.segments == "auto" and end - start <= LONG_CLIP):
+        return False
+    # What declares no length was measured here; found while reading, all segments would be lost.
+    options.limits.check_seconds(str(path), end - start, long=True)
+    return True
 
 
 def span_of(path: Path, options: AnalyzeOptions) -> tuple[float, float]:

@@ -37,6 +37,7 @@ LARGE_PICTURE = 1920 * 1088  # pixels beyond which pictures are decoded several 
 MOST_LAG = 5.0  # seconds that one stream may be behind the other before it is no longer waited for
 MOST_HELD = 32  # packets that a decoder holds back at most
 LONGEST_WAIT = 30.0  # seconds of sound that is held for a picture that the decoder holds back
+MOST_SILENCE = 60.0  # seconds of a gap in the sound that are filled at once
 SHORTEST_REST = 0.2  # seconds; a shorter rest at the end of the file is no segment
 
 
@@ -205,13 +206,13 @@ class _LongReader:
                 if len(passed) == len(chosen):
                     break
                 continue
-            self._feed(packet)
+            yield from self._feed(packet)
             yield from self._closed()
         if self.video is not None:
             self._see(None)
         if self._voice is not None:
             self._voice.finish()
-            self._listen()
+            yield from self._listen()
         yield from self._closed(final=True)
 
     def warnings(self) -> tuple[str, ...]:
@@ -221,7 +222,8 @@ class _LongReader:
             told.append(f"{self._voice.damaged} of {self._voice.packets} audio packets are damaged")
         return tuple(told)
 
-    def _feed(self, packet: Any) -> None:
+    def _feed(self, packet: Any) -> Iterator[Piece]:
+        """Take in a packet; the segments that end within a gap before it."""
         if self.video is not None and packet.stream is self.video:
             at = seconds(packet.pts, packet.time_base)
             if at is not None:
@@ -230,9 +232,11 @@ class _LongReader:
             self._see(packet)
         elif self._voice is not None:
             self._voice.feed(packet)
-            self._listen()
-        newest = max(self.duration, self.sound.end if self.sound.heard else 0.0)
-        self.limits.check_seconds(str(self.path), newest - self._first, long=True)
+            yield from self._listen()
+        self._check_length()
+
+    def _check_length(self) -> None:
+        self.limits.check_seconds(str(self.path), self.duration - self._first, long=True)
 
     def _length(self, timed: Any) -> float:
         """Seconds that a packet or frame says to last, else those of one at the average rate."""
@@ -240,10 +244,16 @@ class _LongReader:
         stated = seconds(timed.duration or None, self.video.time_base) or 0.0
         return stated if 0 < stated < LONGEST_FRAME else 1 / self._rate
 
-    def _listen(self) -> None:
+    def _listen(self) -> Iterator[Piece]:
+        """Take in the sound decoded; the segments that end within a long gap in it."""
         assert self._voice is not None
         for at, samples in self._voice.take():
             self.duration = max(self.duration, at + len(samples) / SAMPLE_RATE)
+            self._check_length()
+            while at - self.sound.end > MOST_SILENCE:
+                self.sound.add(self.sound.end + MOST_SILENCE, np.zeros(0, np.float32))
+                yield from self._closed()
+                self.sound.forget(self.start)
             self.sound.add(at, samples)
 
     def _see(self, packet: Any) -> None:

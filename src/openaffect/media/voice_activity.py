@@ -28,6 +28,9 @@ SHORTEST_SPEECH = 0.25  # seconds; anything shorter is dropped
 SHORTEST_SILENCE = 0.1  # seconds of quiet that end a stretch
 PADDING = 0.03  # seconds added on both sides of a stretch
 
+State = tuple[Tensor, Tensor]
+"""What the network's recurrent cell remembers."""
+
 
 class VoiceActivityNet(nn.Module):
     """The 16 kHz network: short-time spectrum, four convolutions, one LSTM, one probability."""
@@ -42,7 +45,7 @@ class VoiceActivityNet(nn.Module):
         self.lstm = nn.LSTM(128, 128)
         self.final_conv = nn.Conv1d(128, 1, 1)
 
-    def forward(self, steps: Tensor, state: tuple[Tensor, Tensor] | None = None) -> tuple:
+    def forward(self, steps: Tensor, state: State | None = None) -> tuple:
         """Probabilities (n,) of steps (n, CONTEXT + STEP) in time order, and the LSTM's state."""
         spectrum = self.stft_conv(nn.functional.pad(steps, (0, MIRROR), "reflect")[:, None])
         real, imaginary = spectrum.chunk(2, dim=1)
@@ -99,12 +102,17 @@ def speech_probabilities(audio: np.ndarray) -> np.ndarray:
         return np.zeros(0, np.float32)
     padded = nn.functional.pad(samples, (CONTEXT, count * STEP - len(samples)))
     steps = padded.unfold(0, CONTEXT + STEP, STEP)
-    network, state, blocks = _network(), None, []
+    return _heard(steps, None)[0]
+
+
+def _heard(steps: Tensor, state: State | None) -> tuple[np.ndarray, State | None]:
+    """Probabilities (n,) of at least one step after a state, and the state after them."""
+    network, blocks = _network(), []
     with torch.inference_mode():
-        for first in range(0, count, BLOCK):
-            probabilities, state = network(steps[first : first + BLOCK], state)
+        for block in steps.split(BLOCK):
+            probabilities, state = network(block, state)
             blocks.append(probabilities)
-    return torch.cat(blocks).numpy()
+    return torch.cat(blocks).numpy(), state
 
 
 class SpeechListener:
@@ -112,7 +120,7 @@ class SpeechListener:
 
     def __init__(self) -> None:
         self._held = np.zeros(CONTEXT, np.float32)  # what the next step sees, its context first
-        self._state: tuple[Tensor, Tensor] | None = None
+        self._state: State | None = None
 
     def hear(self, samples: np.ndarray) -> np.ndarray:
         """Probabilities (n,) of the whole 32 ms steps that `samples` (S,) complete."""
@@ -121,10 +129,9 @@ class SpeechListener:
         if count == 0:
             return np.zeros(0, np.float32)
         steps = torch.from_numpy(self._held).unfold(0, CONTEXT + STEP, STEP)[:count]
-        with torch.inference_mode():
-            probabilities, self._state = _network()(steps, self._state)
+        probabilities, self._state = _heard(steps, self._state)
         self._held = self._held[count * STEP :]
-        return probabilities.numpy()
+        return probabilities
 
 
 def voice_activity(audio: np.ndarray) -> list[tuple[float, float]]:

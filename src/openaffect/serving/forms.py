@@ -14,7 +14,7 @@ from openaffect.errors import UsageError
 from openaffect.inference.options import AnalyzeOptions, given_words
 from openaffect.inference.schemas import MOST_CHOICES
 from openaffect.media.limits import Limits
-from openaffect.media.subtitles import parse_subtitles
+from openaffect.media.subtitles import parse_subtitles, within
 
 LONGEST_TEXT = 20_000  # characters of a question, label set or JSON schema
 
@@ -73,19 +73,19 @@ class AnalyzeForm(BaseModel):
         if self.end is not None and self.end <= (self.start or 0.0):
             raise UsageError(f"end {self.end:g} must come after start {self.start or 0:g}")
         lines = parse_subtitles(self.subtitle) or None
-        words = self.subtitle
+        words: str | None
         if lines:
-            first, last = self.start or 0.0, math.inf if self.end is None else self.end
-            words = " ".join(li.text for li in lines if li.end > first and li.start < last)
+            # Without a line in this part it stays empty: None would let speech be recognised.
+            words = " ".join(line.text for line in within(lines, self.start, self.end))
         else:
-            words = given_words(words)
+            words = given_words(self.subtitle) or None
         labels = _listed(self.labels)
         if labels and len(labels) > MOST_CHOICES:
             raise UsageError(f"at most {MOST_CHOICES} labels can be chosen among")
         given: dict[str, Any] = {
             "labels": labels,
             "question": self.question.strip() or None,
-            "subtitle": words.strip() or None,
+            "subtitle": words,
             "lines": lines,
             "language": self.language or None,
             "transcribe": self.transcribe,
@@ -97,7 +97,7 @@ class AnalyzeForm(BaseModel):
             "limits": limits,
         }
         if self.streams:
-            given["streams"] = _listed(self.streams)
+            given["streams"] = _listed(self.streams) or ()
         return AnalyzeOptions(**given)
 
 

@@ -77,8 +77,12 @@ class Job:
         self.changed.set()
         self.changed = asyncio.Event()
 
-    async def watch(self, first: int = 0) -> AsyncIterator[dict[str, Any]]:
-        """The events from number `first` on, as they come, until the job is finished."""
+    async def watch(self, beat: float | None = None) -> AsyncIterator[dict[str, Any]]:
+        """The events as they come, until the job is finished.
+
+        After every `beat` seconds without one comes one of type `waiting`, which is not kept.
+        """
+        first = 0
         while True:
             changed = self.changed
             while first < len(self.events):
@@ -87,7 +91,10 @@ class Job:
                 yield event
             if self.state in FINISHED:
                 return
-            await changed.wait()
+            try:
+                await asyncio.wait_for(changed.wait(), beat)
+            except TimeoutError:
+                yield {"type": "waiting"}
 
     async def ended(self) -> None:
         """Wait until the job is finished."""

@@ -42,6 +42,7 @@ from openaffect.serving.views import (
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 PIECE = 1 << 20  # bytes of an upload copied at once
+BEAT_SECONDS = 15.0  # without an event until a comment says that the stream lives
 MEDIA_TYPES = {
     "json": "application/json",
     "csv": "text/csv",
@@ -260,7 +261,10 @@ async def events(request: Request, identity: str) -> StreamingResponse:
 
     async def lines() -> AsyncIterator[bytes]:
         number = 0
-        async for event in found.watch():
+        async for event in found.watch(BEAT_SECONDS):
+            if event["type"] == "waiting":
+                yield b": \n\n"  # proxies close a stream that is silent for a minute
+                continue
             number += 1
             told = {key: plain(value) for key, value in event.items()}
             if event["type"] == "done":

@@ -325,7 +325,7 @@ def _within(options: AnalyzeOptions, segment: Segment) -> AnalyzeOptions:
     """The options for one segment alone."""
     subtitle = options.subtitle
     if options.lines is not None:
-        subtitle = segment.modalities.text.text
+        subtitle = segment.modalities.text.text or ""  # None would let speech be recognised
     return dataclasses.replace(
         options,
         start=segment.start,

@@ -11,6 +11,9 @@ from typing import Protocol
 from openaffect.errors import OpenAffectError
 from openaffect.results.analysis import Analysis
 
+PART_PREFIX = ".openaffect-part-"
+"""How the name of a file that is still being written begins."""
+
 
 @dataclass(frozen=True)
 class RenderOptions:
@@ -38,9 +41,7 @@ def write_atomically(path: Path, text: str) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(
-            prefix=f".{path.stem[:60]}{path.suffix}.", dir=path.parent
-        )
+        handle, temporary = tempfile.mkstemp(prefix=PART_PREFIX, dir=path.parent)
     except OSError as error:
         raise OpenAffectError(f"cannot write {path}: {error.strerror}") from None
     try:

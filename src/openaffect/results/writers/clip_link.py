@@ -19,4 +19,5 @@ def clip_link(analysis: Analysis, folder: Path) -> str:
         relative = Path(os.path.relpath(clip, folder.absolute())).as_posix()
     except ValueError:  # another drive
         return clip.as_uri()
-    return quote(relative if relative.startswith(".") else f"./{relative}", errors="replace")
+    # The very bytes of the name: not every one is UTF-8.
+    return quote(os.fsencode(relative if relative.startswith(".") else f"./{relative}"))

@@ -25,6 +25,9 @@ LEAST_MOVEMENT = 0.04
 """Signals that move less than this share of their span are not worth a lane."""
 GAP_FACTOR = 2.5
 """A pause longer than this many usual steps breaks the line: nothing was measured there."""
+MOST_TICKS = 8
+TICK_STEPS = (0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 600, 1800, 3600, 7200, 21600, 86400, 1e9)
+"""Seconds from one tick of the time axis to the next."""
 
 _SIDE = re.compile(r"(_?left|_?right)$", re.IGNORECASE)
 _LOOK = re.compile(r"^(eye_?look|_neutral)", re.IGNORECASE)
@@ -186,9 +189,7 @@ def _lane(name: str, extent: str, drawing: str) -> str:
 
 def _axis(start: float, end: float) -> str:
     """The seconds under the lanes, at round numbers."""
-    step = next(
-        s for s in (0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 600, 1e9) if (end - start) / s <= 8
-    )
+    step = next(step for step in TICK_STEPS if (end - start) / step <= MOST_TICKS)
     ticks = []
     number = int(start / step)
     while number * step <= end:

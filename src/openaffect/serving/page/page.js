@@ -1,6 +1,6 @@
 "use strict";
 const $ = (id) => document.getElementById(id);
-const state = {key: sessionStorage.getItem("openaffect-key") || "", file: null, run: null, current: null, result: null, start: 0, end: 0, recorder: null};
+const state = {key: sessionStorage.getItem("openaffect-key") || "", file: null, url: null, run: null, current: null, job: null, name: "", result: null, start: 0, end: 0, recorder: null};
 const FORMS = [["json", "JSON"], ["csv", "CSV"], ["vtt", "WebVTT"], ["srt", "SRT"], ["eaf", "ELAN"], ["textgrid", "TextGrid"], ["html", "HTML report"]];
 
 async function call(path, options = {}) {
@@ -60,6 +60,7 @@ for (const name of ["dragover", "dragleave", "drop"]) {
 $("record").addEventListener("click", async () => {
   if (state.recorder) { state.recorder.stop(); return; }
   complain("");
+  $("record").disabled = true;  // a second click would turn on a camera that nobody turns off
   try {
     const stream = await navigator.mediaDevices.getUserMedia({video: true, audio: true});
     const pieces = [];
@@ -79,6 +80,8 @@ $("record").addEventListener("click", async () => {
     $("record").setAttribute("aria-pressed", "true");
   } catch (error) {
     complain("The camera cannot be used: " + error.message);
+  } finally {
+    $("record").disabled = false;
   }
 });
 
@@ -101,6 +104,15 @@ async function* eventsOf(job) {
   }
 }
 
+// Put a clip into the player, or none; an address that nobody revokes keeps its clip in memory.
+function play(file) {
+  if (state.url) URL.revokeObjectURL(state.url);
+  state.url = file && URL.createObjectURL(file);
+  if (file) { $("player").src = state.url; return; }
+  $("player").removeAttribute("src");
+  $("player").load();
+}
+
 function busy(working) {
   $("go").disabled = working;
   $("cancel").hidden = !working;
@@ -108,13 +120,16 @@ function busy(working) {
   $("progress").removeAttribute("value");
 }
 
-async function analyse(model, column, signal) {
+// What is asked for now; the fields may say something else before the last model has answered.
+const asked = () => ({file: state.file, labels: $("labels").value, subtitle: $("subtitle").value, keep: $("keep").checked});
+
+async function analyse({file, labels, subtitle, keep}, model, column, signal) {
   const form = new FormData();
-  form.set("file", state.file, state.file.name);
+  form.set("file", file, file.name);
   form.set("model", model);
-  form.set("labels", $("labels").value);
-  form.set("subtitle", $("subtitle").value);
-  form.set("keep", $("keep").checked);
+  form.set("labels", labels);
+  form.set("subtitle", subtitle);
+  form.set("keep", keep);
   const job = await (await call("/v1/jobs", {method: "POST", body: form, signal})).json();
   state.current = job.id;
   try {
@@ -152,16 +167,16 @@ $("ask").addEventListener("submit", async (event) => {
   const run = new AbortController();
   state.run = run;
   say("Sending the clip.");
-  const picture = !state.file.type.startsWith("image/");
-  $("player").src = picture ? URL.createObjectURL(state.file) : "";
-  $("stage").hidden = !picture;
+  const request = asked();
+  const moves = !request.file.type.startsWith("image/");
+  play(moves ? request.file : null);
+  $("stage").hidden = !moves;
   try {
     const models = [$("model").value, $("other").value].filter((name, at, all) => name && all.indexOf(name) === at);
     for (const [at, model] of models.entries()) {
-      const found = await analyse(model, at, run.signal);
-      if (at === 0) { state.result = found.result; state.job = found.job; }
+      const found = await analyse(request, model, at, run.signal);
+      if (at === 0) offer(found, request.file.name);  // whatever becomes of the other model
     }
-    offer();
     say("Done.");
     $("results").focus();
   } catch (error) {
@@ -387,7 +402,8 @@ function boxesAt(now) {
 
 // Follow-up, downloads, purge
 
-function offer() {
+function offer({job, result}, name) {
+  Object.assign(state, {job, result, name});
   $("follow").hidden = false;
   $("downloads").hidden = false;
   $("forms").replaceChildren(...FORMS.map(([form, name]) => {
@@ -398,9 +414,10 @@ function offer() {
 }
 
 async function download(form) {
-  const answer = await call("/v1/jobs/" + state.job + "/result/" + form);
+  const {job, name} = state;
+  const answer = await call("/v1/jobs/" + job + "/result/" + form);
   const suffix = /filename="result([^"]*)"/.exec(answer.headers.get("content-disposition"))[1];
-  const link = element("a", null, {href: URL.createObjectURL(await answer.blob()), download: state.file.name.replace(/\.[^.]*$/, "") + suffix});
+  const link = element("a", null, {href: URL.createObjectURL(await answer.blob()), download: name.replace(/\.[^.]*$/, "") + suffix});
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
@@ -429,8 +446,7 @@ $("purge").addEventListener("click", async () => {
   try {
     const {uploads} = await (await call("/v1/purge", {method: "POST"})).json();
     clear();
-    $("player").removeAttribute("src");
-    $("player").load();
+    play(null);
     $("file").value = "";
     choose(null);
     say("Purged: " + uploads + " uploads and all results were deleted.");
