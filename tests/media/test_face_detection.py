@@ -1,7 +1,9 @@
 """Where faces are found: geometry by brute force, the detector on real pictures."""
 
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -246,3 +248,35 @@ def test_the_native_library_has_no_usage_logging() -> None:
         content = library.read_bytes()
         assert b"play.googleapis.com" not in content
         assert b"clearcut" not in content.lower()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="this system has no such signal")
+def test_what_interrupts_the_caller_does_not_leave_a_native_call_halfway(
+    detector: FaceDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Left(BaseException):
+        pass
+
+    def leave(*_: object) -> None:
+        raise Left
+
+    plain, ended = detector._call, []
+
+    def slow(data: np.ndarray) -> object:
+        time.sleep(0.3)
+        found = plain(data)
+        ended.append(data.sum())
+        return found
+
+    picture = np.full((64, 64, 3), 7, np.uint8)
+    monkeypatch.setattr(detector, "_call", slow)
+    before = signal.signal(signal.SIGALRM, leave)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(Left):
+            detector.detect(picture, thorough=False)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    detector._look(picture)
+    assert len(ended) == 2

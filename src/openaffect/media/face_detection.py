@@ -8,9 +8,9 @@ chance patterns.
 """
 
 import os
-import threading
 import weakref
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,7 +170,9 @@ class FaceDetector:
         self, model_path: str | Path, max_faces: int = 4, min_confidence: float = 0.3
     ) -> None:
         self.max_faces = max_faces
-        self._lock = threading.Lock()
+        # MediaPipe waits for a native call that uses the caller's memory. What interrupts the
+        # caller, such as a cancelled request, must not end that wait: a thread of its own does it.
+        self._thread = ThreadPoolExecutor(1, "face-landmarks")
         self._landmarker: Any = None
         path = Path(model_path)
         if not path.is_file():
@@ -199,7 +201,9 @@ class FaceDetector:
                     f"{path} is not a MediaPipe face landmark model; "
                     "run `openaffect models verify omni-emotion-small`"
                 ) from error
-            self._finalizer = weakref.finalize(self, _close_landmarker, self._landmarker)
+            self._finalizer = weakref.finalize(
+                self, _close_landmarker, self._landmarker, self._thread
+            )
             # the first call is the one that prints
             self._look(np.zeros((64, 64, 3), np.uint8))
 
@@ -322,15 +326,18 @@ class FaceDetector:
         height, width = pixels.shape[:2]
         step = -(-max(height, width) // MAX_SIDE)
         data = np.ascontiguousarray(pixels[::step, ::step])
-        image = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=data)
-        with self._lock:
-            result = self._landmarker.detect(image)
+        result = self._thread.submit(self._call, data).result()
         scale = np.array([width, height, width], dtype=np.float32)
         found = []
         for points, shapes in zip(result.face_landmarks, result.face_blendshapes, strict=True):
             landmarks = np.array([(p.x, p.y, p.z) for p in points], dtype=np.float32) * scale
             found.append((landmarks, np.array([s.score for s in shapes], dtype=np.float32)))
         return found
+
+    def _call(self, data: np.ndarray) -> Any:
+        """MediaPipe's own result; in the detector's thread, and so one call after another."""
+        image = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=data)
+        return self._landmarker.detect(image)
 
     def _place(
         self,
@@ -361,12 +368,13 @@ class FaceDetector:
         return kept[: self.max_faces]
 
 
-def _close_landmarker(landmarker: Any) -> None:
-    """Free the native model, also while the interpreter ends.
+def _close_landmarker(landmarker: Any, thread: ThreadPoolExecutor) -> None:
+    """Free the native model once its last call has ended, also while the interpreter ends.
 
     MediaPipe's worker thread is gone by then. The memory goes with the process; the handle is taken
     away, or the landmarker's own finaliser would print a traceback.
     """
+    thread.shutdown()
     try:
         landmarker.close()
     except RuntimeError:
