@@ -12,7 +12,7 @@ from openaffect.annotation.rows import write_corpus
 from openaffect.annotation.sample import Annotation, Reason, Sample
 from openaffect.annotation.selection import SelectionSettings, is_copy, left_out, select
 from openaffect.annotation.steps.fingerprint import hexadecimal, picture_bits, sound_bits
-from openaffect.corpora.known_clips import known_clips
+from openaffect.corpora.known_clips import clip_names, known_clips
 from openaffect.corpora.manifest import CORE_LABELS, Row, write_manifest
 from openaffect.errors import UsageError
 
@@ -115,6 +115,46 @@ def test_clips_of_a_benchmark_are_left_out(tmp_path: Path) -> None:
     }
     with pytest.raises(UsageError, match="nowhere"):
         select(corpus, SelectionSettings(against=(tmp_path / "nowhere.txt",)), tmp_path)
+
+
+def test_names_of_a_benchmark_that_others_use_too_leave_nothing_out(tmp_path: Path) -> None:
+    from openaffect.media.digest import file_sha256
+
+    contents = {"test/dia0_utt0": b"tested", "train/dia0_utt0": b"learnt", "train/copy": b"tested"}
+    for name, content in contents.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.mp4").write_bytes(content)
+    corpus = [
+        built(
+            name,
+            clip=f"train/{name}.mp4",
+            sha256=file_sha256(tmp_path / f"train/{name}.mp4"),
+            source="meld",
+        )
+        for name in ("dia0_utt0", "copy")
+    ]
+    row = Row("dia0_utt0", "meld", "test", "test/dia0_utt0.mp4", *[None] * 3, "sad", ("sad",))
+    write_manifest([row], tmp_path / "test.jsonl")
+    (tmp_path / "paths.txt").write_text("test/dia0_utt0.mp4\n" + "x" * 999 + "/a.mp4\n")
+    (tmp_path / "names.txt").write_text("dia0_utt0.mp4\n")
+
+    def told(against: str) -> dict[str, str]:
+        settings = SelectionSettings(against=(tmp_path / against,))
+        found = select(corpus, settings, tmp_path)
+        return {name: reason.text for name, (reason,) in found.items()}
+
+    assert told("test.jsonl") == {"copy": "test.jsonl has a clip of the same content"}
+    assert told("paths.txt") == {"copy": "paths.txt has a clip of the same content"}
+    assert told("names.txt") == {"dia0_utt0": "names.txt names it"}  # nothing else is known
+
+
+def test_clips_of_digits_are_looked_for_with_their_folder(tmp_path: Path) -> None:
+    (tmp_path / "mosi.txt").write_text("one/3.mp4\n00025.mp4\n")
+    known = known_clips(tmp_path / "mosi.txt")
+    asked = (("one_3", "Raw/one/3.mp4"), ("two_3", "Raw/two/3.mp4"), ("00025", "x/00025.mp4"))
+    found = [known.names_it(clip_names(id, Path(path)), "mosi") for id, path in asked]
+    assert found == [True, False, True]
+    assert not known.names_it(clip_names("one_3", Path("Raw/one/3.mp4")), "another")
 
 
 def test_a_list_names_clips_of_any_ending_and_with_blanks(tmp_path: Path) -> None:

@@ -8,17 +8,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from published_sets import MADE, put
 
+from openaffect.cli import evaluate_closed
 from openaffect.evaluation import endpoint_model
 from openaffect.inference import chat_endpoint
 
 
 class VideoModel:
-    """Answers with the words that the clip's bytes hold; fails while `failing`."""
+    """Answers with the words that the clip's bytes hold; fails where `failing` or told to."""
 
     def __init__(self) -> None:
         self.requests: list[dict] = []
         self.headers: list[str | None] = []
         self.failing = False
+        self.refused: dict[str, int] = {}  # what a clip's bytes hold -> HTTP status
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -26,8 +28,9 @@ class VideoModel:
                 request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 outer.requests.append(request)
                 outer.headers.append(self.headers["Authorization"])
-                if outer.failing:
-                    self.send_error(400)
+                status = 400 if outer.failing else outer.refused.get(outer.seen(request))
+                if status:
+                    self.send_error(status)
                     return
                 answer = {"choices": [{"message": {"content": outer.seen(request)}}]}
                 body = json.dumps(answer).encode()
@@ -91,7 +94,7 @@ def test_a_clip_is_sent_once_and_scored(run_here, server, dfew_clips, monkeypatc
     assert "base64" not in kept and "sha256" in kept and "secret" not in kept
     code, printed, _ = run_here(arguments)
     again = json.loads(printed)
-    assert again["endpoint"] == {"seed": 0, "calls": 0, "cached": 2}
+    assert again["endpoint"] == {"seed": 0, "calls": 0, "cached": 2, "refused_by_server": {}}
     assert again["mean"] == found["mean"] and len(server.requests) == 2
     # Another content is another question.
     put(dfew_clips / "data" / "Clip" / "original" / "part_1" / "11.mp4", "anger")
@@ -141,3 +144,50 @@ def test_a_server_that_refuses_ends_the_run_in_one_line(run_here, server, dfew_c
     assert code == 2 and "--out" in told
     code, _, told = run_here([*arguments, "--modalities", "V"])
     assert code == 2 and "exclude" in told
+
+
+@pytest.mark.parametrize("refused", ["The person looks happy.", "I cannot determine that."])
+def test_a_clip_that_the_server_refuses_costs_itself_alone(run_here, server, dfew_clips, refused):
+    server.refused[refused] = 413  # the first clip or the last
+    out = dfew_clips / "out"
+    arguments = ["eval", "dfew", "--data", str(dfew_clips / "data"), "--endpoint", server.url]
+    arguments += ["--model", "m", "--out", str(out)]
+    code, printed, told = run_here([*arguments, "--json"])
+    assert code == 0, told
+    found = json.loads(printed)
+    assert found["folds"]["1"]["problems"]["unanswered"] == 1
+    (reason,) = found["endpoint"]["refused_by_server"].values()
+    assert "HTTP 413" in reason
+    report = (out / "dfew.md").read_text()
+    assert "Refused by the server" in report and "HTTP 413" in report
+    # It is asked about again, and no other.
+    server.refused.clear()
+    code, printed, _ = run_here([*arguments, "--json"])
+    again = json.loads(printed)
+    assert again["endpoint"] == {"seed": 0, "calls": 1, "cached": 1, "refused_by_server": {}}
+    assert again["folds"]["1"]["problems"]["unanswered"] == 0
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_refused_key_or_model_ends_the_run_at_once(run_here, server, dfew_clips, status):
+    server.refused["I cannot determine that."] = status
+    arguments = ["eval", "dfew", "--data", str(dfew_clips / "data"), "--endpoint", server.url]
+    code, _, told = run_here([*arguments, "--model", "m", "--out", str(dfew_clips / "out")])
+    assert code == 1 and told.count("\n") == 1 and f"HTTP {status}" in told
+
+
+def test_a_server_that_refuses_the_first_clips_is_asked_no_more(
+    run_here, server, dfew_clips, monkeypatch
+):
+    monkeypatch.setattr(evaluate_closed, "MOST_REFUSALS", 1)
+    server.failing = True
+    arguments = ["eval", "dfew", "--data", str(dfew_clips / "data"), "--endpoint", server.url]
+    arguments += ["--model", "m", "--out", str(dfew_clips / "out")]
+    code, _, told = run_here(arguments)
+    assert code == 1 and "HTTP 400" in told and len(server.requests) == 1
+    # One that has answered before is asked on.
+    server.failing = False
+    assert run_here(arguments)[0] == 0
+    put(dfew_clips / "data" / "Clip" / "original" / "part_1" / "1.mp4", "changed")
+    server.refused["changed"] = 400
+    assert run_here(arguments)[0] == 0

@@ -3,7 +3,7 @@
 import pytest
 
 from openaffect.evaluation.answer_labels import INVALID, REFUSED, read_answer
-from openaffect.prompts.labels import forms_of
+from openaffect.prompts.labels import BASIC_LABELS, forms_of
 
 FORMS = forms_of(("happy", "sad", "surprise"))
 
@@ -24,6 +24,24 @@ FORMS = forms_of(("happy", "sad", "surprise"))
 )
 def test_quoted_speech_is_no_refusal(answer, label):
     assert read_answer(answer, FORMS).label == label
+
+
+@pytest.mark.parametrize(
+    ("answer", "label"),
+    [
+        ("Label: happy", "happy"),
+        ("happy.", "happy"),
+        ("HAPPINESS", "happy"),
+        ("The emotion is *sad*", "sad"),
+        ("The emotion is _sad_.", "sad"),
+        ("__Sad__", "sad"),
+        ("not happy but sad", "sad"),
+        ("Happy/Surprised", None),
+        ("unhappy", None),
+    ],
+)
+def test_short_and_marked_answers(answer, label):
+    assert read_answer(answer, forms_of(BASIC_LABELS)).label == label
 
 
 @pytest.mark.parametrize(

@@ -52,3 +52,39 @@ def test_a_clean_set_and_a_missing_manifest(folder):
     assert leaks_notice(found).startswith("No test clip is among 4 training rows of train.jsonl")
     with pytest.raises(UsageError, match=r"none\.jsonl"):
         find_leaks("dfew", items(folder, "c"), [folder / "none.jsonl"])
+
+
+def put(path, content: bytes):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def test_a_name_that_two_splits_use_is_no_leak_where_the_files_differ(tmp_path):
+    clips = [
+        Item(name, put(tmp_path / "test" / f"{name}.mp4", content), "joy")
+        for name, content in (("dia0_utt0", b"tested"), ("dia0_utt1", b"shared"))
+    ]
+    rows = [row(item.id, f"train/{item.id}.mp4", "meld") for item in clips]
+    write_manifest(rows, tmp_path / "train.jsonl")
+    manifests = [tmp_path / "train.jsonl"]
+    # Without the training media the names are all there is.
+    assert find_leaks("meld", clips, manifests).same_name == ("dia0_utt0", "dia0_utt1")
+    put(tmp_path / "train" / "dia0_utt0.mp4", b"learnt")  # of the same size
+    put(tmp_path / "train" / "dia0_utt1.mp4", b"shared")
+    found = find_leaks("meld", clips, manifests)
+    assert found.same_content == found.same_name == ("dia0_utt1",)
+
+
+def test_a_file_of_digits_is_named_with_its_folder(tmp_path):
+    rows = [
+        row("a", "Raw/one/3.mp4", "cmu-mosi"),
+        row("b", "Raw/two/4.mp4", "cmu-mosi"),
+        row("two_7", None, "cmu-mosi"),
+    ]
+    write_manifest(rows, tmp_path / "train.jsonl")
+    names = (("two", 3), ("two", 4), ("one", 4), ("two", 7), ("one", 7))
+    clips = [Item(f"{v}_{n}", tmp_path / "data" / v / f"{n}.mp4", "positive") for v, n in names]
+    found = find_leaks("cmu-mosi", clips, [tmp_path / "train.jsonl"])
+    assert found.same_name == ("two_4", "two_7")
+    assert not find_leaks("cmu-mosei", clips[:3], [tmp_path / "train.jsonl"]).same_name

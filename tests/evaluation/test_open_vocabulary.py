@@ -166,10 +166,24 @@ def test_properties_of_any_grouping(samples, level):
         (["Sad", "sad", None], ("sad",)),
         ("['looking  forward to']", ("looking forward to",)),
         ('["one\'s own"]', ("one's own",)),
+        ("Happy.", ("happy",)),
+        ("Happy, excited.", ("happy", "excited")),
+        ("1. happy, 2. sad", ("happy", "sad")),
+        ("1. **Happy**\n2) self-assured\n(3) sad\n", ("happy", "self-assured", "sad")),
+        ("- happy\r\n- sad", ("happy", "sad")),
+        ("happy; sad；开心、难过。", ("happy", "sad", "开心", "难过")),
+        ('"happy, sad"', ("happy", "sad")),
+        ("['1. Happy', '(sad)', '...']", ("happy", "sad")),
     ],
 )
 def test_lists_as_they_are_written(cell, expected):
     assert word_list(cell) == expected
+
+
+def test_a_full_stop_costs_no_word():
+    told = {"a": word_list("Joyful."), "b": word_list("Worried, sad.")}
+    found = score_sets(OnWheel(BuiltinWheel(1)), {"a": ("happy",), "b": ("anxious", "sad")}, told)
+    assert (found.precision, found.recall) == (1, 1)
 
 
 @given(st.text(max_size=40))

@@ -17,7 +17,7 @@ from typing import Any
 from openaffect.annotation import signals
 from openaffect.annotation.sample import Reason, Sample
 from openaffect.annotation.self_review import Thresholds, rejections
-from openaffect.corpora.known_clips import KnownClips, known_clips
+from openaffect.corpora.known_clips import KnownClips, clip_names, known_clips
 
 MOST_PICTURE_BITS = 8  # of 192 in which the pictures of two copies may differ
 MOST_SOUND_BITS = 6  # of 64, likewise
@@ -103,10 +103,11 @@ def _known(sample: Sample) -> _Known:
 def _leak(sample: Sample, known: list[KnownClips], folder: Path) -> str | None:
     if sample.split == "test":
         return None
+    path = sample.clip_path(folder).absolute()
     for clips in known:
-        if clips.names_it({sample.id, Path(sample.clip).stem}, sample.source):
+        if clips.names_it(clip_names(sample.id, path), sample.source, path, sample.sha256):
             return f"{clips.path.name} names it"
-        if clips.holds(sample.clip_path(folder), sample.sha256):
+        if clips.holds(path, sample.sha256):
             return f"{clips.path.name} has a clip of the same content"
     return None
 

@@ -17,7 +17,7 @@ from openaffect.errors import MediaError, UsageError
 from openaffect.evaluation.ablation import streams_of
 from openaffect.evaluation.benchmarks import Benchmark, read_items
 from openaffect.evaluation.closed_set import read_guesses, score_labels
-from openaffect.evaluation.endpoint_model import EndpointModel
+from openaffect.evaluation.endpoint_model import EndpointModel, refusals_notice
 from openaffect.evaluation.groups import check_groups, group_scores, groups_dict, groups_table
 from openaffect.evaluation.items import Item
 from openaffect.evaluation.label_tables import read_benchmark_labels
@@ -30,9 +30,10 @@ from openaffect.evaluation.score_tables import folds_table, latex_rows, polarity
 from openaffect.evaluation.scores import confidences, score
 from openaffect.evaluation.tables import fold_means, model_folds_table, scores_table
 from openaffect.inference.analyzer import Analyzer
-from openaffect.inference.chat_endpoint import ReplyCache
+from openaffect.inference.chat_endpoint import EndpointError, ReplyCache, RequestRefusedError
 
 ANSWERS = "answers.jsonl"
+MOST_REFUSALS = 5  # clips that a server may refuse before any has ever been answered
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,28 @@ class ClosedSetRun:
             paths = {item.path: None for item in test.items if item.path.is_file()}
             tell_cost(model.cost(paths, test.labels), self.run.json)
             return
-        told = {}
+        told, refused = self._answers(model, test)
+        facts = {
+            "model": model.model,
+            "endpoint": {
+                "seed": model.seed,
+                "calls": model.calls,
+                "cached": model.cached,
+                "refused_by_server": refused,
+            },
+        }
+        notes = [refusals_notice(refused)] if refused else []
+        self._score_answers(test, told, model.model, facts, notes)
+
+    def _answers(
+        self, model: EndpointModel, test: TestSet
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """Answers by id, and by id why the server refused a clip.
+
+        Raises EndpointError where it answers about no clip, UsageError where none could be sent.
+        """
+        told: dict[str, str] = {}
+        refused: dict[str, str] = {}
         with progress(self.benchmark.name, len(test.items)) as advance:
             for item in test.items:
                 try:
@@ -93,17 +115,24 @@ class ClosedSetRun:
                         told[item.id] = model.ask(item.path, test.labels)
                 except MediaError as error:
                     typer.echo(f"left out {error}", err=True)
+                except RequestRefusedError as error:
+                    refused[item.id] = str(error)
+                    if len(refused) == MOST_REFUSALS and not len(model.cache):
+                        raise
                 advance()
+        if refused and not told:
+            raise EndpointError(next(iter(refused.values())))
         if not told:
             raise UsageError("no clip of the test set could be sent to the endpoint")
-        facts = {
-            "model": model.model,
-            "endpoint": {"seed": model.seed, "calls": model.calls, "cached": model.cached},
-        }
-        self._score_answers(test, told, model.model, facts)
+        return told, refused
 
     def _score_answers(
-        self, test: TestSet, told: dict[str, str], system: str, facts: dict[str, Any]
+        self,
+        test: TestSet,
+        told: dict[str, str],
+        system: str,
+        facts: dict[str, Any],
+        notes: Sequence[str] = (),
     ) -> None:
         scores, guesses = {}, []
         for number, items in test.folds.items():
@@ -119,7 +148,7 @@ class ClosedSetRun:
             "folds": {number: asdict(row) for number, row in scores.items()},
             "mean": mean,
         }
-        text = folds_table(self.benchmark.title, scores)
+        text = "\n\n".join([folds_table(self.benchmark.title, scores), *notes])
         self.finish(test, figures | facts, text, guesses)
         self._pictures(system, mean, test.labels, [row.confusion for row in scores.values()])
 

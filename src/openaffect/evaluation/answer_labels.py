@@ -20,6 +20,8 @@ _CLAUSE = r".*?(?=[.;!?]|\bbut\b|,\s+(?:and|the|this|that|he|she|it|they|i|we|hi
 _DOUBT = r"\b(?:whether|(?:determine|identify|know|say|sure|tell) if)\b"
 _UNTOLD = re.compile(rf"(?:{_DOUBT}|{_REFUSAL.pattern}){_CLAUSE}", re.IGNORECASE)
 """What an answer says that it does not know or will not say: a label in there is not named."""
+_EMPHASIS = re.compile(r"(?<![^\W_])_+|_+(?![^\W_])")
+"""Markdown's underscores around words, which would else belong to these."""
 _QUOTED = re.compile(r"[\"“][^\"“”]*\s[^\"“”]*[\"”]")
 """Several words of somebody else."""
 
@@ -43,7 +45,8 @@ def read_answer(text: str | None, forms: Mapping[str, str]) -> ReadAnswer:
     if not text:
         return ReadAnswer(None, UNANSWERED)
     tagged = _TAGGED.findall(text)
-    told = " ".join((tagged[-1] if tagged else text).lower().split()).strip(" .,:;!?\"'`*[]()")
+    told = " ".join(_EMPHASIS.sub("", tagged[-1] if tagged else text).lower().split())
+    told = told.strip(" .,:;!?\"'`*[]()")
     if told in forms:
         return ReadAnswer(forms[told])
     known = _UNTOLD.sub("", _QUOTED.sub("", told))

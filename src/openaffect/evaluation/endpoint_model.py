@@ -6,7 +6,7 @@ and no result claims to know.
 """
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from openaffect.prompts.conversation import label_question
 
 KEY_VARIABLE = "OPENAFFECT_ENDPOINT_KEY"
 REPLY_TOKENS = 512  # most tokens of an answer
+SHOWN = 5  # refused clips that a report names
 MOST_BYTES = 64 * 2**20  # of a clip; base64 makes a third more of them
 ONE_WORD = "Answer with that word alone."
 
@@ -45,8 +46,8 @@ class EndpointModel:
     cached: int = field(default=0, init=False)  # answered by the cache
 
     def ask(self, clip: Path, labels: Sequence[str]) -> str:
-        """What the model answers. Raises MediaError for a clip that cannot be sent, EndpointError
-        where there is no answer.
+        """What the model answers. Raises MediaError for a clip that cannot be sent,
+        RequestRefusedError for one that the server refuses, EndpointError where there is no answer.
         """
         kept = self._kept(clip, labels)
         known = self.cache.get(request_key(kept))
@@ -95,6 +96,16 @@ class EndpointModel:
             "seed": self.seed,
             "max_tokens": REPLY_TOKENS,
         }
+
+
+def refusals_notice(refused: Mapping[str, str]) -> str:
+    """One line for below a table about clips that the server refused, by id with the reason."""
+    first = ", ".join(list(refused)[:SHOWN]) + (", ..." if len(refused) > SHOWN else "")
+    reason = next(iter(refused.values()))
+    return (
+        "Refused by the server, counted as wrong here, asked about again by the next run with the "
+        f"same --out: {len(refused)} ({first}). Of the first: {reason}"
+    )
 
 
 def _media_part(clip: Path) -> dict[str, Any]:

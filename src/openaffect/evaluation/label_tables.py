@@ -4,6 +4,8 @@ import ast
 import csv
 import io
 import json
+import re
+import string
 import zipfile
 from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
@@ -32,6 +34,10 @@ TEXT_COLUMNS = (
 )
 SHARED_SOURCES = ("dfew", "mafw")  # corpora that one file of answers may hold
 WORDS_COLUMNS = ("openset", "open_labels", "labels", "words")
+
+_CUTS = re.compile(r"[,，、;；\"'\r\n]")  # what parts the words of a text
+_NUMBER = re.compile(r"(?<!\w)\d+[.):](?!\d)")  # what a list may number its words with
+_MARKS = string.punctuation + string.whitespace + "。！？…·•–—“”‘’（）【】"
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -206,19 +212,26 @@ def read_word_sets(path: Path) -> dict[str, tuple[str, ...]]:
 
 
 def word_list(value: object) -> tuple[str, ...]:
-    """Words of a Python or JSON list, of its text, or of text with commas; lower case, stripped.
+    """Words of a Python or JSON list, or of text; lower case, without marks around them, each once.
 
-    Model output often holds text that only looks like a list (`[happy, sad]`): it is cut at
-    commas and quotes, as the field's scripts cut it.
+    Model output often holds text that only looks like a list (`[happy, sad]`, `1. Happy; 2. sad.`):
+    text is cut at commas, semicolons, line ends and quotes, as the field's scripts cut it. Numbers
+    of a list, as in `1. happy`, are no words.
     """
     if isinstance(value, str):
-        try:
-            value = ast.literal_eval(value.strip())
-        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-            text = str(value).strip("[]{} \n\t")
-            value = text.replace('"', ",").replace("'", ",").replace("，", ",").split(",")
+        value = _written(value)
     if value is None:
         return ()
     parts = value if isinstance(value, list | tuple | set) else [value]
-    words = (" ".join(str(part).lower().split()) for part in parts if part is not None)
+    pieces = (piece for part in parts if part is not None for piece in _NUMBER.split(str(part)))
+    words = (" ".join(piece.lower().split()).strip(_MARKS) for piece in pieces)
     return tuple(dict.fromkeys(word for word in words if word))
+
+
+def _written(text: str) -> object:
+    """What a text writes in Python or JSON, else its parts."""
+    try:
+        value = ast.literal_eval(text.strip())
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        value = text
+    return _CUTS.split(value) if isinstance(value, str) else value

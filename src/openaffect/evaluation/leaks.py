@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from openaffect.corpora.known_clips import known_clips
+from openaffect.corpora.known_clips import clip_names, known_clips
 from openaffect.evaluation.items import Item
 
 TEST = "test"
@@ -26,15 +26,17 @@ class Leaks:
 def find_leaks(benchmark: str, items: Sequence[Item], manifests: Iterable[Path]) -> Leaks:
     """Compare a test set with the training and validation rows of manifests.
 
-    Names are a row's id and the stem of its media. A name of digits alone says which clip it is
-    only within one corpus, so it counts where the row's source is the benchmark. Only files of
-    equal size are hashed. Raises UsageError for a manifest that cannot be read.
+    Names are a row's id and the stem of its media, with its folder where that is a number. A number
+    says which clip it is only within one corpus, so it counts where the row's source is the
+    benchmark. A name counts for nothing where both files are there and differ. Only files of equal
+    size are hashed. Raises UsageError for a manifest that cannot be read.
     """
     manifests = tuple(manifests)
     known = [known_clips(path, lambda row: row.split != TEST) for path in manifests]
     there, content, named = 0, [], []
     for item in items:
-        if any(clips.names_it((item.id, item.path.stem), benchmark) for clips in known):
+        names = clip_names(item.id, item.path.absolute())
+        if any(clips.names_it(names, benchmark, item.path) for clips in known):
             named.append(item.id)
         if not item.path.is_file():
             continue

@@ -21,10 +21,16 @@ PAUSE = 2.0  # seconds before the second try, doubled for each further one
 TIMEOUT = 120.0  # seconds for one reply
 BYTES_PER_TOKEN = 3  # of UTF-8; a rough estimate that serves English and Chinese alike
 RETRIED = (408, 409, 429, 500, 502, 503, 504)
+OF_ALL_REQUESTS = (401, 402, 403, 404, 407, 429)
+"""Refusals that tell of the key, the address, the model's name or the quota, not of a request."""
 
 
 class EndpointError(OpenAffectError):
     """The model behind an endpoint cannot be asked, or gave no answer."""
+
+
+class RequestRefusedError(EndpointError):
+    """A server refuses one request (HTTP 4xx), for what is in it as far as one can tell."""
 
 
 class ReplyCache:
@@ -78,13 +84,14 @@ def send(endpoint: str, request: dict[str, Any], key_variable: str) -> str:
     """The text that a chat request is answered with, after a few tries where a server is busy.
 
     `endpoint` ends in /v1; the environment variable `key_variable` may hold a bearer key. Raises
-    EndpointError where there is no answer.
+    EndpointError where there is no answer, RequestRefusedError where another request may get one.
     """
     url = f"{endpoint.rstrip('/')}/chat/completions"
     headers = {"Content-Type": "application/json"}
     if os.environ.get(key_variable):
         headers["Authorization"] = f"Bearer {os.environ[key_variable]}"
     for attempt in range(TRIES):
+        failure: type[EndpointError] = EndpointError
         try:
             call = urllib.request.Request(url, json.dumps(request).encode(), headers)
             with urllib.request.urlopen(call, timeout=TIMEOUT) as answer:
@@ -94,6 +101,8 @@ def send(endpoint: str, request: dict[str, Any], key_variable: str) -> str:
             return content
         except urllib.error.HTTPError as error:
             told = f"HTTP {error.code} {error.reason}"
+            if 400 <= error.code < 500 and error.code not in OF_ALL_REQUESTS:
+                failure = RequestRefusedError
             if error.code not in RETRIED:
                 break
         except (OSError, ValueError) as error:
@@ -103,4 +112,4 @@ def send(endpoint: str, request: dict[str, Any], key_variable: str) -> str:
             break
         if attempt + 1 < TRIES:
             time.sleep(PAUSE * 2**attempt)
-    raise EndpointError(f"model {request['model']} at {url}: {told}")
+    raise failure(f"model {request['model']} at {url}: {told}")
