@@ -8,6 +8,7 @@ questions costs nothing. The cache is a JSON Lines file, one synchronized line a
 import hashlib
 import json
 import os
+import socket
 import time
 import urllib.error
 import urllib.request
@@ -21,10 +22,16 @@ PAUSE = 2.0  # seconds before the second try, doubled for each further one
 TIMEOUT = 120.0  # seconds for one reply
 BYTES_PER_TOKEN = 3  # of UTF-8; a rough estimate that serves English and Chinese alike
 RETRIED = (408, 409, 429, 500, 502, 503, 504)
+UNHEARD = (ConnectionRefusedError, socket.gaierror)  # nobody listens, or no such host
+CLOSED = (401, 403, 404)  # a wrong key, address or name of a model: no other request fares better
 
 
 class EndpointError(OpenAffectError):
     """The model behind an endpoint cannot be asked, or gave no answer."""
+
+
+class EndpointClosed(EndpointError):
+    """An endpoint takes no request at all: nobody is there, or it knows no such key or model."""
 
 
 class ReplyCache:
@@ -78,12 +85,13 @@ def send(endpoint: str, request: dict[str, Any], key_variable: str) -> str:
     """The text that a chat request is answered with, after a few tries where a server is busy.
 
     `endpoint` ends in /v1; the environment variable `key_variable` may hold a bearer key. Raises
-    EndpointError where there is no answer.
+    EndpointError where there is no answer, EndpointClosed where there never would be one.
     """
     url = f"{endpoint.rstrip('/')}/chat/completions"
     headers = {"Content-Type": "application/json"}
     if os.environ.get(key_variable):
         headers["Authorization"] = f"Bearer {os.environ[key_variable]}"
+    closed = False
     for attempt in range(TRIES):
         try:
             call = urllib.request.Request(url, json.dumps(request).encode(), headers)
@@ -93,14 +101,18 @@ def send(endpoint: str, request: dict[str, Any], key_variable: str) -> str:
                 raise TypeError("no text")
             return content
         except urllib.error.HTTPError as error:
-            told = f"HTTP {error.code} {error.reason}"
+            told, closed = f"HTTP {error.code} {error.reason}", error.code in CLOSED
             if error.code not in RETRIED:
                 break
         except (OSError, ValueError) as error:
-            told = str(getattr(error, "reason", error)) or type(error).__name__
+            reason = getattr(error, "reason", error)
+            told, closed = str(reason) or type(error).__name__, isinstance(reason, UNHEARD)
         except (KeyError, IndexError, TypeError):
-            told = "the answer is not of the chat completions form"
+            told, closed = "the answer is not of the chat completions form", False
             break
         if attempt + 1 < TRIES:
             time.sleep(PAUSE * 2**attempt)
-    raise EndpointError(f"model {request['model']} at {url}: {told}")
+    told = f"model {request['model']} at {url}: {told}"
+    if closed:
+        raise EndpointClosed(f"{told}; check address, model and {key_variable}, then run again")
+    raise EndpointError(told)
