@@ -77,8 +77,8 @@ class Review(Record):
     reason: str = ""
     """Why; always there with a rejection."""
     text: str | None = None
-    """The corrected description: the reasoning, or the caption of a sample without one; null where it
-    was left as it was."""
+    """The corrected reasoning, or caption of a sample without one; null where it was left as it
+    was."""
     labels: tuple[str, ...] | None = None
     """The corrected emotion words; null where they were left as they were."""
     time: str = ""

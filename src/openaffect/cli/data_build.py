@@ -121,7 +121,11 @@ def build(
         model=model,
         device=device,
         describers=describers(
-            choices, replies or out / REPLIES, model, None if budget is None else Budget(budget)
+            choices,
+            replies or out / REPLIES,
+            model,
+            None if budget is None else Budget(budget),
+            device,
         ),
         openface=openface,
         unit_weights=unit_weights,
