@@ -60,3 +60,13 @@ def missing(sample: Sample) -> dict[str, str]:
         if reason:
             found[stream] = str(reason)
     return found
+
+
+def peak_frame(sample: Sample) -> int | None:
+    """The frame of the clip, from 0, that the peak is in; None without a peak or a frame rate."""
+    peak = sample.signals.get(PEAK)
+    frames = sample.signals.get(FACES, {}).get("clip_frames")
+    seconds = sample.signals.get(FINGERPRINT, {}).get("seconds")
+    if not (peak and frames and seconds):
+        return None
+    return min(round(peak["time"] * frames / seconds), frames - 1)
