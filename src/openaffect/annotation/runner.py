@@ -74,6 +74,7 @@ class Built:
     new: int  # finished by this call
     failed: dict[str, str]  # id -> why, of this shard
     refused: tuple[str, ...]  # ids without a consent on record
+    reviewed: int  # samples of an earlier corpus whose reviews, of other texts, stay there
     stopped: str | None  # why the call ended early; None where it did not
     samples: int  # in the manifest, over all shards
     rejected: dict[str, int]  # rule -> samples that it left out
@@ -104,7 +105,8 @@ def build(
     if steps is None:
         steps = pipeline(settings.pipeline, desk, settings.transcribe)
     steps = ordered(steps)
-    planned = read_intake(source, out)
+    taken = read_intake(source, out)
+    planned = tuple(dataclasses.replace(sample, reviews=()) for sample in taken)
     if settings.without_consent:
         planned = tuple(
             s if s.permitted else dataclasses.replace(s, consent_waived=True) for s in planned
@@ -143,6 +145,7 @@ def build(
         new=run.new,
         failed=failed,
         refused=refused,
+        reviewed=sum(bool(sample.reviews) for sample in taken),
         stopped=stopped,
         samples=count,
         rejected=rejected,

@@ -47,6 +47,9 @@ SELF_REVIEW = "self_review"
 """{"label": {"score": 0..1 or null, "findings": [{"check", "name", "value", "told"}, ...]},
 "text": {...}, "judge": {...}}: see `annotation.self_review`."""
 
+GIVEN_WORDS = "given_words"
+"""true where the step `open_labels` left alone the words that came with the clip; else absent."""
+
 FINGERPRINT = "fingerprint"
 """{"seconds": s, "pictures": 48 hexadecimal digits, "sound": 16}: alike in copies of a clip. A
 sound of up to 0.64 s has none."""

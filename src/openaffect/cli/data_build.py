@@ -142,6 +142,12 @@ def build(
             "--without-consent takes them",
             err=True,
         )
+    if made.reviewed:
+        typer.echo(
+            f"{made.reviewed} samples were reviewed: labels and words that were accepted count as "
+            f"given, reviews and corrected texts stay in {source}",
+            err=True,
+        )
     if made.stopped:
         typer.echo(f"stopped: {made.stopped}; run the same command again to go on", err=True)
     out_of = sum(made.rejected.values())
