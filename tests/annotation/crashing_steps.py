@@ -8,6 +8,7 @@ from pathlib import Path
 from openaffect.annotation.desk import Desk
 from openaffect.annotation.sample import Sample
 from openaffect.errors import MediaError, WeightsError
+from openaffect.inference.chat_endpoint import EndpointError
 
 
 class Troubled:
@@ -37,7 +38,7 @@ class Troubled:
 
 
 class Second:
-    """Rests on the first."""
+    """Rests on the first; fails where its stamp says so, as a describer without an answer."""
 
     name = "second"
     reads, makes = ("troubled",), ("second",)
@@ -46,4 +47,6 @@ class Second:
         self.stamp = stamp
 
     def run(self, sample: Sample, desk: Desk) -> Sample:
+        if self.stamp == "silent":
+            raise EndpointError("it gives no answer")
         return sample.with_signal("second", f"{sample.signals['troubled']} {self.stamp}")

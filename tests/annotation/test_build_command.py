@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 from annotation_examples import EXAMPLE
 
+from openaffect.annotation import runner
+from openaffect.annotation.describers.local_model import LocalModel
+from openaffect.annotation.desk import DeskSettings
 from openaffect.annotation.sample import write_samples
 from openaffect.cli import main
+from openaffect.errors import UsageError
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -50,6 +54,22 @@ def test_what_is_wrong_is_told_in_one_line(
     assert (code, out) == (2, "")
     assert told in err and err.count("\n") == 1
     assert not (tmp_path / "OUT" / "samples.jsonl").exists()
+
+
+def test_a_model_in_a_folder_runs_on_the_device_that_was_named(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desks: list[DeskSettings] = []
+
+    def noted(source: Path, out: Path, settings: object, desk: DeskSettings, *_: object) -> None:
+        desks.append(desk)
+        raise UsageError("that is all")
+
+    monkeypatch.setattr(runner, "build", noted)
+    options = ("--describe", f"all={tmp_path}", "--device", "cuda:1")
+    run("build", "merr", tmp_path, tmp_path / "out", *options)
+    (desk,) = desks
+    assert desk.describers["reasoning"] == LocalModel(tmp_path, "cuda:1")
 
 
 def test_a_damaged_clip_is_named_and_the_build_exits_with_one(run: Run, tmp_path: Path) -> None:

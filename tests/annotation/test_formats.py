@@ -180,6 +180,26 @@ def test_mer_factory_folders_come_back_as_they_were(tmp_path: Path) -> None:
     assert own.text("reasoning") == EXAMPLE.text("reasoning")
 
 
+def peaks(sample: Sample, folder: Path) -> tuple[object, object]:
+    """The numbers of the peak's frame that MERR and MER-Factory files give."""
+    format_of("merr-coarse").write([sample], folder / "m.json")
+    format_of("mer-factory").write([sample], folder / "f")
+    (entry,) = json.loads((folder / "m.json").read_text("utf-8")).values()
+    made = json.loads((folder / "f" / "clip-1" / "clip-1_merr_data.json").read_text("utf-8"))
+    return entry["peak_index"], made["overall_peak_frame_info"].get("frame_number")
+
+
+def test_a_peak_is_told_by_its_frame_of_the_clip(tmp_path: Path) -> None:
+    peak = {"time": 2.88, "index": 3, "action_units": {}}  # the third of few sampled faces
+    sample = EXAMPLE.with_signal("peak", peak)
+    assert peaks(sample, tmp_path) == ("", None)  # of a clip whose frames nobody counted
+    sample = sample.with_signal("faces", {"clip_frames": 100})
+    sample = sample.with_signal("fingerprint", {"seconds": 4.0})
+    assert peaks(sample, tmp_path) == ("72", 72)
+    last = sample.with_signal("peak", {**peak, "time": 4.0})
+    assert peaks(last, tmp_path) == ("99", 99)
+
+
 def test_what_reviewers_corrected_is_what_every_format_holds(tmp_path: Path) -> None:
     review = Review("ann", "edit", text="A shy smile.", labels=("shy",), label="sad")
     accepted = dataclasses.replace(EXAMPLE, reviews=(review,), status="accepted")

@@ -147,3 +147,9 @@ def test_a_folder_that_is_no_model_is_told_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot load it") as caught:
         LocalModel(tmp_path).describe(Request("scene", EXAMPLE, "What"), DESK)
     assert "\n" not in str(caught.value)
+
+
+def test_a_device_that_is_not_there_is_told_in_one_line(text_model: Path) -> None:
+    with pytest.raises(ConfigError, match="device 'cuda:99'") as caught:
+        LocalModel(text_model, "cuda:99").describe(Request("scene", EXAMPLE, "What"), DESK)
+    assert "\n" not in str(caught.value)

@@ -277,10 +277,10 @@ def test_within_a_journal_the_last_line_counts_whatever_the_clock(
 ) -> None:
     journal = Journal(tmp_path)
     monkeypatch.setattr("time.time", lambda: 1000.0)
-    journal.add_failed(EXAMPLE.id, "g", (1, 1), "it was damaged", 1)
+    journal.add_failed(EXAMPLE.id, "g", (1, 1), "it was damaged", 1, "s")
     monkeypatch.setattr("time.time", lambda: 900.0)
     journal.add_done("g", (1, 1), EXAMPLE)
-    assert journal.entries()[EXAMPLE.id].error is None
+    assert journal.histories()[EXAMPLE.id].failure is None
     journal.close()
 
 
@@ -290,15 +290,17 @@ def test_of_several_journals_the_newest_line_counts(tmp_path: Path) -> None:
         if error is None:
             journal.add_done("g", (1, 1), EXAMPLE.with_signal("second", second))
         else:
-            journal.add_failed(EXAMPLE.id, "g", (1, 1), error, 1)
+            journal.add_failed(EXAMPLE.id, "g", (1, 1), error, 1, "s")
         journal.close()
 
     def known() -> str | None:
         journal = Journal(tmp_path)
-        entry = journal.entries()[EXAMPLE.id]
+        history = journal.histories()[EXAMPLE.id]
         journal.close()
-        sample = entry.sample()
-        return entry.error if sample is None else sample.signals["second"]
+        if history.failure is not None:
+            return history.failure.error
+        sample = history.done and history.done.sample()
+        return sample and sample.signals["second"]
 
     noted((1, 2), "it was damaged")
     path = tmp_path / ".build" / "journal-1-of-2.jsonl"

@@ -123,6 +123,15 @@ def test_what_a_reviewer_corrected_is_what_is_trained_on() -> None:
     assert row_of(settled).label == "sad" and row_of(settled).told["reason"] != "A shy smile."
 
 
+def test_the_text_that_was_shown_is_the_one_that_is_corrected() -> None:
+    captioned = dataclasses.replace(EXAMPLE, annotations=EXAMPLE.annotations[:1])
+    reviews = tuple(Review(name, "edit", text=text) for name, text in (("a", ""), ("b", "Shy.")))
+    accepted = dataclasses.replace(captioned, reviews=reviews, status="accepted")
+    assert row_of(accepted).told == {"emotion": "happy", "caption": "Shy."}
+    corrected = dataclasses.replace(accepted, annotations=()).corrected()
+    assert [(text.kind, text.made_by) for text in corrected.annotations] == [("reasoning", "b")]
+
+
 def test_corrections_wait_until_reviews_are_enough_and_agree() -> None:
     review = Review(reviewer="ann", decision="edit", label="sad", text="A shy smile.")
     other = Review(reviewer="ben", decision="reject", reason="wrong label")

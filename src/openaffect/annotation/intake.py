@@ -17,6 +17,7 @@ from typing import Any
 
 from openaffect.annotation.rows import MANIFEST_FILE
 from openaffect.annotation.sample import SAMPLES_FILE, Reason, Sample, is_absolute, read_samples
+from openaffect.annotation.signals import GIVEN_WORDS
 from openaffect.corpora.manifest import SPLITS, Row, read_manifest
 from openaffect.errors import MediaError, UsageError
 from openaffect.media.folder import find_clips
@@ -170,7 +171,7 @@ def _from_record(row: Mapping[str, str], folder: Path) -> Sample:
 
 
 def _from_manifest(path: Path) -> Iterator[Sample]:
-    """Samples with nothing of an earlier build, from samples or from manifest rows."""
+    """Samples with nothing of an earlier build but its reviews, from samples or manifest rows."""
     with path.open(encoding="utf-8") as lines:
         first = next((line for line in lines if line.strip()), "")
     if '"openaffect.sample/' in first:
@@ -183,9 +184,13 @@ def _from_manifest(path: Path) -> Iterator[Sample]:
 
 
 def pristine(sample: Sample) -> Sample:
-    """What a sample was before any step: what came with the clip."""
+    """What a sample was before any step: what came with the clip, and what reviewers made of it.
+
+    Label and words of an accepted sample came with it, for its next corpus; the reviews say that.
+    """
     recognised = sample.annotation("transcript") is not None
-    made = "open_labels" in sample.steps
+    made = "open_labels" in sample.steps and not sample.signals.get(GIVEN_WORDS)
+    accepted, corrected = sample.status == "accepted", sample.corrected()
     return Sample(
         id=sample.id,
         clip=sample.clip,
@@ -197,8 +202,9 @@ def pristine(sample: Sample) -> Sample:
         speaker=sample.speaker,
         language=None if recognised else sample.language,
         subtitle=None if recognised else sample.subtitle,
-        given_label=sample.given_label,
-        open_labels=() if made else sample.open_labels,
+        given_label=corrected.label if accepted else sample.given_label,
+        open_labels=() if made and not accepted else corrected.open_labels,
+        reviews=sample.reviews,
     )
 
 

@@ -23,7 +23,7 @@ FOLDER = ".build"
 
 @dataclass(frozen=True)
 class Entry:
-    """What the journals say of one clip last."""
+    """One line of a journal: how a clip was finished, or how it failed."""
 
     file: Path  # the journal
     offset: int  # bytes at which the line begins
@@ -32,6 +32,7 @@ class Entry:
     stat: tuple[int, int]  # size and time (ns) of the media file then
     error: str | None = None  # why it failed; None where it is done
     tries: int = 1
+    steps: str = ""  # hash of the steps that failed; empty in journals of older versions
 
     def sample(self) -> Sample | None:
         """The finished sample; None of a failed clip."""
@@ -40,6 +41,50 @@ class Entry:
         with self.file.open("rb") as lines:
             lines.seek(self.offset)
             return Sample.from_json(json.dumps(json.loads(lines.readline())["sample"]))
+
+
+@dataclass(frozen=True)
+class History:
+    """What the journals say of one clip."""
+
+    done: Entry | None = None  # how it was finished last
+    failure: Entry | None = None  # how it failed since then
+
+    @property
+    def last(self) -> Entry | None:
+        """The newest entry."""
+        return self.failure or self.done
+
+    def then(self, entry: Entry) -> History:
+        """The history with a newer entry; a failure takes the place of no finished one."""
+        return History(entry) if entry.error is None else History(self.done, entry)
+
+    def beside(self, other: History) -> History:
+        """One history of two journals: the newest entry of both, after the newest finished one."""
+        older, newer = sorted((self, other), key=lambda history: _at(history.last))
+        if newer.failure is None:
+            return newer
+        return History(max(older.done, newer.done, key=_at), newer.failure)
+
+    def failed(self, given: str, steps: str) -> Entry | None:
+        """The failure of a clip that is to be made of what is given by these steps."""
+        failure = self.failure
+        known = failure is not None and (failure.given, failure.steps) == (given, steps)
+        return failure if known else None
+
+    def standing(self, given: str) -> Entry | None:
+        """The finished entry that counts for what is given, however later tries went.
+
+        One of other media than those that fail now tells nothing of them.
+        """
+        done, failure = self.done, self.failure
+        if done is None or done.given != given:
+            return None
+        return done if failure is None or failure.stat == done.stat else None
+
+
+def _at(entry: Entry | None) -> float:
+    return -1.0 if entry is None else entry.at
 
 
 class Journal:
@@ -70,16 +115,15 @@ class Journal:
             file.seek(end - 1)
             return file.read(1) == b"\n"
 
-    def entries(self) -> dict[str, Entry]:
-        """The newest entry of every clip, over all shards' journals.
+    def histories(self) -> dict[str, History]:
+        """The history of every clip, over all shards' journals.
 
         Within one journal the last line is the newest, whatever the clock said.
         """
-        found: dict[str, Entry] = {}
+        found: dict[str, History] = {}
         for path in sorted(self.folder.glob("journal*.jsonl")):
-            for name, entry in dict(_entries(path)).items():
-                if name not in found or entry.at >= found[name].at:
-                    found[name] = entry
+            for name, history in _histories(path).items():
+                found[name] = found[name].beside(history) if name in found else history
         return found
 
     def add_done(self, given: str, stat: tuple[int, int], sample: Sample) -> None:
@@ -87,10 +131,13 @@ class Journal:
         head = json.dumps({"id": sample.id, "at": time.time(), "given": given, "stat": stat})
         self._add(f'{head[:-1]}, "sample": {sample.to_json()}}}')
 
-    def add_failed(self, name: str, given: str, stat: tuple[int, int], error: str, n: int) -> None:
+    def add_failed(
+        self, name: str, given: str, stat: tuple[int, int], error: str, n: int, steps: str
+    ) -> None:
         """Note a clip that failed after `n` tries, on disk before this returns."""
         line = {"id": name, "at": time.time(), "given": given, "stat": stat}
-        self._add(json.dumps({**line, "error": error, "tries": n}, ensure_ascii=False))
+        told = {**line, "error": error, "tries": n, "steps": steps}
+        self._add(json.dumps(told, ensure_ascii=False))
 
     def _add(self, line: str) -> None:
         self._file.write(line.encode("utf-8", "replace") + b"\n")
@@ -107,6 +154,13 @@ class Journal:
         self._lock.release()
 
 
+def _histories(path: Path) -> dict[str, History]:
+    found: dict[str, History] = {}
+    for name, entry in _entries(path):
+        found[name] = found.get(name, History()).then(entry)
+    return found
+
+
 def _entries(path: Path) -> Iterator[tuple[str, Entry]]:
     with path.open("rb") as lines:
         offset = 0
@@ -118,10 +172,8 @@ def _entries(path: Path) -> Iterator[tuple[str, Entry]]:
                 error = row.get("error")
                 if error is None and "sample" not in row:
                     raise KeyError("sample")
-                yield (
-                    row["id"],
-                    Entry(path, offset, at, row["given"], stat, error, int(row.get("tries", 1))),
-                )
+                tries, steps = int(row.get("tries", 1)), str(row.get("steps", ""))
+                yield row["id"], Entry(path, offset, at, row["given"], stat, error, tries, steps)
             except (ValueError, KeyError, TypeError, IndexError):
                 pass  # cut off by a crash: done again
             offset += len(line)

@@ -19,7 +19,7 @@ from openaffect import __version__
 from openaffect.annotation.crew import Crew, Outcome
 from openaffect.annotation.desk import DeskSettings
 from openaffect.annotation.intake import read_intake
-from openaffect.annotation.journal import Entry, Journal
+from openaffect.annotation.journal import Entry, History, Journal
 from openaffect.annotation.openface import openface_table
 from openaffect.annotation.pipelines import pipeline
 from openaffect.annotation.rows import write_corpus
@@ -74,6 +74,7 @@ class Built:
     new: int  # finished by this call
     failed: dict[str, str]  # id -> why, of this shard
     refused: tuple[str, ...]  # ids without a consent on record
+    reviewed: int  # samples of an earlier corpus whose reviews, of other texts, stay there
     stopped: str | None  # why the call ended early; None where it did not
     samples: int  # in the manifest, over all shards
     rejected: dict[str, int]  # rule -> samples that it left out
@@ -104,7 +105,8 @@ def build(
     if steps is None:
         steps = pipeline(settings.pipeline, desk, settings.transcribe)
     steps = ordered(steps)
-    planned = read_intake(source, out)
+    taken = read_intake(source, out)
+    planned = tuple(dataclasses.replace(sample, reviews=()) for sample in taken)
     if settings.without_consent:
         planned = tuple(
             s if s.permitted else dataclasses.replace(s, consent_waived=True) for s in planned
@@ -125,23 +127,25 @@ def build(
         run = _Run(out, settings, desk, steps, given, journal, progress, stop)
         stopped = run.work(own)
         with journal.assembling():  # of shards that end together, the last has all
-            entries = journal.entries()
-            samples = _Finished(plan, given, entries)
+            histories = journal.histories()
+            samples = _Finished(plan, given, histories)
+            failures = _failures(plan, given, run.tried, histories)
             reasons = select(samples, settings.selection, out)
             count = write_corpus(left_out(samples, reasons), out)
             rejected = _rejections(out)
-            _write_failed(out, plan, entries)
+            _write_failed(out, plan, failures)
             _write_record(out, settings, desk, steps, count, rejected, len(refused))
-        failed = {s.id: e.error for s in own if (e := entries.get(s.id)) and e.error is not None}
-        done = sum(s.id in entries and entries[s.id].error is None for s in own)
+        failed = {s.id: str(failures[s.id].error) for s in own if s.id in failures}
+        done = sum(samples.entry(s) is not None for s in own if s.id not in failed)
     finally:
         journal.close()
     return Built(
         wanted=len(own),
         done=done,
         new=run.new,
-        failed={name: str(error) for name, error in failed.items()},
+        failed=failed,
         refused=refused,
+        reviewed=sum(bool(sample.reviews) for sample in taken),
         stopped=stopped,
         samples=count,
         rejected=rejected,
@@ -196,6 +200,7 @@ class _Run:
         self.out, self.settings, self.desk, self.steps = out, settings, desk, steps
         self.given, self.journal, self.progress, self.stop = given, journal, progress, stop
         self.stamps = {step.name: step.stamp for step in steps}
+        self.tried = hashlib.sha256(json.dumps(self.stamps).encode()).hexdigest()
         self.new = self.finished = self.wanted = 0
         self.spent: str | None = None
         self._stats: dict[str, tuple[int, int]] = {}
@@ -227,9 +232,9 @@ class _Run:
     def _begun(self, own: Sequence[Sample]) -> Iterator[Job]:
         """Jobs, as many as this call may begin; clips that need none count as finished."""
         begun = 0
-        entries = self.journal.entries()
+        histories = self.journal.histories()
         for pending in own:
-            job = self._job(pending, entries.get(pending.id))
+            job = self._job(pending, histories.get(pending.id, History()))
             if job is None:
                 self._finish()
                 continue
@@ -242,16 +247,19 @@ class _Run:
         self.finished += 1
         self.progress(self.finished, self.wanted)
 
-    def _job(self, pending: Sample, entry: Entry | None) -> Job | None:
-        """The job that a clip needs; None where it needs none, or cannot be begun."""
+    def _job(self, pending: Sample, history: History) -> Job | None:
+        """The job that a clip needs; None where it needs none, or cannot be begun.
+
+        One that failed waits for other steps, another file, or a call to retry.
+        """
         given, path = self.given[pending.id], pending.clip_path(self.out)
         stat = _stat(path)
-        same = entry is not None and (entry.given, entry.stat) == (given, stat)
-        if same and entry is not None and entry.error is not None:
-            if not self.settings.retry_failed:
-                return None
-            entry = None
-        previous = entry.sample() if entry is not None and entry.given == given else None
+        failure = history.failed(given, self.tried)
+        if failure is not None and failure.stat == stat and not self.settings.retry_failed:
+            return None
+        done = history.done
+        previous = done.sample() if done is not None and done.given == given else None
+        same = done is not None and done.stat == stat
         if same and previous is not None and previous.steps == self.stamps:
             return None
         trouble = [reason.text for reason in pending.reasons]
@@ -260,7 +268,7 @@ class _Run:
         except OSError as error:
             trouble.append(f"{path}: cannot be read ({error.strerror})")
         if trouble:
-            self.journal.add_failed(pending.id, given, stat, trouble[0], 1)
+            self.journal.add_failed(pending.id, given, stat, trouble[0], 1, self.tried)
             return None
         if previous is not None and previous.sha256 != sha256:
             previous = None
@@ -286,7 +294,7 @@ class _Run:
             self.journal.add_done(given, stat, sample)
             self.new += 1
         else:
-            self.journal.add_failed(name, given, stat, answer.error, outcome.tries)
+            self.journal.add_failed(name, given, stat, answer.error, outcome.tries, self.tried)
         self._finish()
 
 
@@ -294,18 +302,29 @@ class _Finished:
     """The finished samples of a plan, in its order, read from the journals each time anew."""
 
     def __init__(
-        self, plan: Sequence[Sample], given: Mapping[str, str], entries: dict[str, Entry]
+        self, plan: Sequence[Sample], given: Mapping[str, str], histories: Mapping[str, History]
     ) -> None:
-        self._plan, self._given, self._entries = plan, given, entries
+        self._plan, self._given, self._histories = plan, given, histories
+
+    def entry(self, pending: Sample) -> Entry | None:
+        """The finished entry of a clip, None where there is none."""
+        history = self._histories.get(pending.id, History())
+        return history.standing(self._given[pending.id])
 
     def __iter__(self) -> Iterator[Sample]:
         for pending in self._plan:
-            entry = self._entries.get(pending.id)
-            if entry is None or entry.given != self._given[pending.id]:
-                continue
-            sample = entry.sample()
+            entry = self.entry(pending)
+            sample = None if entry is None else entry.sample()
             if sample is not None:
                 yield sample
+
+
+def _failures(
+    plan: Sequence[Sample], given: Mapping[str, str], tried: str, histories: Mapping[str, History]
+) -> dict[str, Entry]:
+    """Id -> failure of each clip of a plan that failed by the steps of this call."""
+    found = {s.id: histories.get(s.id, History()).failed(given[s.id], tried) for s in plan}
+    return {name: failure for name, failure in found.items() if failure is not None}
 
 
 def _rejections(out: Path) -> dict[str, int]:
@@ -319,13 +338,13 @@ def _rejections(out: Path) -> dict[str, int]:
     return counts
 
 
-def _write_failed(out: Path, plan: Sequence[Sample], entries: dict[str, Entry]) -> None:
+def _write_failed(out: Path, plan: Sequence[Sample], failures: Mapping[str, Entry]) -> None:
     lines = []
     for sample in plan:
-        entry = entries.get(sample.id)
-        if entry is not None and entry.error is not None:
-            told = {"id": sample.id, "clip": sample.clip, "error": entry.error}
-            lines.append(json.dumps({**told, "tries": entry.tries}, ensure_ascii=False) + "\n")
+        failure = failures.get(sample.id)
+        if failure is not None:
+            told = {"id": sample.id, "clip": sample.clip, "error": failure.error}
+            lines.append(json.dumps({**told, "tries": failure.tries}, ensure_ascii=False) + "\n")
     if lines:
         _replace(out / FAILED_FILE, "".join(lines))
     else:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 SCHEMA: Final = "openaffect.sample/1"
 SAMPLES_FILE = "samples.jsonl"
 
+DESCRIPTIONS: Final = ("reasoning", "caption")
+"""Kinds of text that a reviewer is shown to correct: the first of them that a sample has."""
+
 Consent = Literal["given", "not_needed", "refused", "unknown"]
 Status = Literal["pending", "built", "accepted", "rejected"]
 Decision = Literal["accept", "edit", "reject"]
@@ -74,7 +77,8 @@ class Review(Record):
     reason: str = ""
     """Why; always there with a rejection."""
     text: str | None = None
-    """The corrected reasoning; null where it was left as it was."""
+    """The corrected reasoning, or caption of a sample without one; null where it was left as it
+    was."""
     labels: tuple[str, ...] | None = None
     """The corrected emotion words; null where they were left as they were."""
     time: str = ""
@@ -162,6 +166,11 @@ class Sample(Record):
         found = self.annotation(kind)
         return None if found is None else found.text
 
+    @property
+    def description(self) -> str | None:
+        """The kind of text that reviewers correct; None where there is none."""
+        return next((kind for kind in DESCRIPTIONS if self.text(kind)), None)
+
     def verdict(self, review: Review) -> Verdict:
         """What a review says of the sample, with what it left as it was filled in."""
         label = self.label if review.label is None else review.label or None
@@ -177,12 +186,12 @@ class Sample(Record):
         if self.status != "accepted":
             return self
         keeping = [review for review in self.reviews if review.decision != "reject"]
-        sample = self
+        sample, kind = self, self.description or DESCRIPTIONS[0]
         for review in [review for review in keeping if review.settles] or keeping:
             found = sample.verdict(review)
             sample = dataclasses.replace(sample, label=found.label, open_labels=found.labels)
             if found.text is not None:
-                sample = sample.annotated(Annotation("reasoning", found.text, review.reviewer))
+                sample = sample.annotated(Annotation(kind, found.text, review.reviewer))
         return sample
 
     def annotated(self, *made: Annotation) -> Sample:

@@ -47,6 +47,9 @@ SELF_REVIEW = "self_review"
 """{"label": {"score": 0..1 or null, "findings": [{"check", "name", "value", "told"}, ...]},
 "text": {...}, "judge": {...}}: see `annotation.self_review`."""
 
+GIVEN_WORDS = "given_words"
+"""true where the step `open_labels` left alone the words that came with the clip; else absent."""
+
 FINGERPRINT = "fingerprint"
 """{"seconds": s, "pictures": 48 hexadecimal digits, "sound": 16}: alike in copies of a clip. A
 sound of up to 0.64 s has none."""
@@ -60,3 +63,13 @@ def missing(sample: Sample) -> dict[str, str]:
         if reason:
             found[stream] = str(reason)
     return found
+
+
+def peak_frame(sample: Sample) -> int | None:
+    """The frame of the clip, from 0, that the peak is in; None without a peak or a frame rate."""
+    peak = sample.signals.get(PEAK)
+    frames = sample.signals.get(FACES, {}).get("clip_frames")
+    seconds = sample.signals.get(FINGERPRINT, {}).get("seconds")
+    if not (peak and frames and seconds):
+        return None
+    return min(round(peak["time"] * frames / seconds), frames - 1)

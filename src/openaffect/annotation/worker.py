@@ -21,6 +21,7 @@ from openaffect.annotation.desk import Desk, DeskSettings
 from openaffect.annotation.sample import Sample
 from openaffect.annotation.steps.step import Step, run_steps
 from openaffect.errors import ConfigError, OpenAffectError, WeightsError
+from openaffect.inference.chat_endpoint import EndpointClosedError
 
 END_SECONDS = 5.0  # how long a worker may take to leave before it is killed
 
@@ -51,7 +52,7 @@ def annotate(job: Job, steps: tuple[Step, ...], desk: Desk) -> Answer:
         sample.to_json()  # what cannot be written is this clip's failure, not the build's
     except BudgetSpent as error:
         return Answer("spent", error=str(error))
-    except (WeightsError, ConfigError) as error:
+    except (WeightsError, ConfigError, EndpointClosedError) as error:
         return Answer("broken", error=str(error))
     except OpenAffectError as error:
         return Answer("failed", error=str(error))

@@ -121,7 +121,11 @@ def build(
         model=model,
         device=device,
         describers=describers(
-            choices, replies or out / REPLIES, model, None if budget is None else Budget(budget)
+            choices,
+            replies or out / REPLIES,
+            model,
+            None if budget is None else Budget(budget),
+            device,
         ),
         openface=openface,
         unit_weights=unit_weights,
@@ -136,6 +140,12 @@ def build(
         typer.echo(
             f"{len(made.refused)} clips have no consent on record and were left out; "
             "--without-consent takes them",
+            err=True,
+        )
+    if made.reviewed:
+        typer.echo(
+            f"{made.reviewed} samples were reviewed: labels and words that were accepted count as "
+            f"given, reviews and corrected texts stay in {source}",
             err=True,
         )
     if made.stopped:

@@ -8,6 +8,7 @@ questions costs nothing. The cache is a JSON Lines file, one synchronized line a
 import hashlib
 import json
 import os
+import socket
 import time
 import urllib.error
 import urllib.request
@@ -23,6 +24,8 @@ BYTES_PER_TOKEN = 3  # of UTF-8; a rough estimate that serves English and Chines
 RETRIED = (408, 409, 429, 500, 502, 503, 504)
 OF_ALL_REQUESTS = (401, 402, 403, 404, 407, 429)
 """Refusals that tell of the key, the address, the model's name or the quota, not of a request."""
+CLOSED = (401, 403, 404)  # of these: a wrong key, address or name of a model, however often asked
+UNHEARD = (ConnectionRefusedError, socket.gaierror)  # nobody listens, or no such host
 
 
 class EndpointError(OpenAffectError):
@@ -31,6 +34,10 @@ class EndpointError(OpenAffectError):
 
 class RequestRefusedError(EndpointError):
     """A server refuses one request (HTTP 4xx), for what is in it as far as one can tell."""
+
+
+class EndpointClosedError(EndpointError):
+    """An endpoint takes no request at all: nobody is there, or it knows no such key or model."""
 
 
 class ReplyCache:
@@ -84,7 +91,8 @@ def send(endpoint: str, request: dict[str, Any], key_variable: str) -> str:
     """The text that a chat request is answered with, after a few tries where a server is busy.
 
     `endpoint` ends in /v1; the environment variable `key_variable` may hold a bearer key. Raises
-    EndpointError where there is no answer, RequestRefusedError where another request may get one.
+    EndpointError where there is no answer: RequestRefusedError where another request may get one,
+    EndpointClosedError where none ever would.
     """
     url = f"{endpoint.rstrip('/')}/chat/completions"
     headers = {"Content-Type": "application/json"}
@@ -101,15 +109,23 @@ def send(endpoint: str, request: dict[str, Any], key_variable: str) -> str:
             return content
         except urllib.error.HTTPError as error:
             told = f"HTTP {error.code} {error.reason}"
-            if 400 <= error.code < 500 and error.code not in OF_ALL_REQUESTS:
+            if error.code in CLOSED:
+                failure = EndpointClosedError
+            elif 400 <= error.code < 500 and error.code not in OF_ALL_REQUESTS:
                 failure = RequestRefusedError
             if error.code not in RETRIED:
                 break
         except (OSError, ValueError) as error:
-            told = str(getattr(error, "reason", error)) or type(error).__name__
+            reason = getattr(error, "reason", error)
+            told = str(reason) or type(error).__name__
+            if isinstance(reason, UNHEARD):
+                failure = EndpointClosedError
         except (KeyError, IndexError, TypeError):
             told = "the answer is not of the chat completions form"
             break
         if attempt + 1 < TRIES:
             time.sleep(PAUSE * 2**attempt)
-    raise failure(f"model {request['model']} at {url}: {told}")
+    told = f"model {request['model']} at {url}: {told}"
+    if failure is EndpointClosedError:
+        told += f"; check address, model and {key_variable}, then run again"
+    raise failure(told)

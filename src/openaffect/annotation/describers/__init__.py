@@ -60,12 +60,17 @@ class Describer(Protocol):
 
 
 def describers(
-    choices: dict[str, str], cache: Path, model: str, budget: Budget | None = None
+    choices: dict[str, str],
+    cache: Path,
+    model: str,
+    budget: Budget | None = None,
+    device: str = "cpu",
 ) -> dict[str, Describer]:
     """Who does each task, from `{task or "all": who}`; a task that is not named is `builtin`.
 
     Who is `builtin`, `none`, an endpoint as URL#MODEL, or a folder with a model. `judge` is nobody
-    unless it is named. Raises UsageError for an unknown task or describer.
+    unless it is named; a folder's model runs on `device`, the built-in one on the desk's. Raises
+    UsageError for an unknown task or describer.
     """
     unknown = set(choices) - {*TASKS, ALL}
     if unknown:
@@ -80,12 +85,12 @@ def describers(
         if who == NOBODY:
             continue
         if who not in made:
-            made[who] = _describer(who, cache, model, budget)
+            made[who] = _describer(who, cache, model, budget, device)
         found[task] = made[who]
     return found
 
 
-def _describer(who: str, cache: Path, model: str, budget: Budget | None) -> Describer:
+def _describer(who: str, cache: Path, model: str, budget: Budget | None, device: str) -> Describer:
     if who == BUILT_IN:
         from openaffect.annotation.describers.built_in import BuiltIn
 
@@ -100,7 +105,7 @@ def _describer(who: str, cache: Path, model: str, budget: Budget | None) -> Desc
     if Path(who).is_dir():
         from openaffect.annotation.describers.local_model import LocalModel
 
-        return LocalModel(Path(who))
+        return LocalModel(Path(who), device)
     raise UsageError(
         f"--describe {who}: neither builtin, none, an endpoint as URL#MODEL, nor a folder"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openaffect.annotation.describers import Request
-from openaffect.errors import ConfigError, WeightsError
+from openaffect.errors import ConfigError, UsageError, WeightsError
 from openaffect.media.digest import file_sha256
 from openaffect.media.mel import SAMPLE_RATE
 
@@ -57,14 +57,20 @@ class LocalModel:
             AutoTokenizer,
         )
 
+        from openaffect.models.device import checked_device
+
         if not list(self.folder.glob("*.safetensors")):
             raise WeightsError(f"{self.folder}: holds no safetensors weights")
+        try:
+            device = checked_device(self.device)
+        except UsageError as error:
+            raise ConfigError(str(error)) from None  # of the whole build, not of a clip
         try:
             config = AutoConfig.from_pretrained(self.folder)
             media = config.get_text_config() is not config
             kind = AutoModelForMultimodalLM if media else AutoModelForCausalLM
             speaker = (AutoProcessor if media else AutoTokenizer).from_pretrained(self.folder)
-            model = kind.from_pretrained(self.folder, dtype=torch.float32).eval().to(self.device)
+            model = kind.from_pretrained(self.folder, dtype=torch.float32).eval().to(device)
         except (OSError, ValueError, KeyError) as error:
             told = str(error).splitlines()[0]
             raise ConfigError(f"{self.folder}: transformers cannot load it ({told})") from None

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
-from openaffect.annotation.sample import SAMPLES_FILE, Sample, read_samples, write_samples
+from openaffect.annotation.rows import write_corpus
+from openaffect.annotation.sample import Sample, read_samples, write_samples
 from openaffect.errors import UsageError
 
 Reader = Callable[[Path], tuple[Sample, ...]]
@@ -31,7 +32,8 @@ MODULES = {
 }
 """Module of this package that holds each format, `samples` aside."""
 
-NAMES = ("samples", *MODULES)
+OWN = "samples"
+NAMES = (OWN, *MODULES)
 
 
 def beside(path: Path) -> Path:
@@ -55,7 +57,7 @@ class Format:
 
 def format_of(name: str) -> Format:
     """The format of a name. Raises UsageError for one that is not known."""
-    if name == "samples":
+    if name == OWN:
         return Format(lambda path: tuple(read_samples(path)), _write_samples, _samples_home)
     if name not in MODULES:
         raise UsageError(f"no format is called {name!r}; there are {', '.join(NAMES)}")
@@ -69,8 +71,9 @@ def _samples_home(path: Path) -> Path:
 
 
 def _write_samples(samples: Iterable[Sample], path: Path) -> int:
-    home = _samples_home(path)
-    return write_samples(samples, path / SAMPLES_FILE if home == path else path)
+    """A corpus folder, which has a manifest as well, or a file of samples alone."""
+    write = write_corpus if _samples_home(path) == path else write_samples
+    return write(samples, path)
 
 
 def rebased(samples: Iterable[Sample], old: Path, new: Path) -> tuple[Sample, ...]:
@@ -87,11 +90,12 @@ def convert(
 ) -> tuple[int, int]:
     """Read a corpus in one format and write it in another; returns samples read and written.
 
-    Rejected samples are left out unless `everything` is asked for. Raises UsageError for what
-    cannot be read, and for a folder in the place of a file or the other way round.
+    Rejected samples are left out unless `everything` is asked for; our own format, which says why
+    they were rejected, has them always. Raises UsageError for what cannot be read, and for a folder
+    in the place of a file or the other way round.
     """
     samples = format_of(old).read(source)
-    kept = [s for s in samples if everything or s.status != "rejected"]
+    kept = [s for s in samples if everything or new == OWN or s.status != "rejected"]
     target = format_of(new)
     home = target.home(out)
     if out.exists() and out.is_dir() != (home == out):

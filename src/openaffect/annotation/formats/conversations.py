@@ -2,7 +2,7 @@
 
 A record of either holds the turns and the media; ours also hold the whole sample under `sample`,
 which those trainers pass over. Turns that say something else than the sample would are kept under
-the signal `messages`.
+the signal `messages`; where reviewers correct such a sample later, their answer is the last turn.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from openaffect.errors import UsageError
 from openaffect.prompts.conversation import REASON_QUESTION
 
 MESSAGES = "messages"  # name of the signal
+ANSWER = "messages_answer"  # of another: the reviewed answer that the turns were preferred to
 SOUND_ENDINGS = (".wav", ".mp3", ".flac", ".ogg", ".m4a", ".aac", ".opus")
 MEDIA = ("video", "audio", "videos", "audios")  # fields of a record that name its clip
 ROLES = {"human": "user", "gpt": "assistant", "system": "system"}
@@ -47,17 +48,31 @@ def answer_of(sample: Sample) -> str | None:
 
 def turns_of(sample: Sample) -> list[Turn] | None:
     """The turns about a sample; None where there is nothing to answer."""
-    held = sample.signals.get(MESSAGES)
-    if held is not None:
+    answer, held = answer_of(sample), sample.signals.get(MESSAGES)
+    if held is not None and answer == _answer_before(sample):
         return [dict(turn) for turn in held]
-    answer = answer_of(sample)
     if answer is None:
         return None
+    if held is not None:
+        return _answered(held, answer)
     words = f'Words: "{sample.subtitle}"\n' if sample.subtitle else ""
     return [
         {"role": "user", "content": f"{tag(sample)}\n{words}{REASON_QUESTION}"},
         {"role": "assistant", "content": answer},
     ]
+
+
+def _answer_before(sample: Sample) -> str | None:
+    """What the sample would have answered when its turns were read; reviews may have come since."""
+    before: str | None = sample.signals.get(ANSWER)
+    return before or answer_of(dataclasses.replace(sample, reviews=()))
+
+
+def _answered(turns: list[Turn], answer: str) -> list[Turn]:
+    """The turns with the answer as the last one of the assistant."""
+    said = [place for place, turn in enumerate(turns) if turn["role"] == "assistant"]
+    last = said[-1] if said else len(turns)
+    return [*turns[:last], {"role": "assistant", "content": answer}, *turns[last + 1 :]]
 
 
 def _sample_of(record: dict[str, Any], turns: list[Turn], name: str, clip: str) -> Sample:
@@ -71,7 +86,11 @@ def _sample_of(record: dict[str, Any], turns: list[Turn], name: str, clip: str) 
             sample = sample.with_signal("record", rest)
     else:
         sample = Sample.from_json(json.dumps(held))
-    return sample if turns == turns_of(sample) else sample.with_signal(MESSAGES, turns)
+    if turns == turns_of(sample):
+        return sample
+    answer = answer_of(sample) if sample.reviews else None
+    sample = sample.with_signal(MESSAGES, turns)
+    return sample if answer is None else sample.with_signal(ANSWER, answer)
 
 
 def _turns(record: dict[str, Any], path: Path, number: int) -> list[Turn]:
@@ -109,11 +128,13 @@ def _expressed(samples: Iterable[Sample]) -> list[tuple[Sample, list[Turn]]]:
 
 
 def _rest(sample: Sample) -> dict[str, Any]:
-    """The record's other fields: its own where it was read, else the whole sample."""
-    held = sample.signals.get("record")
-    if sample.source == SOURCE and MESSAGES in sample.signals:
-        return {key: value for key, value in (held or {}).items() if key not in MEDIA}
-    return {"sample": dataclasses.asdict(sample)}
+    """The record's other fields: its own where it was read, and the sample that says more."""
+    foreign = sample.source == SOURCE and MESSAGES in sample.signals
+    held = sample.signals.get("record") if foreign else None
+    own = {key: value for key, value in (held or {}).items() if key not in MEDIA}
+    if foreign and not sample.reviews:
+        return own
+    return {**own, "sample": dataclasses.asdict(sample)}
 
 
 def write_llava(samples: Iterable[Sample], path: Path) -> int:

@@ -107,10 +107,10 @@ def _measured(sample: Sample) -> dict[str, Any]:
     content: dict[str, Any] = {"source_path": sample.clip}
     peak = sample.signals.get(signals.PEAK)
     if peak is not None:
-        label = sample.label or "neutral"
+        label, frame = sample.label or "neutral", signals.peak_frame(sample)
         content[PEAKS] = [f"Peak at {peak['time']:.2f}s: {label}"]
         content["overall_peak_frame_info"] = {
-            "frame_number": peak["index"],
+            **({} if frame is None else {"frame_number": frame}),
             "timestamp": peak["time"],
             "top_aus_intensities": {
                 f"AU{int(unit.removeprefix('AU')):02d}_r": round(5 * value, 3)

@@ -83,14 +83,14 @@ def _entry(sample: Sample, fine: bool) -> dict[str, Any]:
 
 def _measured(sample: Sample) -> dict[str, Any]:
     units = sample.signals.get(signals.ACTION_UNITS) or {}
-    peak = sample.signals.get(signals.PEAK) or {}
+    peak, frame = sample.signals.get(signals.PEAK) or {}, signals.peak_frame(sample)
     visual = [text for kind in ("expression", "scene") if (text := sample.text(kind))]
     audio = [text for kind in ("tone", "prosody_words") if (text := sample.text(kind))]
     return {
         "AU_list": list(units.get("present", ())),
         "visual_prior_list": visual,
         "audio_prior_list": audio,
-        "peak_index": str(peak.get("index", "")),
+        "peak_index": "" if frame is None else str(frame),
         "peak_AU_list": list(peak.get("action_units", ())),
     }
 

@@ -36,7 +36,6 @@ from openaffect.errors import UsageError
 
 REVIEWS_FILE = "reviews.sqlite"  # in the corpus folder
 QUEUES = ("review", "dispute")
-EDITED_TEXTS = ("reasoning", "caption")  # the first there is the one that a reviewer corrects
 SHOWN_SIGNALS = (signals.FACES, signals.ACTION_UNITS, signals.PITCH)
 
 
@@ -127,7 +126,7 @@ class ReviewDesk:
 
     def _shown(self, sample: Sample) -> dict[str, Any]:
         suffix = Path(sample.clip).suffix.lower()
-        edited = next((kind for kind in EDITED_TEXTS if sample.text(kind)), None)
+        edited = sample.description
         ids = self.index.ids()
         return {
             "id": sample.id,

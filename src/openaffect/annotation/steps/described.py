@@ -201,14 +201,16 @@ class Reasoning(_Described):
 
 
 class OpenLabels(_Described):
-    """Emotion words in free vocabulary; those that came with the clip stay."""
+    """Emotion words in free vocabulary; those that came with the clip stay, and are told apart."""
 
-    name = "open_labels"
-    reads, makes = ("clip", "subtitle", "reasoning"), ("open_labels",)
+    name, version = "open_labels", "2"
+    reads, makes = ("clip", "subtitle", "reasoning"), ("open_labels", signals.GIVEN_WORDS)
 
     def run(self, sample: Sample, desk: Desk) -> Sample:
+        if sample.open_labels:
+            return sample.with_signal(signals.GIVEN_WORDS, True)
         reasoning = sample.text("reasoning")
-        if sample.open_labels or reasoning is None:
+        if reasoning is None:
             return sample
         request = Request("open_labels", sample, f"{reasoning} {OPEN_PROMPT}", system=EXPERT)
         answer = self.describer.describe(request, desk)
