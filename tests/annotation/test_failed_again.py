@@ -1,5 +1,6 @@
 """Clips that fail when they are made anew: what was finished before stays, and others are tried."""
 
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -66,8 +67,13 @@ def test_the_first_steps_again_need_no_work_after_others_failed(built: Build) ->
 
 def test_a_finished_sample_does_not_stand_for_other_media(built: Build, tmp_path: Path) -> None:
     built("1")
-    write_wav(tmp_path / "in" / "a.wav", 0.5, 9)
+    clip, kept = tmp_path / "in" / "a.wav", tmp_path / "kept.wav"
+    shutil.copy2(clip, kept)
+    write_wav(clip, 0.5, 9)
     assert [sample.id for sample in read_samples(built("silent").path)] == ["b"]
+    shutil.copy2(kept, clip)  # of the same time: only what was said of other media has to go
+    again = built("1")
+    assert again.new == 1 and [sample.id for sample in read_samples(again.path)] == ["a", "b"]
 
 
 def answer_of(url: str, cache: Path) -> Answer:

@@ -260,7 +260,8 @@ class _Run:
         done = history.done
         previous = done.sample() if done is not None and done.given == given else None
         same = done is not None and done.stat == stat
-        if same and previous is not None and previous.steps == self.stamps:
+        known = previous is not None and previous.steps == self.stamps
+        if same and known and history.standing(given) is not None:
             return None
         trouble = [reason.text for reason in pending.reasons]
         try:
