@@ -6,11 +6,11 @@
 The interview is put together from the test clips of a manifest (`openaffect data synth`), whose
 heads, voices and sentences no training saw: each turn holds clips of one label, with half a second
 of quiet between clips, and the next turn has another label. A turn is found where a change of the
-Analysis lies within a second of its true moment. Changes follow from the label probabilities, so
-that with `--no-reasons`, which is faster, the same ones are found. `--keep DIR` holds the interview
-and the segments that are read, so that a run that was cut off goes on and `--score-only` finds the
-changes anew. `--memory-only` reads all of it without the model and compares peak memory with one
-minute of it.
+Analysis lies within a second of its true moment (`--tolerance`). Changes follow from the label
+probabilities, so that with `--no-reasons`, which is faster, the same ones are found. `--keep DIR`
+holds the interview and the segments that are read, so that a run that was cut off goes on and
+`--score-only` finds the changes anew. `--memory-only` reads all of it without the model and
+compares peak memory with one minute of it.
 """
 
 import argparse
@@ -39,7 +39,6 @@ SIDE = (320, 240)
 RATE = 10  # pictures a second
 SAMPLE_RATE = 16_000
 QUIET = 0.5  # seconds between clips
-TOLERANCE = 1.0  # seconds
 
 
 def write_interview(
@@ -191,6 +190,7 @@ def main() -> None:
     parser.add_argument("--model", default="omni-emotion-small")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--reasons", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--tolerance", type=float, default=1.0, help="seconds, of a turn")
     parser.add_argument("--memory-only", action="store_true")
     parser.add_argument("--keep", type=Path, default=None, help="folder of a run that can go on")
     parser.add_argument("--score-only", action="store_true", help="what --keep holds, nothing new")
@@ -219,11 +219,11 @@ def main() -> None:
     _, table = shares_of(segments)
     parts = stretches_of(table, [s.start for s in segments], [s.end for s in segments])
     found = [change.time for change in changes_between(parts, segments)]
-    edges = [segment.start for segment in segments[1:]]
-    hits = sum(any(abs(t - m) <= TOLERANCE for t in found) for m in moments)
-    at_edges = sum(any(abs(t - m) <= TOLERANCE for t in edges) for m in moments)
-    true = sum(any(abs(t - m) <= TOLERANCE for m in moments) for t in found)
-    print(f"{hits} of {len(moments)} turns found within {TOLERANCE:g} s; {true} of {len(found)}")
+    edges, near = [segment.start for segment in segments[1:]], options.tolerance
+    hits = sum(any(abs(t - m) <= near for t in found) for m in moments)
+    at_edges = sum(any(abs(t - m) <= near for t in edges) for m in moments)
+    true = sum(any(abs(t - m) <= near for m in moments) for t in found)
+    print(f"{hits} of {len(moments)} turns found within {near:g} s; {true} of {len(found)}")
     print(f"changes are turns; {at_edges} turns lie at one of {len(edges)} segment edges")
 
 
