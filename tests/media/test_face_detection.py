@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from openaffect.errors import WeightsError
+from openaffect.media import face_detection
 from openaffect.media.face_detection import (
     BLENDSHAPE_NAMES,
     FaceDetector,
@@ -260,16 +261,16 @@ def test_what_interrupts_the_caller_does_not_leave_a_native_call_halfway(
     def leave(*_: object) -> None:
         raise Left
 
-    plain, ended = detector._call, []
+    plain, ended = face_detection._detected, []
 
-    def slow(data: np.ndarray) -> object:
+    def slow(mediapipe: object, landmarker: object, data: np.ndarray) -> object:
         time.sleep(0.3)
-        found = plain(data)
+        found = plain(mediapipe, landmarker, data)
         ended.append(data.sum())
         return found
 
     picture = np.full((64, 64, 3), 7, np.uint8)
-    monkeypatch.setattr(detector, "_call", slow)
+    monkeypatch.setattr(face_detection, "_detected", slow)
     before = signal.signal(signal.SIGALRM, leave)
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.05)

@@ -18,7 +18,6 @@ from openaffect.annotation.sample import Sample, Verdict, read_samples
 from openaffect.corpora.replacing import replacing
 
 CARD_FILE, FOLDER = "CARD.md", "card"  # the card, and the folder of its pictures
-TEXTS = ("reasoning", "caption")
 MOST_WORDS_SHOWN = 20  # open labels in table and picture
 FEW = 20  # samples of a label under which a figure about it says little
 LOPSIDED = 5.0  # times that the commonest label may outnumber the rarest before it is named
@@ -86,7 +85,7 @@ class Tally:
         length = (sample.signals.get(signals.FINGERPRINT) or {}).get("seconds")
         if length is not None:
             self.seconds.append(float(length))
-        text = next((t for kind in TEXTS if (t := corrected.text(kind))), None)
+        text = corrected.text(corrected.description or "")
         if text:
             self.text_words.append(float(len(text.split())))
 

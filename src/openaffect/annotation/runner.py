@@ -74,7 +74,7 @@ class Built:
     new: int  # finished by this call
     failed: dict[str, str]  # id -> why, of this shard
     refused: tuple[str, ...]  # ids without a consent on record
-    reviewed: int  # samples of an earlier corpus whose reviews, of other texts, stay there
+    reviewed: int  # samples that were reviewed in an earlier corpus; the reviews stay there
     stopped: str | None  # why the call ended early; None where it did not
     samples: int  # in the manifest, over all shards
     rejected: dict[str, int]  # rule -> samples that it left out

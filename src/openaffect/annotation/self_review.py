@@ -30,7 +30,6 @@ from openaffect.prompts.clues import VOICE_CUES
 TABLE = "self_review.csv"
 CHECKS = ("label", "text", "judge")
 RULE = "self_review_"  # with the check's name: the rule of a reason
-TEXTS = ("reasoning", "caption")  # the first that a sample has is reviewed
 STREAMS = ("face", "voice", "words")
 MOST_AGAINST = 5.0  # most that one stream says against a label, as log odds
 BIAS = "bias"
@@ -145,7 +144,7 @@ def label_findings(sample: Sample) -> tuple[Finding, ...]:
 
 def reviewed_text(sample: Sample) -> str | None:
     """The text that is reviewed, what it quotes of the words left out; None where there is none."""
-    text = next((text for kind in TEXTS if (text := sample.text(kind))), None)
+    text = sample.text(sample.description or "")
     return text.replace(sample.subtitle, "…") if text and sample.subtitle else text
 
 

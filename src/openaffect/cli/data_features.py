@@ -106,11 +106,15 @@ def _extract(
     if isinstance(media, OSError):
         raise media
     origin = {"name": name, "media": media, "model": analyzer.parts}
-    if {key: known.get(name, {}).get(key) for key in origin} == origin:
-        return
-    told = stream_features(analyzer, clip)
-    write_features(out, name, told.vectors)
-    known[name] = {**origin, "clip": str(clip.resolve()), "missing": told.reasons}
+    place, before = str(clip.resolve()), known.get(name, {})
+    if {key: before.get(key) for key in origin} == origin:
+        if before.get("clip") == place:
+            return
+        known[name] = {**before, "clip": place}  # where it lies now
+    else:
+        told = stream_features(analyzer, clip)
+        write_features(out, name, told.vectors)
+        known[name] = {**origin, "clip": place, "missing": told.reasons}
     with (out / RECORD).open("a", encoding="utf-8") as file:
         file.write(json.dumps(known[name]) + "\n")
 

@@ -36,7 +36,7 @@ SHARED_SOURCES = ("dfew", "mafw")  # corpora that one file of answers may hold
 WORDS_COLUMNS = ("openset", "open_labels", "labels", "words")
 
 _CUTS = re.compile(r"[,，、;；\"'\r\n]")  # what parts the words of a text
-_NUMBER = re.compile(r"(?<!\w)\d+[.):](?!\d)")  # what a list may number its words with
+_NUMBER = re.compile(r"(?:^|(?<=[\s(]))\d+[.):](?!\d)")  # what a list may number its words with
 _MARKS = string.punctuation + string.whitespace + "。！？…·•–—“”‘’（）【】"
 
 
@@ -224,8 +224,15 @@ def word_list(value: object) -> tuple[str, ...]:
         return ()
     parts = value if isinstance(value, list | tuple | set) else [value]
     pieces = (piece for part in parts if part is not None for piece in _NUMBER.split(str(part)))
-    words = (" ".join(piece.lower().split()).strip(_MARKS) for piece in pieces)
+    words = (_bare(" ".join(piece.lower().split())) for piece in pieces)
     return tuple(dict.fromkeys(word for word in words if word))
+
+
+def _bare(text: str) -> str:
+    """A text without marks around it; a bracket within keeps its partner at an end."""
+    word = text.strip(_MARKS)
+    opened, closed = word.count("("), word.count(")")
+    return "(" * (closed - opened) + word + ")" * (opened - closed)
 
 
 def _written(text: str) -> object:

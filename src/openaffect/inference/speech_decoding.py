@@ -56,8 +56,8 @@ class SpeechDecoder:
         """Log-probability of every language, and the probability that nobody speaks.
 
         `states` is (1, positions, width). The first is (languages,) in the order of
-        `self.languages`, over the languages alone. What was computed over them is kept for `decode`
-        of the same states, until other ones come.
+        `self.languages`, over the languages alone. What was computed over these states is kept for
+        `decode` of them, until other ones come: of several windows, for the last.
         """
         decoder = self.model.get_decoder()
         prompt = torch.tensor([[self.start]], device=states.device)
@@ -87,7 +87,7 @@ class SpeechDecoder:
         if self._heard is not None and self._heard[0] is states:
             fed, past = ids[:, 1:], self._heard[1]
             past.batch_repeat_interleave(rows)
-        self._heard = None
+            self._heard = None
         room = self.model.config.max_target_positions - ids.shape[1]
         for _ in range(min(max_tokens, room)):
             out = decoder(input_ids=fed, encoder_hidden_states=shared, cache=past, use_cache=True)

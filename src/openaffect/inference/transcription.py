@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from openaffect.inference.languages import check_language
+from openaffect.media.clip import NO_SPEECH
 from openaffect.media.mel import SAMPLE_RATE, log_mel
 from openaffect.media.voice_activity import voice_activity
 
@@ -31,7 +32,7 @@ LEAST_ADVANCE = 5.0  # seconds that a decoder writes down before its room ends, 
 LEAST_LOG_PROBABILITY = -1.0  # mean per token; below it the words are guesses
 LEAST_TRANSLATION_LOG_PROBABILITY = -1.6  # translations are less certain and still of use
 MOST_COMPRESSION = 2.4  # text that zlib shrinks more than this repeats itself
-NO_SPEECH = 0.6  # probability of no speech from which doubtful words are not believed
+LIKELY_SILENCE = 0.6  # probability of no speech from which doubtful words are not believed
 DOUBTFUL_LOG_PROBABILITY = -0.7  # what counts as doubtful then
 ENGLISH = "en"
 
@@ -104,7 +105,7 @@ class Transcriber:
         check_language(language)
         parts = windows(voice_activity(audio), audio)
         if not parts:
-            return Transcript("", None, None, (), "no speech was found in the sound")
+            return Transcript("", None, None, (), NO_SPEECH)
         states = [self._encode(audio, start, end) for start, end in parts]
         detected, silences = self._detect(states)
         spoken = language or detected
@@ -208,7 +209,7 @@ def doubted(text: str, log_probability: float, silence: float, least: float) -> 
         return "the recognised words only repeated themselves"
     if log_probability < least:
         return f"the words were too unclear (mean log-probability {log_probability:.2f})"
-    if silence > NO_SPEECH and log_probability < DOUBTFUL_LOG_PROBABILITY:
+    if silence > LIKELY_SILENCE and log_probability < DOUBTFUL_LOG_PROBABILITY:
         return "the sound was probably no speech"
     return None
 

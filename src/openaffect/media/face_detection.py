@@ -326,18 +326,15 @@ class FaceDetector:
         height, width = pixels.shape[:2]
         step = -(-max(height, width) // MAX_SIDE)
         data = np.ascontiguousarray(pixels[::step, ::step])
-        result = self._thread.submit(self._call, data).result()
+        # Nothing in the thread holds the detector, or it could be the last to do so.
+        call = self._thread.submit(_detected, self._mediapipe, self._landmarker, data)
+        result = call.result()
         scale = np.array([width, height, width], dtype=np.float32)
         found = []
         for points, shapes in zip(result.face_landmarks, result.face_blendshapes, strict=True):
             landmarks = np.array([(p.x, p.y, p.z) for p in points], dtype=np.float32) * scale
             found.append((landmarks, np.array([s.score for s in shapes], dtype=np.float32)))
         return found
-
-    def _call(self, data: np.ndarray) -> Any:
-        """MediaPipe's own result; in the detector's thread, and so one call after another."""
-        image = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=data)
-        return self._landmarker.detect(image)
 
     def _place(
         self,
@@ -366,6 +363,12 @@ class FaceDetector:
             if not any(same_face(face.box, other.box) for other in kept):
                 kept.append(face)
         return kept[: self.max_faces]
+
+
+def _detected(mediapipe: Any, landmarker: Any, data: np.ndarray) -> Any:
+    """MediaPipe's own result of a picture (H, W, 3)."""
+    image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=data)
+    return landmarker.detect(image)
 
 
 def _close_landmarker(landmarker: Any, thread: ThreadPoolExecutor) -> None:

@@ -11,12 +11,10 @@ import numpy as np
 
 from openaffect.media.mel import FRAMES_PER_SECOND, HOP_LENGTH, SAMPLE_RATE, WINDOW
 from openaffect.media.pitch import track_pitch
-from openaffect.media.voice_activity import voice_activity
 
 __all__ = [
     "VOICE_STATISTICS",
     "VoiceContours",
-    "voice_activity",
     "voice_contours",
     "voice_statistics",
 ]

@@ -8,6 +8,7 @@ from random import Random
 from openaffect.inference.engine import Stream
 from openaffect.models.generation import MediaGeneration
 from openaffect.models.trained_parts import (
+    TEMPERATURE,
     load_trained_tensors,
     read_settings,
     write_settings,
@@ -96,6 +97,6 @@ def store_temperature(
         say("no label temperature was fitted: no validation row has a label that is asked for")
         return
     temperature = calibrate(model, builder, clips)
-    settings = read_settings(result) | {"temperature": round(temperature, 3)}
+    settings = read_settings(result) | {TEMPERATURE: round(temperature, 3)}
     write_settings(result, settings)
     say(f"label temperature {temperature:.2f}, fitted on {len(clips)} validation readings")

@@ -1,11 +1,14 @@
 """What a stage goes on with: the adapters that it starts from, and its own run that was cut off."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import ValidationError
 
 from openaffect.corpora.manifest import row_to_json
 from openaffect.corpora.replacing import replacing
@@ -13,7 +16,13 @@ from openaffect.errors import ConfigError
 from openaffect.models.checkpoints.published_configs import read_json
 from openaffect.models.identity import tensors_identity
 from openaffect.models.lora import LoraSettings
-from openaffect.models.trained_parts import ADAPTER_FOLDER
+from openaffect.models.trained_parts import (
+    ADAPTER_FOLDER,
+    LANGUAGE_MODEL_FILE,
+    TEMPERATURE,
+    TRAINED_LABELS,
+    has_beside,
+)
 from openaffect.training.checkpoint import complete_checkpoints
 from openaffect.training.entries import Entry
 from openaffect.training.recipe import Recipe
@@ -59,13 +68,45 @@ def check_same_run(recipe: Recipe, output: Path) -> None:
     path = output / RECIPE_FILE
     if not path.is_file() or not complete_checkpoints(output):
         return
-    ours, theirs = (_what_counts(r) for r in (recipe.model_dump(mode="json"), read_json(path)))
+    noted = read_json(path)
+    with contextlib.suppress(ValidationError):  # fields that came since have their defaults
+        noted = Recipe.model_validate(noted).model_dump(mode="json")
+    ours, theirs = (_what_counts(r) for r in (recipe.model_dump(mode="json"), noted))
     for name in sorted(ours.keys() | theirs.keys()):
         if ours.get(name) != theirs.get(name):
             raise ConfigError(
                 f"{output} holds a run with {name} {theirs.get(name)}, not {ours.get(name)}; "
                 f"{OTHER_OUTPUT}"
             )
+
+
+def check_precision(recipe: Recipe) -> None:
+    """Make sure that half precision would not round a language model that was trained whole.
+
+    Raises:
+        ConfigError: it would.
+        WeightsError: the recipe starts from a folder without trained parts.
+    """
+    carried = recipe.start and has_beside(Path(recipe.start), LANGUAGE_MODEL_FILE)
+    trains_on = "language_model" in recipe.trains and recipe.lora is None
+    if carried and not trains_on and recipe.schedule.precision == "bfloat16":
+        raise ConfigError(
+            f"schedule.precision: bfloat16 would round the language model of {recipe.start}, which "
+            "was trained whole; leave it out"
+        )
+
+
+def kept_settings(
+    before: Mapping[str, Any], labels: tuple[str, ...] | Literal["corpora"]
+) -> dict[str, Any]:
+    """What the parts that a stage starts from say of labels, until it says so itself.
+
+    A temperature belongs to the labels that it was fitted on.
+    """
+    kept = {name: before[name] for name in (TEMPERATURE, TRAINED_LABELS) if name in before}
+    if labels and labels != "corpora" and list(labels) != kept.get(TRAINED_LABELS):
+        kept = {TRAINED_LABELS: list(labels)}
+    return kept
 
 
 def note_run(recipe: Recipe, entries: Sequence[Entry], output: Path) -> None:

@@ -45,7 +45,13 @@ from openaffect.prompts.emotion_llama import EmotionLlamaDialogue
 from openaffect.training.alignment import CLUE_PHRASES, EmbeddingLoss
 from openaffect.training.batches import TokenExample
 from openaffect.training.calibration import store_temperature
-from openaffect.training.continuing import check_same_run, note_run, start_lora
+from openaffect.training.continuing import (
+    check_precision,
+    check_same_run,
+    kept_settings,
+    note_run,
+    start_lora,
+)
 from openaffect.training.curve import draw_curve
 from openaffect.training.entries import Entry, StoredVariants
 from openaffect.training.examples import ExampleBuilder
@@ -306,6 +312,7 @@ def run_stage(
         lora = start_lora(lora, lora_settings(model.config), Path(recipe.model))
     output = Path(recipe.output)
     check_same_run(recipe, output)
+    check_precision(recipe)
     entries = load_entries(recipe, model, processor, say, extracting, parts)
     carried = False  # a language model that was trained whole before
     before: dict = {}  # settings of the parts that this stage starts from
@@ -323,11 +330,6 @@ def run_stage(
         lora = start_lora(lora, load_trained_parts(model, start, begins), start)
         for part in fit_norms(model, entries, recipe.trains):
             say(f"{part}: its inputs are standardised from here on; {start} saw none of them")
-        if carried and recipe.schedule.precision == "bfloat16":
-            raise ConfigError(
-                f"schedule.precision: bfloat16 would round the language model of {start}, which "
-                "was trained whole; leave it out"
-            )
     whole = carried or ("language_model" in recipe.trains and lora is None)
     torch.manual_seed(recipe.seed)  # new adapters are drawn at random
     freeze_all_but(model, recipe.trains, lora)
@@ -348,11 +350,7 @@ def run_stage(
         "seed": recipe.seed,
         **processor.settings,
     }
-    # Until this stage fits or names its own; a temperature belongs to the labels it was fitted on.
-    carried_on = before.keys() & {"temperature", TRAINED_LABELS}
-    trained_for |= {name: before[name] for name in sorted(carried_on)}
-    if streams and recipe.labels not in ((), "corpora"):
-        trained_for[TRAINED_LABELS] = list(recipe.labels)
+    trained_for |= kept_settings(before, recipe.labels if streams else ())
     recover(result)
     model.to(device)  # adapters made since
     if recipe.schedule.precision == "bfloat16":

@@ -94,9 +94,10 @@ def write_mer_factory(samples: Iterable[Sample], path: Path) -> int:
         told = {field: text for field, text in texts.items() if text is not None}
         if told or DESCRIPTIONS in content:
             content[DESCRIPTIONS] = {**content.get(DESCRIPTIONS, {}), **told}
-        reasoning = corrected.text("reasoning")
-        if reasoning is not None:
-            content[SUMMARY] = reasoning
+        reviewed = any(review.text is not None for review in sample.reviews)
+        summary = corrected.text(corrected.description or "" if reviewed else "reasoning")
+        if summary is not None:
+            content[SUMMARY] = summary
         name = sample.id.replace("/", "_")
         write_json(path / name / f"{name}{ENDING}", content)
         count += 1

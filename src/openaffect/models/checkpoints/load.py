@@ -14,7 +14,12 @@ from openaffect.models.emotion_llama import EmotionLlamaConfig
 from openaffect.models.generation import MediaGeneration
 from openaffect.models.lora import lora_state, merge_lora
 from openaffect.models.omni_emotion import OmniEmotionConfig
-from openaffect.models.trained_parts import TRAINED_LABELS, load_trained_parts, read_settings
+from openaffect.models.trained_parts import (
+    TEMPERATURE,
+    TRAINED_LABELS,
+    load_trained_parts,
+    read_settings,
+)
 
 FAMILIES = (OmniEmotionConfig.model_type, EmotionLlamaConfig.model_type)
 
@@ -73,7 +78,7 @@ def write_with_trained(checkpoint: Path, trained: Path, out: Path) -> None:
     if not own_adapters:
         merge_lora(model.model.language_model)
     settings, own = read_settings(trained), model.config.label_temperature
-    model.config.label_temperature = float(settings.get("temperature", own))
+    model.config.label_temperature = float(settings.get(TEMPERATURE, own))
     if TRAINED_LABELS in settings:
         processor.labels = list(settings[TRAINED_LABELS])
     with folder_at_once(out) as folder:
