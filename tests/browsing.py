@@ -30,6 +30,11 @@ from selenium.webdriver.support.ui import WebDriverWait
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 DRIVER = shutil.which("chromedriver")
 PATIENCE = 300  # seconds; the machine may be busy
+WITH_CAMERA = (
+    "--window-size=1200,1400",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+)  # arguments of a browser that has a pretended camera
 NOT_YET = (
     ElementNotInteractableException,
     NoSuchElementException,

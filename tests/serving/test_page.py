@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from browsing import (
+    WITH_CAMERA,
     Keys,
     axe_violations,
     click,
@@ -44,12 +45,7 @@ def downloads(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser(downloads: Path) -> Iterator[webdriver.Chrome]:
-    driver = start_browser(
-        "--window-size=1200,1400",
-        "--use-fake-ui-for-media-stream",
-        "--use-fake-device-for-media-stream",
-        downloads=downloads,
-    )
+    driver = start_browser(*WITH_CAMERA, downloads=downloads)
     yield driver
     driver.quit()
 

@@ -5,7 +5,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browsing import click, needs_browser, start_browser, text, until, use, values, webdriver, write
+from browsing import (
+    WITH_CAMERA,
+    click,
+    needs_browser,
+    start_browser,
+    text,
+    until,
+    use,
+    values,
+    webdriver,
+    write,
+)
 from running_service import Running
 from selenium.webdriver.support.ui import Select
 from thread_worker import GO_ON, HELD, StandIn, ThreadWorker
@@ -49,12 +60,7 @@ def downloads(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def window(downloads: Path) -> Iterator[webdriver.Chrome]:
-    driver = start_browser(
-        "--window-size=1200,1400",
-        "--use-fake-ui-for-media-stream",
-        "--use-fake-device-for-media-stream",
-        downloads=downloads,
-    )
+    driver = start_browser(*WITH_CAMERA, downloads=downloads)
     yield driver
     driver.quit()
 

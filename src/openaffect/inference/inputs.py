@@ -51,11 +51,9 @@ class ClipInputs:
     @property
     def voice_reason(self) -> str | None:
         """Why there is no voice."""
-        return (
-            TOO_SHORT
-            if self.voice is None and self.clip.audio is not None
-            else self.clip.audio_reason
-        )
+        if self.voice is None and self.clip.audio is not None:
+            return TOO_SHORT
+        return self.clip.audio_reason
 
     def faces(self) -> list[list[FaceInput]]:
         """The people whose faces the model sees."""
