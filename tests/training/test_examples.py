@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from openaffect.corpora.manifest import Row, Scene
+from openaffect.errors import ConfigError
 from openaffect.media.face_detection import BLENDSHAPE_NAMES
 from openaffect.media.voice import VOICE_STATISTICS
 from openaffect.models.omni_emotion.tiny import tiny_config, tiny_processor
@@ -29,7 +30,7 @@ from openaffect.training.examples import (
 from openaffect.training.face_changes import FaceScale
 from openaffect.training.features import ClipFeatures
 from openaffect.training.recipe import Dropout, Tasks, load_recipe
-from openaffect.training.stage import fit_norms, label_shares
+from openaffect.training.stage import fit_norms, label_shares, share_of
 
 CHANGES = {"audio_crop": True, "audio_layers": [1, 2], "audio_summary": 1}
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))
@@ -226,6 +227,26 @@ def test_balanced_labels_are_drawn_alike_often():
     assert shares["happy"] == pytest.approx(9 * shares["sad"])
     assert sum(shares[row.label] for row in rows) == pytest.approx(len(rows))
     assert "bored" not in shares
+
+
+@pytest.mark.parametrize("edge", [0.1, 0.6, 0.99])
+def test_the_shares_of_a_corpus_are_apart_and_make_up_the_whole(edge):
+    splits = ["train", "test", "train", "validation", "train", "train", "train"]
+    rows = [dataclasses.replace(ROW, id=str(n), split=split) for n, split in enumerate(splits)]
+    first, last = share_of(rows, (0, edge)), share_of(rows, (edge, 1))
+    kept = [[row.id for row in part if row.split == "train"] for part in (first, last)]
+    assert kept[0] + kept[1] == ["0", "2", "4", "5", "6"]
+    for part in (first, last):
+        assert [row.id for row in part if row.split != "train"] == ["1", "3"]
+    assert share_of(rows, (0, 1)) == tuple(rows)
+
+
+def test_a_share_that_ends_before_it_begins_is_refused():
+    with pytest.raises(ConfigError, match=r"a share begins before it ends.*0\.6"):
+        load_recipe(
+            RECIPES[0].parents[1] / "omni-emotion-small/stage3-instruct.yaml",
+            ("corpora.synthetic.share=[0.6, 0.2]",),
+        )
 
 
 def test_augmented_voices_are_other_recordings_of_the_same_length_scale():

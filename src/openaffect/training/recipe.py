@@ -48,8 +48,16 @@ class Corpus(Strict):
     folder: str | None = None  # the user's copy; null leaves the corpus out
     get: str = ""  # where a user gets it, and its licence
     weight: float = Field(1.0, gt=0)  # how often a row is drawn, against rows of weight 1
+    share: tuple[Share, Share] = (0.0, 1.0)  # part of the training rows, in their order
     balanced: bool = False  # rare labels are drawn as often as common ones
     variants: int = Field(1, ge=1)  # the clip itself and variants - 1 augmented voices
+
+    @field_validator("share")
+    @classmethod
+    def _rising(cls, share: tuple[float, float]) -> tuple[float, float]:
+        if share[0] >= share[1]:
+            raise ValueError("a share begins before it ends, as [0, 0.6]")
+        return share
 
 
 class Tasks(Strict):

@@ -142,6 +142,14 @@ def feature_folder(name: str, corpus: Corpus, preset: str, kind: type[Features])
     return FeatureFolder(home() / FEATURES / Path(preset).name / name, kind)
 
 
+def share_of(rows: Sequence[Row], share: tuple[float, float]) -> tuple[Row, ...]:
+    """The rows of a share of the training rows, in their order; all rows of other splits."""
+    train = [row.id for row in rows if row.split == "train"]
+    first, last = (round(edge * len(train)) for edge in share)
+    kept = {*train[first:last]}
+    return tuple(row for row in rows if row.split != "train" or row.id in kept)
+
+
 def label_shares(rows: Sequence[Row]) -> dict[str | None, float]:
     """Factor for each label's training rows that makes all labels equally frequent."""
     counts = Counter(row.label for row in rows if row.split == "train")
@@ -182,6 +190,7 @@ def load_entries(
             rows = _extract(store, rows, folder, corpus, model, processor, recipe, say, report)
         elif corpus.kind == "features":
             store.check(model)
+        rows = share_of(rows, corpus.share)
         shares = label_shares(rows) if corpus.balanced else {}
         held = kind is ClipFeatures and store.bytes <= HELD_BYTES
         for row in rows:

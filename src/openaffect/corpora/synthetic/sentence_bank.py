@@ -1,7 +1,8 @@
 """Our own sentences of everyday spoken dialogue, by the feeling that their words tell.
 
-The files beside this one hold one sentence a line: intensity (0 mild, 1 medium, 2 strong), the
-words, and fitting words of open vocabulary. `neutral` sentences tell nothing.
+The files in `sentences` hold one sentence a line: intensity (0 mild, 1 medium, 2 strong), the
+words, and fitting words of open vocabulary. `neutral` sentences tell nothing. Those in
+`sentences/written` are never spoken in a clip: they only teach what words tell.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 from openaffect.corpora.manifest import LABELS, Row
 
@@ -27,10 +29,13 @@ class Sentence:
     intensity: int  # 0 mild, 1 medium, 2 strong
     words: str  # the sentence as written
     open_labels: tuple[str, ...]  # two to four fitting words of open vocabulary
+    spoken: bool = True  # whether clips may say it; the others are all for training
 
     @property
     def split(self) -> str:
         """The split that the sentence is kept for."""
+        if not self.spoken:
+            return "train"
         if self.number % TEST_PERIOD == TEST_PHASE:
             return "test"
         if self.number % VALIDATION_PERIOD == VALIDATION_PHASE:
@@ -38,18 +43,28 @@ class Sentence:
         return "train"
 
 
-@lru_cache(maxsize=1)
-def sentences() -> tuple[Sentence, ...]:
-    """All sentences, label by label in the order of LABELS."""
-    folder = files("openaffect.corpora.synthetic") / "sentences"
+def _read(folder: Traversable, spoken: bool) -> tuple[Sentence, ...]:
+    """All sentences of a folder, label by label in the order of LABELS."""
     bank = []
     for label in LABELS:
         lines = (folder / f"{label}.txt").read_text(encoding="utf-8").splitlines()
         for number, line in enumerate(lines):
             intensity, words, fitting = (part.strip() for part in line.split("|"))
             open_labels = tuple(word.strip() for word in fitting.split(","))
-            bank.append(Sentence(label, number, int(intensity), words, open_labels))
+            bank.append(Sentence(label, number, int(intensity), words, open_labels, spoken))
     return tuple(bank)
+
+
+@lru_cache(maxsize=1)
+def sentences() -> tuple[Sentence, ...]:
+    """The sentences that clips may say."""
+    return _read(files("openaffect.corpora.synthetic") / "sentences", spoken=True)
+
+
+@lru_cache(maxsize=1)
+def written_sentences() -> tuple[Sentence, ...]:
+    """The sentences that are only read."""
+    return _read(files("openaffect.corpora.synthetic") / "sentences" / "written", spoken=False)
 
 
 def sentences_of(label: str, split: str) -> tuple[Sentence, ...]:
@@ -61,7 +76,7 @@ def text_rows() -> tuple[Row, ...]:
     """Every sentence as a row without media: nothing but the words tells the feeling."""
     return tuple(
         Row(
-            id=f"text-{s.label}-{s.number:03d}",
+            id=f"{'text' if s.spoken else 'written'}-{s.label}-{s.number:03d}",
             source="sentences",
             split=s.split,
             media=None,
@@ -73,5 +88,5 @@ def text_rows() -> tuple[Row, ...]:
             words_label=None if s.label == "neutral" else s.label,
             licence=LICENCE,
         )
-        for s in sentences()
+        for s in (*sentences(), *written_sentences())
     )
