@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from making_media import write_sound, write_video
+from making_media import numbered_picture, write_sound, write_video
 
 from openaffect.errors import MediaError, UsageError
 from openaffect.media.limits import Limits
@@ -16,6 +16,7 @@ from openaffect.media.long_reader import read_segments
 from openaffect.media.reader import read_clip
 from openaffect.media.sampling import Sampling
 from openaffect.media.turns import LONGEST, WINDOW, next_cut
+from openaffect.media.video import LeadIn
 from openaffect.media.voice_activity import SpeechListener, speech_probabilities, voice_activity
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "surprise-and-joy.mp4"
@@ -115,6 +116,43 @@ def test_a_part_is_read_on_the_files_own_clock(tmp_path: Path) -> None:
     assert {round(clip.end - clip.start) for clip in clips[:-1]} == {round(WINDOW)}
     with pytest.raises(UsageError, match="begins at"):
         list(read_segments(path, sampling=Sampling(n=4), start=500.0))
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("a.mp4", "libx264", {"g": "7", "bf": "2"}),
+        ("b.mkv", "libx264", {"g": "7", "bf": "3", "x264-params": "open-gop=1"}),
+        ("c.mp4", "libx264", {"g": "1000"}),
+        ("d.avi", "mpeg4", {"g": "5"}),
+        ("e.mkv", "mjpeg", {}),
+        ("f.webm", "libvpx-vp9", {"g": "10"}),
+    ],
+)
+@pytest.mark.parametrize("start", [0.0, 0.05, 3.0, 6.95, 9.9])
+def test_a_late_part_is_the_same_with_fewer_pictures_decoded(
+    tmp_path: Path, monkeypatch, name: str, codec: str, options: dict, start: float
+) -> None:
+    from openaffect.media import long_reader
+
+    pictures = [numbered_picture(number) for number in range(100)]
+    path = write_video(tmp_path / name, pictures, codec=codec, rate=10, options=options)
+
+    def read() -> list[tuple]:
+        pieces = read_segments(path, sampling=Sampling(n=4), start=start)
+        frames = [piece.clip.frames for piece in pieces]
+        return [(found.times.tolist(), found.pixels.tolist()) for found in frames if found]
+
+    fed, see = [], long_reader._LongReader._see
+    monkeypatch.setattr(
+        long_reader._LongReader, "_see", lambda reader, packet: fed.append(1) or see(reader, packet)
+    )
+    told, few = read(), len(fed)
+    monkeypatch.setattr(LeadIn, "due", lambda lead_in, packet: [packet])
+    assert told == read()
+    assert told and few <= len(fed) - few
+    if name in ("a.mp4", "b.mkv", "e.mkv"):
+        assert few <= 100 - 10 * start + 12  # a group of pictures, and the end
 
 
 def test_windows_hold_no_more_than_a_window(tmp_path: Path, monkeypatch) -> None:

@@ -29,7 +29,7 @@ from openaffect.media.limits import Limits, seconds_text
 from openaffect.media.probe import cut_off, describe
 from openaffect.media.sampling import TIME_TOLERANCE, Sampling, check_part, pick
 from openaffect.media.turns import WINDOW, next_cut
-from openaffect.media.video import LONGEST_FRAME, MAX_THREADS, Scaler, packets
+from openaffect.media.video import LONGEST_FRAME, MAX_THREADS, LeadIn, Scaler, packets
 from openaffect.media.voice_activity import STEP, SpeechListener, stretches
 
 PICTURES_PER_SECOND = 4.0  # pictures kept at least while a segment is open
@@ -194,6 +194,7 @@ class _LongReader:
             large = self.video.width * self.video.height > LARGE_PICTURE
             self.video.codec_context.thread_type = "AUTO" if large else "SLICE"
             self.video.codec_context.thread_count = MAX_THREADS
+            self._lead_in = LeadIn(self.video, self.info.origin, self._first)
         if self.audio is not None:
             self._voice = AudioReader(self.audio, self.info.origin, self._first, self.end)
         passed = set()  # streams of which nothing more of the part comes
@@ -209,7 +210,8 @@ class _LongReader:
             yield from self._feed(packet)
             yield from self._closed()
         if self.video is not None:
-            self._see(None)
+            for late in (*self._lead_in.rest(), None):
+                self._see(late)
         if self._voice is not None:
             self._voice.finish()
             yield from self._listen()
@@ -225,11 +227,12 @@ class _LongReader:
     def _feed(self, packet: Any) -> Iterator[Piece]:
         """Take in a packet; the segments that end within a gap before it."""
         if self.video is not None and packet.stream is self.video:
-            at = seconds(packet.pts, packet.time_base)
-            if at is not None:
-                self._fed = max(self._fed, at - self.info.origin + self._length(packet))
-            self._held += 1
-            self._see(packet)
+            for due in self._lead_in.due(packet):
+                at = seconds(due.pts, due.time_base)
+                if at is not None:
+                    self._fed = max(self._fed, at - self.info.origin + self._length(due))
+                self._held += 1
+                self._see(due)
         elif self._voice is not None:
             self._voice.feed(packet)
             yield from self._listen()

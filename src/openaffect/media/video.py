@@ -1,5 +1,6 @@
 """Pictures of a clip: an index of all its packets, then one decode that keeps the wanted frames."""
 
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from openaffect.media.limits import Limits
 
 MAX_THREADS = 4
 LONGEST_FRAME = 3600  # seconds; a stated duration beyond comes from damage
+LONGEST_GROUP = 600  # packets of one group of pictures that are held back
 SHORTEST_GAP = 8  # packets; emptying and restarting the decoder costs about as much
 
 
@@ -296,6 +298,41 @@ def decode(container: Any, stream: Any, picker: FramePicker, which: Plan) -> Pic
     if not picker.done:
         run(None)
     return picker.finish()
+
+
+class LeadIn:
+    """The packets to decode for what is displayed from a second on, when they come one by one.
+
+    Of those before, only the group of pictures is wanted in which that second lies.
+
+    Args:
+        stream: of pictures.
+        origin: second of the file's clock at which the clip's begins.
+        first: second of the clip's clock from which pictures are wanted.
+    """
+
+    def __init__(self, stream: Any, origin: float, first: float) -> None:
+        untimed = UNTIMED_CONTAINERS.intersection(stream.container.format.name.split(","))
+        skips = stream.codec_context.name in RANDOM_ACCESS_DECODERS and not untimed
+        self._first = origin + first if skips else -math.inf
+        self._group: list[Any] | None = []  # packets since the last key picture; None: it has begun
+
+    def due(self, packet: Any) -> list[Any]:
+        """The packets to decode now that this one has come."""
+        if self._group is None:
+            return [packet]
+        at = seconds(packet.pts, packet.time_base)
+        if packet.is_keyframe and at is not None and at <= self._first:
+            self._group.clear()
+        self._group.append(packet)
+        if at is not None and at < self._first and len(self._group) < LONGEST_GROUP:
+            return []
+        return self.rest()
+
+    def rest(self) -> list[Any]:
+        """The packets that are still held back, at the end of the file."""
+        due, self._group = self._group or [], None
+        return due
 
 
 def packets(container: Any, *streams: Any) -> Iterator[Any]:
