@@ -43,6 +43,7 @@ from openaffect.serving.views import (
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 PIECE = 1 << 20  # bytes of an upload copied at once
 BEAT_SECONDS = 15.0  # without an event until a comment says that the stream lives
+ALIVE = b": \n\n"  # that comment: proxies close a stream that is silent for a minute
 MEDIA_TYPES = {
     "json": "application/json",
     "csv": "text/csv",
@@ -263,7 +264,7 @@ async def events(request: Request, identity: str) -> StreamingResponse:
         number = 0
         async for event in found.watch(BEAT_SECONDS):
             if event["type"] == "waiting":
-                yield b": \n\n"  # proxies close a stream that is silent for a minute
+                yield ALIVE
                 continue
             number += 1
             told = {key: plain(value) for key, value in event.items()}
@@ -332,7 +333,10 @@ async def _streamed(service: Service, job: Job, name: str) -> AsyncIterator[byte
     growing = Growing()
     yield first
     try:
-        async for whole in service.texts(job):
+        async for whole in service.texts(job, BEAT_SECONDS):
+            if whole is None:
+                yield ALIVE
+                continue
             for new in growing.piece(whole):
                 yield piece(new)
         for new in growing.piece(_content(job.result), last=True):

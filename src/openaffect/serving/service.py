@@ -286,12 +286,17 @@ class Service:
                 await asyncio.shield(self.scheduler.cancel(job))
         return result_of(job)
 
-    async def texts(self, job: Job) -> AsyncIterator[str]:
-        """The whole of a growing answer, again and again; the job is cancelled when left early."""
+    async def texts(self, job: Job, beat: float | None = None) -> AsyncIterator[str | None]:
+        """The whole of a growing answer, again and again; the job is cancelled when left early.
+
+        None after every `beat` seconds in which nothing happened.
+        """
         try:
-            async for event in job.watch():
+            async for event in job.watch(beat):
                 if event["type"] == "text":
                     yield event["value"]
+                elif event["type"] == "waiting":
+                    yield None
             result = result_of(job)
             yield result if isinstance(result, str) else ""
         finally:
