@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from making_media import numbered_picture, write_sound, write_video
 
 from openaffect.errors import MediaError, UsageError
+from openaffect.media import long_reader
 from openaffect.media.limits import Limits
 from openaffect.media.long_reader import read_segments
 from openaffect.media.reader import read_clip
@@ -118,6 +119,24 @@ def test_a_part_is_read_on_the_files_own_clock(tmp_path: Path) -> None:
         list(read_segments(path, sampling=Sampling(n=4), start=500.0))
 
 
+def frames_of(path: Path, start: float) -> list[tuple | None]:
+    """Times and pixels of every segment's pictures."""
+    pieces = read_segments(path, sampling=Sampling(n=4), start=start)
+    frames = [piece.clip.frames for piece in pieces]
+    return [found and (found.times.tolist(), found.pixels.tolist()) for found in frames]
+
+
+def with_and_without_lead_in(path: Path, start: float, monkeypatch) -> tuple[list, list, int, int]:
+    """`frames_of` as it is and with every picture decoded, and how many packets either decoded."""
+    fed, see = [], long_reader._LongReader._see
+    monkeypatch.setattr(
+        long_reader._LongReader, "_see", lambda reader, packet: fed.append(1) or see(reader, packet)
+    )
+    told, few = frames_of(path, start), len(fed)
+    monkeypatch.setattr(LeadIn, "due", lambda lead_in, packet: [packet])
+    return told, frames_of(path, start), few, len(fed) - few
+
+
 @pytest.mark.parametrize(
     ("name", "codec", "options"),
     [
@@ -127,38 +146,65 @@ def test_a_part_is_read_on_the_files_own_clock(tmp_path: Path) -> None:
         ("d.avi", "mpeg4", {"g": "5"}),
         ("e.mkv", "mjpeg", {}),
         ("f.webm", "libvpx-vp9", {"g": "10"}),
+        ("g.mp4", "libx264", {"x264-params": "intra-refresh=1:keyint=20:bframes=0"}),
     ],
 )
-@pytest.mark.parametrize("start", [0.0, 0.05, 3.0, 6.95, 9.9])
+@pytest.mark.parametrize("start", [0.0, 0.05, 3.0, 4.3, 6.95, 9.9])
 def test_a_late_part_is_the_same_with_fewer_pictures_decoded(
     tmp_path: Path, monkeypatch, name: str, codec: str, options: dict, start: float
 ) -> None:
-    from openaffect.media import long_reader
-
     pictures = [numbered_picture(number) for number in range(100)]
     path = write_video(tmp_path / name, pictures, codec=codec, rate=10, options=options)
-
-    def read() -> list[tuple]:
-        pieces = read_segments(path, sampling=Sampling(n=4), start=start)
-        frames = [piece.clip.frames for piece in pieces]
-        return [(found.times.tolist(), found.pixels.tolist()) for found in frames if found]
-
-    fed, see = [], long_reader._LongReader._see
-    monkeypatch.setattr(
-        long_reader._LongReader, "_see", lambda reader, packet: fed.append(1) or see(reader, packet)
-    )
-    told, few = read(), len(fed)
-    monkeypatch.setattr(LeadIn, "due", lambda lead_in, packet: [packet])
-    assert told == read()
-    assert told and few <= len(fed) - few
+    told, wanted, few, every = with_and_without_lead_in(path, start, monkeypatch)
+    assert told and told == wanted and few <= every
     if name in ("a.mp4", "b.mkv", "e.mkv"):
-        assert few <= 100 - 10 * start + 12  # a group of pictures, and the end
+        assert few <= 100 - 10 * start + 2 * 7 + 3  # two groups of pictures, and the end
+
+
+@pytest.mark.parametrize("start", [15.0, 25.0])
+def test_slides_stay_on_display_when_a_part_begins_between_them(
+    tmp_path: Path, monkeypatch, start: float
+) -> None:
+    slides = [numbered_picture(number) for number in (3, 5, 9)]
+    path = write_video(
+        tmp_path / "slides.mp4",
+        slides,
+        times=[0.0, 20.0, 85.0],
+        options={"tune": "zerolatency"},
+        sound=noise(95),
+    )
+    told, wanted, _, _ = with_and_without_lead_in(path, start, monkeypatch)
+    assert told == wanted and None not in told[:-1]  # the last slide is soon gone
+
+
+def test_a_stream_whose_decoding_changes_is_read_from_a_late_start(
+    tmp_path: Path, monkeypatch
+) -> None:
+    parts = []
+    for size, numbers in ((64, range(30)), (96, range(30, 80))):
+        pictures = [numbered_picture(number, width=size) for number in numbers]
+        path = write_video(tmp_path / f"{size}.flv", pictures, rate=10, options={"g": "10"})
+        parts.append(path.read_bytes())
+    joined = tmp_path / "joined.flv"
+    joined.write_bytes(parts[0] + later_tags(parts[1], 3000))
+    told, wanted, few, every = with_and_without_lead_in(joined, 6.5, monkeypatch)
+    assert told == wanted and told[0] is not None and few < every
+
+
+def later_tags(flv: bytes, milliseconds: int) -> bytes:
+    """The tags of an FLV file without its header, later in time."""
+    tags, at = b"", 13  # behind the header and the first length
+    while at + 11 <= len(flv):
+        size = 11 + int.from_bytes(flv[at + 1 : at + 4], "big") + 4
+        time = int.from_bytes(flv[at + 7 : at + 8] + flv[at + 4 : at + 7], "big") + milliseconds
+        told = time.to_bytes(4, "big")
+        tags += flv[at : at + 4] + told[1:] + told[:1] + flv[at + 8 : at + size]
+        at += size
+    return tags
 
 
 def test_windows_hold_no_more_than_a_window(tmp_path: Path, monkeypatch) -> None:
     """What is held while reading does not grow with the recording."""
-    from openaffect.media import long_reader
-
     most = {"pictures": 0, "samples": 0}
     forget = long_reader._LongReader._forget
 

@@ -210,8 +210,8 @@ class _LongReader:
             yield from self._feed(packet)
             yield from self._closed()
         if self.video is not None:
-            for late in (*self._lead_in.rest(), None):
-                self._see(late)
+            self._show(self._lead_in.rest())
+            self._see(None)
         if self._voice is not None:
             self._voice.finish()
             yield from self._listen()
@@ -227,16 +227,23 @@ class _LongReader:
     def _feed(self, packet: Any) -> Iterator[Piece]:
         """Take in a packet; the segments that end within a gap before it."""
         if self.video is not None and packet.stream is self.video:
-            for due in self._lead_in.due(packet):
-                at = seconds(due.pts, due.time_base)
-                if at is not None:
-                    self._fed = max(self._fed, at - self.info.origin + self._length(due))
-                self._held += 1
-                self._see(due)
+            self._show(self._lead_in.due(packet))
         elif self._voice is not None:
+            at = seconds(packet.pts, packet.time_base)
+            if self.video is not None and at is not None and at - self.info.origin >= self._first:
+                self._show(self._lead_in.rest())  # the next picture may be minutes away
             self._voice.feed(packet)
             yield from self._listen()
         self._check_length()
+
+    def _show(self, due: list[Any]) -> None:
+        """Give packets to the picture decoder."""
+        for packet in due:
+            at = seconds(packet.pts, packet.time_base)
+            if at is not None:
+                self._fed = max(self._fed, at - self.info.origin + self._length(packet))
+            self._held += 1
+            self._see(packet)
 
     def _check_length(self) -> None:
         self.limits.check_seconds(str(self.path), self.duration - self._first, long=True)

@@ -21,7 +21,7 @@ from openaffect.media.limits import Limits
 
 MAX_THREADS = 4
 LONGEST_FRAME = 3600  # seconds; a stated duration beyond comes from damage
-LONGEST_GROUP = 600  # packets of one group of pictures that are held back
+HELD_PACKETS, HELD_BYTES = 1200, 64 * 2**20  # of two groups of pictures, held back at most
 SHORTEST_GAP = 8  # packets; emptying and restarting the decoder costs about as much
 
 
@@ -303,7 +303,8 @@ def decode(container: Any, stream: Any, picker: FramePicker, which: Plan) -> Pic
 class LeadIn:
     """The packets to decode for what is displayed from a second on, when they come one by one.
 
-    Of those before, only the group of pictures is wanted in which that second lies.
+    Of those before, two groups of pictures are wanted: that in which the second lies, and the one
+    before, for a picture may refer to it where a key picture is damaged or renewed in parts.
 
     Args:
         stream: of pictures.
@@ -315,23 +316,30 @@ class LeadIn:
         untimed = UNTIMED_CONTAINERS.intersection(stream.container.format.name.split(","))
         skips = stream.codec_context.name in RANDOM_ACCESS_DECODERS and not untimed
         self._first = origin + first if skips else -math.inf
-        self._group: list[Any] | None = []  # packets since the last key picture; None: it has begun
+        self._held: list[Any] | None = []  # None: the part has begun
+        self._key = 0  # place of the last key picture held
+        self._bytes = 0  # that are held
 
     def due(self, packet: Any) -> list[Any]:
         """The packets to decode now that this one has come."""
-        if self._group is None:
+        if self._held is None:
             return [packet]
         at = seconds(packet.pts, packet.time_base)
-        if packet.is_keyframe and at is not None and at <= self._first:
-            self._group.clear()
-        self._group.append(packet)
-        if at is not None and at < self._first and len(self._group) < LONGEST_GROUP:
+        if packet.is_keyframe and not packet.is_discard and at is not None and at <= self._first:
+            # A packet that changes how the stream is to be decoded counts for all later ones.
+            kept = [old for old in self._held[: self._key] if old.has_sidedata("new_extradata")]
+            self._held = kept + self._held[self._key :]
+            self._key, self._bytes = len(self._held), sum(old.size for old in self._held)
+        self._held.append(packet)
+        self._bytes += packet.size
+        few = len(self._held) < HELD_PACKETS and self._bytes < HELD_BYTES
+        if at is not None and at < self._first and few:
             return []
         return self.rest()
 
     def rest(self) -> list[Any]:
-        """The packets that are still held back, at the end of the file."""
-        due, self._group = self._group or [], None
+        """The packets that are still held back, when the part begins or the file ends."""
+        due, self._held = self._held or [], None
         return due
 
 
