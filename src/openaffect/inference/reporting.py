@@ -237,6 +237,11 @@ def seen(analyzer: Analyzer, reading: Reading, options: AnalyzeOptions, path: Pa
             f"{clip.start + doubt.end:.1f} s: {doubt.reason}"
             for doubt in reading.transcript.doubts
         ]
+        warnings += [
+            f"words as spoken, not in English, from {clip.start + doubt.start:.1f} to "
+            f"{clip.start + doubt.end:.1f} s: {doubt.reason}"
+            for doubt in reading.transcript.untranslated
+        ]
     return Analysis(
         clip=ClipReference(str(path), clip.sha256, clip.start, clip.end, clip.duration),
         modalities=modalities(reading, options, analyzer.processor),
