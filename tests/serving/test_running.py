@@ -6,6 +6,7 @@ import signal
 import socket
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -140,7 +141,7 @@ def test_draining_counts_from_the_signal(pretended) -> None:
 
 
 def test_it_is_ready_while_a_model_is_loaded_and_failed_replacements_are_closed(
-    pretended, monkeypatch
+    pretended, monkeypatch, caplog
 ) -> None:
     monkeypatch.setattr(jobs, "RESTART_PAUSE", 0.01)
 
@@ -162,6 +163,59 @@ def test_it_is_ready_while_a_model_is_loaded_and_failed_replacements_are_closed(
         await found.close(0.0)
 
     asyncio.run(replaced())
+    (line,) = [line for line in caplog.messages if "no new worker starts" in line]
+    assert line.endswith(": gone")
+
+
+def test_a_worker_that_dies_while_it_loads_tells_its_code_and_what_to_do(pretended) -> None:
+    async def started() -> None:
+        found = scheduler()
+        found.give_up()  # every worker is killed when it is made
+        await found.start()
+
+    with pytest.raises(OpenAffectError, match=r"\(signal 9\).*too little memory.*--workers"):
+        asyncio.run(started())
+
+
+def logged_of(answer: Event | None, monkeypatch, stopped: str | None = None) -> Job:
+    """The job after a worker gave this answer, or died of signal 9 where it is None."""
+
+    class Once(Pretended):
+        def submit(self, request: Request) -> None:
+            if answer is None:
+                raise WorkerDied(-9)
+            self.answers = [replace(answer, id=request.id)]
+
+        def receive(self) -> Event:
+            return self.answers.pop() if self.ready else super().receive()
+
+    monkeypatch.setattr(Once, "first", Event("ready"))
+    monkeypatch.setattr(jobs, "Worker", Once)
+
+    async def ran() -> Job:
+        found = scheduler()
+        await found.start()
+        job = await found.submit(Job(Request(0, "ask"), 60.0, stopped=stopped))
+        await job.ended()
+        await found.close(0.0)
+        return job
+
+    return asyncio.run(ran())
+
+
+def test_an_unexpected_error_is_logged_by_its_type_alone(pretended, monkeypatch, caplog) -> None:
+    event = Event("failed", value="KeyError: 'miller'", expected=False)
+    job = logged_of(event, monkeypatch)
+    assert job.error == jobs.NOT_PROCESSED
+    assert "ask failed unexpectedly: KeyError" in caplog.text and "miller" not in caplog.text
+
+
+def test_the_code_of_a_worker_that_died_is_logged(pretended, monkeypatch, caplog) -> None:
+    assert logged_of(None, monkeypatch).error == jobs.NOT_PROCESSED
+    assert "a worker process died: signal 9" in caplog.text
+    caplog.clear()
+    assert logged_of(None, monkeypatch, stopped="").state == "cancelled"
+    assert "died" not in caplog.text
 
 
 async def tiny(scope, receive, send) -> None:

@@ -114,6 +114,14 @@ def unusable(event: Event) -> OpenAffectError:
     return kind(str(event.value))
 
 
+def died_loading(died: WorkerDied, option: str) -> OpenAffectError:
+    """The error of a worker that died before it was ready; `option` sets how many there are."""
+    return OpenAffectError(
+        f"a worker process died while it loaded the model ({told_code(died.code)}); there may "
+        f"be too little memory: use fewer {option}"
+    )
+
+
 def run_all(
     requests: Iterable[Request], settings: WorkerSettings, jobs: int, retries: int = 1
 ) -> Iterator[Outcome]:
@@ -219,10 +227,7 @@ def _loaded(worker: Worker) -> Worker:
     try:
         event = worker.receive()
     except WorkerDied as died:
-        raise OpenAffectError(
-            f"a worker process died while it loaded the model ({told_code(died.code)}); there may "
-            "be too little memory: use fewer --jobs"
-        ) from None
+        raise died_loading(died, "--jobs") from None
     if event.kind == "unusable":
         worker.close()
         raise unusable(event)
