@@ -12,7 +12,7 @@ import pytest
 
 from openaffect.errors import OpenAffectError, UsageError
 from openaffect.inference.worker_process import Event, WorkerSettings
-from openaffect.inference.workers import WorkerDied
+from openaffect.inference.workers import LoadFailed, WorkerDied
 
 pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 
@@ -90,6 +90,12 @@ def test_an_unknown_model_is_one_line(pretended, capfd, caplog) -> None:
     assert "Traceback" not in capfd.readouterr().err + caplog.text
 
 
+def test_a_crash_while_loading_is_told_as_unexpected(pretended) -> None:
+    pretended.first = Event("unusable", value="KeyError: 'layer'", expected=False)
+    with pytest.raises(LoadFailed, match="KeyError: 'layer'"):
+        run(ServeSettings(port=0))
+
+
 def test_a_used_port_is_one_line_before_anything_is_loaded(pretended) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -151,7 +157,7 @@ def test_it_is_ready_while_a_model_is_loaded_and_failed_replacements_are_closed(
         pretended.first = Event("ready")
         await found.start()
         assert found.ready
-        pretended.first = Event("unusable", value="gone")
+        pretended.first = Event("unusable", value="gone", expected=False)
         found._seats[0].worker.ready = False  # type: ignore[union-attr]
         assert not found.ready
         replacing = asyncio.create_task(found._replace(found._seats[0]))

@@ -15,7 +15,14 @@ from typing import Any, Literal
 
 from openaffect.errors import OpenAffectError
 from openaffect.inference.worker_process import Event, Request, WorkerSettings
-from openaffect.inference.workers import Worker, WorkerDied, died_loading, told_code, unusable
+from openaffect.inference.workers import (
+    LoadFailed,
+    Worker,
+    WorkerDied,
+    died_loading,
+    told_code,
+    unusable,
+)
 from openaffect.serving.metrics import Metrics
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -148,7 +155,7 @@ class Scheduler:
         return any(seat.worker is not None and seat.worker.ready for seat in self._seats)
 
     async def start(self) -> None:
-        """Start the workers; raises OpenAffectError where the model does not load."""
+        """Start the workers; raises OpenAffectError or LoadFailed where no model loads."""
         loading = [asyncio.create_task(self._seated(seat)) for seat in self._seats]
         try:
             await asyncio.gather(*loading)
@@ -316,7 +323,7 @@ class Scheduler:
         for attempt in itertools.count():
             try:
                 return await self._seated(seat)
-            except (OpenAffectError, OSError) as error:
+            except (OpenAffectError, LoadFailed, OSError) as error:
                 if attempt == 0:  # its text speaks of the model alone: no clip was read yet
                     log.error("no new worker starts, it is tried again and again: %s", error)
                 await self._emptied(seat)
