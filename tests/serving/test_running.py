@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -23,7 +24,7 @@ from openaffect.serving import jobs
 from openaffect.serving.connections import PromptProtocol
 from openaffect.serving.jobs import Job, Scheduler
 from openaffect.serving.metrics import Metrics
-from openaffect.serving.run import run
+from openaffect.serving.run import addresses, run
 from openaffect.serving.settings import ServeSettings
 
 pytestmark = pytest.mark.timeout(60)
@@ -106,6 +107,28 @@ def test_a_used_port_is_one_line_before_anything_is_loaded(pretended) -> None:
     with pytest.raises(OpenAffectError, match="cannot serve at"):
         run(ServeSettings(host="203.0.113.1", port=0, api_key="k" * 16))
     assert pretended.made == []
+
+
+def test_the_address_is_told_once_it_is_taken(pretended) -> None:
+    pretended.first = Event("unusable", value="no such model")
+    told: list[str] = []
+    with pytest.raises(OpenAffectError, match="no such model"):
+        run(ServeSettings(port=0), told.append)
+    (url,) = told
+    assert url.startswith("http://127.0.0.1:") and int(url.rsplit(":", 1)[1]) > 0
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(OpenAffectError, match="cannot serve at"):
+            run(ServeSettings(port=taken.getsockname()[1]), told.append)
+    assert told == [url]
+
+
+def test_an_address_is_one_that_a_browser_takes() -> None:
+    six = SimpleNamespace(getsockname=lambda: ("::1", 80, 0, 0))
+    four = SimpleNamespace(getsockname=lambda: ("127.0.0.1", 80))
+    assert addresses("::1", [six]) == ["http://[::1]:80"]  # type: ignore[list-item]
+    assert addresses("localhost", [six, four]) == ["http://localhost:80"]  # type: ignore[list-item]
 
 
 def test_settings_are_checked_before_there_is_a_folder(pretended, monkeypatch, tmp_path) -> None:
