@@ -1,14 +1,18 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from openaffect import DEFAULT_MODEL
+from openaffect.cli import run_record
 from openaffect.cli.analyze_run import Output
 from openaffect.cli.run_record import RECORD_NAME, RunRecord, request_key
 from openaffect.errors import UsageError
+from openaffect.models import preset
 
 SHOWING = """
 import os, sys
@@ -197,6 +201,25 @@ def test_a_changed_checkpoint_folder_is_another_model(tmp_path: Path, name: str)
         path.write_text(content)
         keys.append(request_key(clip, request))
     assert len(set(keys)) == 3
+
+
+def test_other_weights_of_a_preset_are_another_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip, presets = tmp_path / "a.mp4", tmp_path / "presets"
+    clip.write_bytes(b"x")
+    shutil.copytree(preset.PRESETS, presets, ignore=shutil.ignore_patterns("*.safetensors"))
+    monkeypatch.setattr(preset, "PRESETS", presets)
+    monkeypatch.setattr(run_record, "_shipped", run_record._shipped.__wrapped__)
+    weights = presets / DEFAULT_MODEL / "trained" / "trained_parts.safetensors"
+
+    def key(content: bytes, model: str = DEFAULT_MODEL) -> str:
+        weights.write_bytes(content)
+        return request_key(clip, {"model": model})
+
+    keys = [key(b"first"), key(b"other"), key(b"first", "omni-emotion-small-permissive")]
+    assert len(set(keys)) == 3
+    assert key(b"first") == keys[0]  # written anew, with another time
 
 
 def test_rows_of_older_runs_with_relative_paths_still_name_their_clips(

@@ -60,6 +60,14 @@ def test_speech_without_words_is_told_beside_the_words(analyzer, monkeypatch):
     assert told in analyzer.analyze(EXAMPLE, AnalyzeOptions(start=0.5)).warnings
 
 
+def test_words_that_were_not_translated_are_told(analyzer, monkeypatch):
+    heard = analyzer.read(EXAMPLE, AnalyzeOptions(start=0.5)).transcript
+    doubted = dataclasses.replace(heard, untranslated=(Doubt(1.0, 2.5, "too unclear"),))
+    monkeypatch.setattr(analyzer._transcriber, "transcribe", lambda *_, **__: doubted)
+    told = "words as spoken, not in English, from 1.5 to 3.0 s: too unclear"
+    assert told in analyzer.analyze(EXAMPLE, AnalyzeOptions(start=0.5)).warnings
+
+
 def test_one_reading_scores_as_one_reading_for_each_set(analyzer):
     sets = [("face",), ("voice", "words"), ("face", "voice", "scene", "words")]
     together = analyzer.score_each(EXAMPLE, ["happy", "sad", "surprised"], sets)

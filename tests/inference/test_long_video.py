@@ -2,6 +2,8 @@
 
 import dataclasses
 import itertools
+import re
+import wave
 from pathlib import Path
 
 import av
@@ -10,6 +12,7 @@ import pytest
 
 from openaffect.errors import UsageError
 from openaffect.inference.analyzer import Analyzer
+from openaffect.inference.long_video import joined_gaps
 from openaffect.inference.options import AnalyzeOptions
 from openaffect.media.reader import read_clip
 from openaffect.media.sampling import Sampling
@@ -143,6 +146,35 @@ def test_subtitle_lines_go_to_their_segments(analyzer, interview, long) -> None:
     assert [line.text for line in analysis.modalities.text.lines] == ["first", "last"]
     with pytest.raises(UsageError, match="without times"):
         analyzer.analyze(interview, dataclasses.replace(options, lines=None))
+
+
+@pytest.fixture(scope="module")
+def half_silent(tmp_path_factory) -> Path:
+    """The example's voice, then quiet for twelve times as long, then the voice again."""
+    voice = read_clip(EXAMPLE).audio
+    assert voice is not None
+    sound = np.concatenate([voice, np.zeros(12 * len(voice), np.float32), voice])
+    path = tmp_path_factory.mktemp("sounds") / "half-silent.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes((sound * 32767).astype("<i2").tobytes())
+    return path
+
+
+def test_a_segment_that_gives_nothing_is_told(analyzer, half_silent) -> None:
+    options = AnalyzeOptions(segments="always", transcribe=False, streams=("voice",))
+    analysis = analyzer.analyze(half_silent, options)
+    assert len(analysis.segments) >= 2
+    (told,) = [text for text in analysis.warnings if text.startswith("nothing to analyse from")]
+    start, end = (float(number) for number in re.findall(r"\d+\.\d", told))
+    first, last = analysis.segments[0], analysis.segments[-1]
+    assert first.end - 0.1 <= start < end <= last.start + 0.1
+    assert "no speech was found in the sound" in told and str(half_silent) not in told
+
+
+def test_neighbours_that_give_nothing_are_told_as_one() -> None:
+    gaps = [(0.0, 9.0, "a"), (9.0, 20.0, "a"), (20.0, 25.0, "b"), (40.0, 50.0, "b")]
+    assert joined_gaps(gaps) == [(0.0, 20.0, "a"), (20.0, 25.0, "b"), (40.0, 50.0, "b")]
 
 
 def test_a_short_clip_is_one_reading_unless_asked(analyzer, interview) -> None:

@@ -64,13 +64,28 @@ class Guessing:
 
     def __init__(self, seed: int) -> None:
         self.lot = random.Random(seed)
-        self.dialogue = SimpleNamespace(answer_ids=list)
+        self.dialogue = SimpleNamespace(answer_ids=list, choice_question=lambda *asked: "")
 
     def answer(self, question: str) -> str:
         return ", ".join(self.lot.choices(["calm", "", "tense", "é" * 30], k=self.lot.randrange(9)))
 
     def asked(self, question: str) -> SimpleNamespace:
         return SimpleNamespace(score=lambda ids: [self.lot.gauss(0, 5) for _ in ids])
+
+
+def test_a_choice_is_asked_by_the_dialogue() -> None:
+    asked: list[tuple] = []
+
+    def scored(question: tuple) -> SimpleNamespace:
+        asked.append(question)
+        return SimpleNamespace(score=lambda ids: [0, 1])
+
+    talk = Guessing(0)
+    talk.dialogue.choice_question = lambda *told: told
+    talk.asked = scored  # type: ignore[method-assign,assignment]
+    schema = {"type": "object", "properties": {"the_mood": {"enum": ["calm", "tense"]}}}
+    assert fill_schema(talk, " Look. ", schema) == {"the_mood": "tense"}  # type: ignore[arg-type]
+    assert asked == [("Look.", "the mood", ["calm", "tense"])]
 
 
 def accepted(schema: dict) -> bool:

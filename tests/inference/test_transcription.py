@@ -160,12 +160,45 @@ def test_a_window_without_end_is_doubted_and_the_others_are_kept(monkeypatch):
     script[float(torch.tensor(other[0]))] = [written(5, 6), written(8, 9)]
     writer = ScriptedTranscriber(script)
     heard = writer.transcribe(np.ones(40 * SAMPLE_RATE, np.float32))
-    assert (heard.text, heard.english, len(writer.asked)) == ("1 2 5 6", "8 9", 2)
+    assert (heard.text, heard.english, len(writer.asked)) == ("1 2 5 6", "1 2 8 9", 2)
     (doubt,) = heard.doubts
     assert doubt.start == 2.0 and 20.0 <= doubt.end < 21.0 and "no end" in doubt.reason
     writer.script = {at: [written(*range(3, 50), finished=False), written(1)] for at in script}
     nothing = writer.transcribe(np.ones(40 * SAMPLE_RATE, np.float32))
     assert nothing.text == "" and nothing.reason == doubt.reason
+
+
+@pytest.mark.parametrize(
+    ("translation", "reason"),
+    [
+        (Decoded((8, 9), -2.0, True), "too unclear"),
+        (Decoded((8,) * 60, -0.2, True), "only repeated"),
+        (Decoded((8, 9), -0.2, False), "no end"),
+        (Decoded((), -0.2, True), "is empty"),
+    ],
+)
+def test_a_window_whose_translation_is_not_believed_keeps_its_own_words(
+    monkeypatch, translation, reason
+):
+    speech = [(0.0, 20.0), (30.0, 40.0)]
+    monkeypatch.setattr(transcription, "voice_activity", lambda audio: speech)
+    audio = np.ones(40 * SAMPLE_RATE, np.float32)
+    (_, end), (other, _) = windows(speech, audio)
+    first = written(stamp(0), 1, 2, stamp(12), stamp(12), 3, 4, finished=False)
+    believed = {float(torch.tensor(other)): [written(5, 6), written(8, 9)]}
+    script = {0.0: [first, translation], 12.0: [written(stamp(0), 3, 4, stamp(8))]}
+    heard = ScriptedTranscriber(script | believed).transcribe(audio)
+    assert (heard.text, heard.english) == ("1 2 3 4 5 6", "1 2 3 4 8 9")
+    (doubt,) = heard.untranslated
+    assert (doubt.start, doubt.end) == (0.0, end) and reason in doubt.reason
+    assert heard.doubts == ()
+
+
+def test_without_any_believed_translation_there_is_no_english(monkeypatch):
+    monkeypatch.setattr(transcription, "voice_activity", lambda audio: [(0.0, 20.0)])
+    script = {0.0: [written(1, 2), Decoded((8, 9), -2.0, True)]}
+    heard = ScriptedTranscriber(script).transcribe(np.ones(20 * SAMPLE_RATE, np.float32))
+    assert (heard.text, heard.english, len(heard.untranslated)) == ("1 2", None, 1)
 
 
 def test_english_speech(transcriber, shared):

@@ -5,15 +5,19 @@ from types import SimpleNamespace
 
 import pytest
 
-from openaffect.errors import UsageError
+from openaffect.errors import OpenAffectError, UsageError
 from openaffect.inference import options as options_module
+from openaffect.inference import ray_workers, worker_process
+from openaffect.inference.analyzer import Analyzer
 from openaffect.inference.worker_process import (
     Event,
     Request,
     WorkerSettings,
     _Desk,
+    serve,
     share_read,
 )
+from openaffect.inference.workers import Answerer, LoadFailed, unusable
 
 
 class StandIn:
@@ -77,3 +81,48 @@ def test_a_question_about_a_clip_that_is_gone_is_not_answered_without_it(desk, m
     with pytest.raises(UsageError, match="no longer kept"):
         desk.answer(gone)
     assert desk.answer(Request(4, "ask", question="Who?")) == "Who? nothing"
+
+
+@pytest.fixture
+def loading_fails(monkeypatch):
+    """The event of a worker whose loading ends in an error."""
+
+    def event_of(error: Exception) -> Event:
+        def load(*_, **__):
+            raise error
+
+        told: list[Event] = []
+        monkeypatch.setattr(Analyzer, "load", load)
+        monkeypatch.setattr(worker_process.signal, "signal", lambda *_: None)
+        serve(SimpleNamespace(send=told.append), WorkerSettings(("a",), threads=None), None)
+        return told[0]
+
+    return event_of
+
+
+def test_a_crash_while_loading_is_no_error_that_was_foreseen(loading_fails) -> None:
+    error = unusable(loading_fails(KeyError("layer")))
+    assert isinstance(error, LoadFailed) and not isinstance(error, OpenAffectError)
+    assert str(error) == "KeyError: 'layer'"
+    assert "Traceback" in error.__notes__[0] and "raise error" in error.__notes__[0]
+    foreseen = unusable(loading_fails(UsageError("no such model")))
+    assert isinstance(foreseen, UsageError) and str(foreseen) == "no such model"
+
+
+@pytest.mark.parametrize("error", [KeyError("layer"), UsageError("no such model")])
+def test_an_actor_tells_why_its_model_does_not_load(loading_fails, monkeypatch, error) -> None:
+    failure = unusable(loading_fails(error))
+
+    def answer(self, request):
+        raise failure
+
+    def through_actors(rows, actor, arguments, *_):
+        yield from map(actor(*arguments), rows)
+
+    monkeypatch.setattr(Answerer, "answer", answer)
+    monkeypatch.setattr(ray_workers, "joined_ray", lambda: None)
+    monkeypatch.setattr(ray_workers, "through_actors", through_actors)
+    with pytest.raises(type(failure)) as found:
+        list(ray_workers.run_on_ray([Request(0, "analyze", "a.mp4")], WorkerSettings(("a",)), 1))
+    assert str(found.value) == str(failure)
+    assert getattr(found.value, "trace", None) == getattr(failure, "trace", None)

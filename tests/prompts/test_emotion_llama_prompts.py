@@ -146,6 +146,30 @@ def test_words_never_become_marks_of_the_prompt(words):
         assert 0 not in talk.processor.token_ids(text, {})
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.text(max_size=30), st.sampled_from(["<s>", "<VideoHere> [/INST]", "</s><unk>"]))
+def test_questions_and_labels_never_become_marks_of_the_prompt(text, mark):
+    hostile = f"{text}{mark}{text}"
+    for layout in ("consistent", "published-eval", "demo"):
+        talk = dialogue(layout)
+        special = set(talk.processor.tokenizer.all_special_ids)
+        plain = talk.text(Given(words="x"), EMOTION)
+        for question in (
+            talk.free_question(hostile),
+            talk.label_question(["sad", hostile]),
+            talk.choice_question("Who?", hostile, ["a", hostile]),
+        ):
+            told = talk.text(Given(words="x"), question)
+            for found in ("<s>", "</s>", "<VideoHere>", "[INST]", "[/INST]"):
+                assert told.count(found) == plain.count(found)
+        assert not special & set(talk.answer_ids(hostile)[:-1])
+
+
+def test_a_choice_is_asked_behind_the_tag_of_a_reason():
+    asked = dialogue("consistent").choice_question("Look.", "mood", ["calm", "tense"])
+    assert asked == "[reason] Look. mood: choose one: calm, tense."
+
+
 def test_instructions_and_answers_of_every_task():
     rng = Random(0)
     drawn = {instruction("reason", rng) for _ in range(200)}

@@ -6,12 +6,14 @@ import signal
 import socket
 import threading
 import time
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from openaffect.errors import OpenAffectError, UsageError
 from openaffect.inference.worker_process import Event, WorkerSettings
-from openaffect.inference.workers import WorkerDied
+from openaffect.inference.workers import LoadFailed, WorkerDied
 
 pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 
@@ -22,7 +24,7 @@ from openaffect.serving import jobs
 from openaffect.serving.connections import PromptProtocol
 from openaffect.serving.jobs import Job, Scheduler
 from openaffect.serving.metrics import Metrics
-from openaffect.serving.run import run
+from openaffect.serving.run import addresses, run
 from openaffect.serving.settings import ServeSettings
 
 pytestmark = pytest.mark.timeout(60)
@@ -89,6 +91,12 @@ def test_an_unknown_model_is_one_line(pretended, capfd, caplog) -> None:
     assert "Traceback" not in capfd.readouterr().err + caplog.text
 
 
+def test_a_crash_while_loading_is_told_as_unexpected(pretended) -> None:
+    pretended.first = Event("unusable", value="KeyError: 'layer'", expected=False)
+    with pytest.raises(LoadFailed, match="KeyError: 'layer'"):
+        run(ServeSettings(port=0))
+
+
 def test_a_used_port_is_one_line_before_anything_is_loaded(pretended) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -99,6 +107,28 @@ def test_a_used_port_is_one_line_before_anything_is_loaded(pretended) -> None:
     with pytest.raises(OpenAffectError, match="cannot serve at"):
         run(ServeSettings(host="203.0.113.1", port=0, api_key="k" * 16))
     assert pretended.made == []
+
+
+def test_the_address_is_told_once_it_is_taken(pretended) -> None:
+    pretended.first = Event("unusable", value="no such model")
+    told: list[str] = []
+    with pytest.raises(OpenAffectError, match="no such model"):
+        run(ServeSettings(port=0), told.append)
+    (url,) = told
+    assert url.startswith("http://127.0.0.1:") and int(url.rsplit(":", 1)[1]) > 0
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(OpenAffectError, match="cannot serve at"):
+            run(ServeSettings(port=taken.getsockname()[1]), told.append)
+    assert told == [url]
+
+
+def test_an_address_is_one_that_a_browser_takes() -> None:
+    six = SimpleNamespace(getsockname=lambda: ("::1", 80, 0, 0))
+    four = SimpleNamespace(getsockname=lambda: ("127.0.0.1", 80))
+    assert addresses("::1", [six]) == ["http://[::1]:80"]  # type: ignore[list-item]
+    assert addresses("localhost", [six, four]) == ["http://localhost:80"]  # type: ignore[list-item]
 
 
 def test_settings_are_checked_before_there_is_a_folder(pretended, monkeypatch, tmp_path) -> None:
@@ -140,7 +170,7 @@ def test_draining_counts_from_the_signal(pretended) -> None:
 
 
 def test_it_is_ready_while_a_model_is_loaded_and_failed_replacements_are_closed(
-    pretended, monkeypatch
+    pretended, monkeypatch, caplog
 ) -> None:
     monkeypatch.setattr(jobs, "RESTART_PAUSE", 0.01)
 
@@ -150,7 +180,7 @@ def test_it_is_ready_while_a_model_is_loaded_and_failed_replacements_are_closed(
         pretended.first = Event("ready")
         await found.start()
         assert found.ready
-        pretended.first = Event("unusable", value="gone")
+        pretended.first = Event("unusable", value="gone", expected=False)
         found._seats[0].worker.ready = False  # type: ignore[union-attr]
         assert not found.ready
         replacing = asyncio.create_task(found._replace(found._seats[0]))
@@ -162,6 +192,59 @@ def test_it_is_ready_while_a_model_is_loaded_and_failed_replacements_are_closed(
         await found.close(0.0)
 
     asyncio.run(replaced())
+    (line,) = [line for line in caplog.messages if "no new worker starts" in line]
+    assert line.endswith(": gone")
+
+
+def test_a_worker_that_dies_while_it_loads_tells_its_code_and_what_to_do(pretended) -> None:
+    async def started() -> None:
+        found = scheduler()
+        found.give_up()  # every worker is killed when it is made
+        await found.start()
+
+    with pytest.raises(OpenAffectError, match=r"\(signal 9\).*too little memory.*--workers"):
+        asyncio.run(started())
+
+
+def logged_of(answer: Event | None, monkeypatch, stopped: str | None = None) -> Job:
+    """The job after a worker gave this answer, or died of signal 9 where it is None."""
+
+    class Once(Pretended):
+        def submit(self, request: Request) -> None:
+            if answer is None:
+                raise WorkerDied(-9)
+            self.answers = [replace(answer, id=request.id)]
+
+        def receive(self) -> Event:
+            return self.answers.pop() if self.ready else super().receive()
+
+    monkeypatch.setattr(Once, "first", Event("ready"))
+    monkeypatch.setattr(jobs, "Worker", Once)
+
+    async def ran() -> Job:
+        found = scheduler()
+        await found.start()
+        job = await found.submit(Job(Request(0, "ask"), 60.0, stopped=stopped))
+        await job.ended()
+        await found.close(0.0)
+        return job
+
+    return asyncio.run(ran())
+
+
+def test_an_unexpected_error_is_logged_by_its_type_alone(pretended, monkeypatch, caplog) -> None:
+    event = Event("failed", value="KeyError: 'miller'", expected=False)
+    job = logged_of(event, monkeypatch)
+    assert job.error == jobs.NOT_PROCESSED
+    assert "ask failed unexpectedly: KeyError" in caplog.text and "miller" not in caplog.text
+
+
+def test_the_code_of_a_worker_that_died_is_logged(pretended, monkeypatch, caplog) -> None:
+    assert logged_of(None, monkeypatch).error == jobs.NOT_PROCESSED
+    assert "a worker process died: signal 9" in caplog.text
+    caplog.clear()
+    assert logged_of(None, monkeypatch, stopped="").state == "cancelled"
+    assert "died" not in caplog.text
 
 
 async def tiny(scope, receive, send) -> None:

@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -431,12 +430,8 @@ def test_sigterm_lets_the_running_job_end_and_removes_the_uploads(
     home.mkdir()
     real = Path(os.environ.get("OPENAFFECT_HOME", Path.home() / ".cache" / "openaffect"))
     (home / "parts").symlink_to(real / "parts")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
     model = ["--model", str(tiny_model_folder), "--threads", "1"]
-    words = ["serve", "--port", str(port), *model, "--drain-seconds", "120"]
+    words = ["serve", "--port", "0", *model, "--drain-seconds", "120"]
     run = subprocess.Popen(
         [sys.executable, "-m", "openaffect", *words],
         env={**os.environ, "OPENAFFECT_HOME": str(home)},
@@ -444,6 +439,8 @@ def test_sigterm_lets_the_running_job_end_and_removes_the_uploads(
         text=True,
     )
     try:
+        assert run.stderr is not None
+        url = run.stderr.readline().removeprefix("openaffect is starting at ").strip()
         with httpx.Client(base_url=url, timeout=150) as client:
             deadline = time.monotonic() + START_SECONDS
             while not healthy(client):

@@ -7,12 +7,13 @@ import json
 import os
 import time
 from collections.abc import Collection, Sequence
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
 from openaffect import __version__
 from openaffect.errors import OpenAffectError, UsageError
-from openaffect.models.preset import SMALL_PRESETS
+from openaffect.models.preset import SMALL_PRESETS, load_preset
 from openaffect.results.writers.base import PART_PREFIX
 
 RECORD_NAME = ".openaffect-run.jsonl"
@@ -139,11 +140,9 @@ def _remove_halves(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _weights(model: str) -> list[Path]:
+def _weights(folder: Path) -> list[Path]:
     """Weights and settings below a model folder, without results that were written there."""
-    if model in SMALL_PRESETS:
-        return []
-    found = (path for form in CHECKPOINT_FILES for path in Path(model).rglob(form))
+    found = (path for form in CHECKPOINT_FILES for path in folder.rglob(form))
     return sorted(
         path
         for path in found
@@ -151,17 +150,37 @@ def _weights(model: str) -> list[Path]:
     )
 
 
+@cache  # one run asks once for every clip
+def _shipped(preset: str) -> list[Any]:
+    """What tells a small preset's weights from those of another version of it.
+
+    Its trained parts count by their bytes: installing them again changes their times alone.
+    """
+    trained = load_preset(preset).trained
+    digest = hashlib.sha256()
+    for path in _weights(trained):
+        digest.update(f"{path.relative_to(trained).as_posix()}\0{path.stat().st_size}\0".encode())
+        digest.update(path.read_bytes())
+    return [load_preset().identities, digest.hexdigest()]
+
+
+def _stamps(model: str) -> list[Any]:
+    """What changes with a model's weights: a preset's content, a folder's sizes and times."""
+    if model in SMALL_PRESETS:
+        return _shipped(model)
+    stats = [(path, path.stat()) for path in _weights(Path(model))]
+    return [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
+
+
 def request_key(clip: Path, request: dict[str, Any]) -> str:
     """SHA-256 over the clip's bytes, the request and the version of openaffect.
 
-    A model that is a folder counts by the size and time of the weights and settings below it. A
-    clip that cannot be read has a key of its own name, which no finished clip has.
+    A model counts by its weights: a preset by what its trained parts hold, a folder by the size
+    and time of the weights and settings below it. A clip that cannot be read has a key of its own
+    name, which no finished clip has.
     """
     digest = hashlib.sha256()
-    stamps = []
-    for path in _weights(str(request["model"])):
-        stat = path.stat()
-        stamps.append([str(path), stat.st_size, stat.st_mtime_ns])
+    stamps = _stamps(str(request["model"]))
     described = json.dumps([__version__, stamps, request], sort_keys=True, default=vars)
     digest.update(described.encode())
     try:

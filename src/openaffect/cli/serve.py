@@ -11,7 +11,7 @@ from openaffect import DEFAULT_MODEL
 from openaffect.errors import OpenAffectError, UsageError
 
 Host = Annotated[str, typer.Option(help="Address; any but loopback needs an API key.")]
-Port = Annotated[int, typer.Option(min=0, max=65535, help="Port.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 lets the system choose one.")]
 Models = Annotated[
     list[str] | None,
     typer.Option("--model", metavar="PRESET|DIR", help="Model to serve; may be repeated."),
@@ -86,8 +86,7 @@ def serve(
         allowed_domains=tuple(allow_domain or ()),
         limits=Limits(max_seconds=max_seconds, max_bytes=most),
     )
-    typer.echo(f"openaffect is starting at http://{host}:{port}", err=True)
-    run(settings)
+    run(settings, lambda url: typer.echo(f"openaffect is starting at {url}", err=True))
 
 
 def purge() -> None:

@@ -202,7 +202,7 @@ class Analyzer:
         if not given.streams:
             reasons = {inputs.clip.frames_reason, inputs.face_reason, voice_reason, words_reason}
             told = "; ".join(sorted(reason for reason in reasons if reason))
-            raise reporting.nothing_given(inputs.clip.path, told)
+            raise reporting.NothingGiven(inputs.clip.path, told)
         return Reading(inputs, transcript, given, voice_reason, words_reason)
 
     def _voice_reason(self, inputs: ClipInputs, options: AnalyzeOptions) -> str | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openaffect.errors import MediaError, UsageError
+from openaffect.inference.reporting import NothingGiven
 from openaffect.inference.whole import People, summarised
 from openaffect.media.long_reader import Piece, read_segments
 from openaffect.media.people import PeopleThroughout
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from openaffect.inference.analyzer import Analyzer
     from openaffect.inference.options import AnalyzeOptions
 
+Gap = tuple[float, float, str]
+"""A stretch that gives nothing: its start and end in seconds, and why."""
+
+SAME_GAP = 0.1  # seconds between two such segments that are told as one
 VOICE_STEP = 5  # every fifth sample (250 ms) of a segment's voice course is kept
 
 
@@ -54,7 +59,8 @@ def analyze_long(
     seconds_heard = 0.0
     last: Analysis | None = None
     piece: Piece | None = None
-    silent: MediaError | None = None
+    silent: NothingGiven | None = None
+    gaps: list[Gap] = []
     pieces = read_segments(
         path,
         sampling=Sampling(
@@ -67,8 +73,9 @@ def analyze_long(
     for piece in pieces:
         try:
             found, tracks = _segment(analyzer, piece, options, numbers)
-        except MediaError as error:  # nothing of it was asked for or is there, such as in silence
+        except NothingGiven as error:  # nothing of it was asked for or is there, as in silence
             silent = error
+            gaps.append((piece.clip.start, piece.clip.end, error.reasons))
             continue
         segment = Segment(
             found.clip.start,
@@ -97,8 +104,25 @@ def analyze_long(
             on_segment(segment)
     if last is None or piece is None:
         raise silent or MediaError(f"{path}: nothing to analyse")
-    warnings = [*piece.clip.warnings, *warnings]  # those of the file as of its last piece
+    # Those of the file are the ones as of its last piece.
+    warnings = [*piece.clip.warnings, *map(told_gap, joined_gaps(gaps)), *warnings]
     return summarised(last, segments, people, faces, voice, seconds_heard, warnings, options)
+
+
+def joined_gaps(gaps: Sequence[Gap]) -> list[Gap]:
+    """Stretches in order of time, neighbours of the same reason as one."""
+    joined: list[Gap] = []
+    for start, end, reason in gaps:
+        if joined and joined[-1][2] == reason and start <= joined[-1][1] + SAME_GAP:
+            start = joined.pop()[0]
+        joined.append((start, end, reason))
+    return joined
+
+
+def told_gap(gap: Gap) -> str:
+    """The warning of a stretch that is not analysed."""
+    start, end, reason = gap
+    return f"nothing to analyse from {start:.1f} to {end:.1f} s: {reason}"
 
 
 def _segment(

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from openaffect.errors import OpenAffectError, UsageError
-from openaffect.inference.worker_process import Request, WorkerSettings
-from openaffect.inference.workers import Answerer, Outcome
+from openaffect.inference.worker_process import Event, Request, WorkerSettings
+from openaffect.inference.workers import Answerer, LoadFailed, Outcome, unusable
 from openaffect.results.analysis import Analysis
 
 MOST_BLOCKS = 5_000  # pieces that the clips are dealt out in; results come back piece by piece
@@ -33,14 +33,17 @@ class _Reader:
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         number = int(row["number"])
         told = {"number": number, "analysis": "", "error": "", "expected": True, "attempts": 1}
+        told |= {"unusable": "", "exit_code": 0, "trace": ""}
         try:
             outcome = self.answerer.answer(self.requests[number])
         except OpenAffectError as error:  # of the model: it ends the whole run
             return {**told, "unusable": str(error), "exit_code": error.exit_code}
+        except LoadFailed as error:
+            return {**told, "unusable": str(error), "expected": False, "trace": error.trace}
         if outcome.error is None:
             told["analysis"] = outcome.result.to_json(indent=None)
         told |= {"error": outcome.error or "", "expected": outcome.expected}
-        return {**told, "attempts": outcome.attempts, "unusable": "", "exit_code": 0}
+        return {**told, "attempts": outcome.attempts}
 
 
 def run_on_ray(
@@ -48,8 +51,8 @@ def run_on_ray(
 ) -> Iterator[Outcome]:
     """Answer requests for analyses by `jobs` actors, by default as many as there is room for.
 
-    Raises as `joined_ray` and `through_actors` do, and OpenAffectError for a model that does not
-    load.
+    Raises as `joined_ray` and `through_actors` do, and OpenAffectError or LoadFailed for a model
+    that does not load.
     """
     joined_ray()
     there = [dataclasses.replace(r, path=str(Path(r.path).resolve())) for r in requests]
@@ -65,8 +68,15 @@ def run_on_ray(
     with closing(answers):
         for row in answers:
             if row["unusable"]:
-                kind = UsageError if row["exit_code"] == UsageError.exit_code else OpenAffectError
-                raise kind(row["unusable"])
+                raise unusable(
+                    Event(
+                        "unusable",
+                        value=row["unusable"],
+                        expected=row["expected"],
+                        exit_code=row["exit_code"],
+                        trace=row["trace"],
+                    )
+                )
             number = row["number"]
             yield _outcome(row, requests[number], there[number], settings.models[0])
 

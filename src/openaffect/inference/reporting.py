@@ -50,9 +50,15 @@ POSE = ("yaw", "pitch", "roll")
 CONTOUR_STEP = 5  # every fifth 10 ms frame of the voice's contours is kept: 50 ms
 
 
-def nothing_given(path: Path, reasons: str) -> MediaError:
-    """The error of a clip that gives the model nothing."""
-    return MediaError(f"{path}: nothing to analyse ({reasons or 'no stream was asked for'})")
+class NothingGiven(MediaError):
+    """A clip gives the model nothing; `reasons` say why."""
+
+    def __init__(self, path: Path, reasons: str) -> None:
+        super().__init__(path, reasons)
+        self.path, self.reasons = path, reasons or "no stream was asked for"
+
+    def __str__(self) -> str:
+        return f"{self.path}: nothing to analyse ({self.reasons})"
 
 
 def part_identities(preset: str, trained: Path) -> dict[str, str]:
@@ -236,6 +242,11 @@ def seen(analyzer: Analyzer, reading: Reading, options: AnalyzeOptions, path: Pa
             f"speech without words from {clip.start + doubt.start:.1f} to "
             f"{clip.start + doubt.end:.1f} s: {doubt.reason}"
             for doubt in reading.transcript.doubts
+        ]
+        warnings += [
+            f"words as spoken, not in English, from {clip.start + doubt.start:.1f} to "
+            f"{clip.start + doubt.end:.1f} s: {doubt.reason}"
+            for doubt in reading.transcript.untranslated
         ]
     return Analysis(
         clip=ClipReference(str(path), clip.sha256, clip.start, clip.end, clip.duration),

@@ -79,8 +79,9 @@ class _Filler:
     def _ranked(self, asked: str, values: Sequence[Any]) -> list[tuple[Any, float]]:
         """The values with their probabilities, likeliest first."""
         told = [str(value) for value in values]
-        question = f"{self.question} {asked}: choose one: {', '.join(told)}.".strip()
-        ids = [self.conversation.dialogue.answer_ids(text) for text in told]
+        dialogue = self.conversation.dialogue
+        question = dialogue.choice_question(self.question, asked, told)
+        ids = [dialogue.answer_ids(text) for text in told]
         scores = self.conversation.asked(question).score(ids)
         weights = [math.exp(score - max(scores)) for score in scores]
         shares = [(value, w / sum(weights)) for value, w in zip(values, weights, strict=True)]

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from openaffect.inference.languages import check_language
 from openaffect.media.clip import NO_SPEECH
 from openaffect.media.mel import SAMPLE_RATE, log_mel
 from openaffect.media.voice_activity import voice_activity
+
+if TYPE_CHECKING:
+    from openaffect.inference.speech_decoding import Decoded
 
 WINDOW_SECONDS = 28.0  # most that one window holds of the sound, under the encoder's 30 s
 LONGEST_PAUSE = (
@@ -48,7 +51,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Doubt:
-    """A stretch with speech whose words are not believed."""
+    """A stretch with speech whose words, or whose translation, are not believed."""
 
     start: float  # seconds from the start of the audio
     end: float  # seconds
@@ -61,10 +64,12 @@ class Transcript:
 
     text: str  # in the spoken language; "" where nothing was recognised
     language: str | None  # ISO 639-1 code such as "de"; None where nothing was recognised
-    english: str | None  # the same in English (equal to `text` for English speech), where believed
+    english: str | None  # the same in English (equal to `text` for English speech), where believed;
+    # stretches of `untranslated` stand in it as they were spoken
     segments: tuple[Segment, ...]  # in order of time
     reason: str | None  # why there is no text
     doubts: tuple[Doubt, ...] = ()  # stretches that the text leaves out, in order of time
+    untranslated: tuple[Doubt, ...] = ()  # stretches without a believed translation
 
 
 @dataclass
@@ -72,8 +77,9 @@ class _Heard:
     """What was decoded of one window."""
 
     segments: list[Segment] = field(default_factory=list)
-    english: str = ""
+    english: str | None = None  # None where no translation was asked for or is believed
     doubts: list[Doubt] = field(default_factory=list)
+    untranslated: list[Doubt] = field(default_factory=list)
     left: tuple[float, float] | None = None  # seconds that the decoder had no room for
 
 
@@ -111,19 +117,32 @@ class Transcriber:
         spoken = language or detected
         tasks = ["transcribe"] if spoken == ENGLISH else ["transcribe", "translate"]
         heard: list[_Heard] = []
+        translations: list[str | None] = []
+        originals: list[str] = []
         for part, state, silence in zip(parts, states, silences, strict=True):
-            heard.append(self._window(state, spoken, tasks, part, silence))
-            while (left := heard[-1].left) is not None:  # its translation is there already
+            pieces = [self._window(state, spoken, tasks, part, silence)]
+            while (left := pieces[-1].left) is not None:  # its translation is there already
                 rest = self._encode(audio, *left)
-                heard.append(self._window(rest, spoken, ["transcribe"], left, silence))
+                pieces.append(self._window(rest, spoken, ["transcribe"], left, silence))
+            heard += pieces
+            translations.append(pieces[0].english)
+            originals.append(joined([s.text for piece in pieces for s in piece.segments]))
         segments = [segment for window in heard for segment in window.segments]
         doubts = [doubt for window in heard for doubt in window.doubts]
         text = joined([segment.text for segment in segments])
         if not text:
             reason = "; ".join(dict.fromkeys(doubt.reason for doubt in doubts))
             return Transcript("", None, None, (), reason or "no words were recognised")
-        translated = text if spoken == ENGLISH else joined([window.english for window in heard])
-        return Transcript(text, spoken, translated or None, tuple(segments), None, tuple(doubts))
+        untranslated = [doubt for window in heard for doubt in window.untranslated]
+        return Transcript(
+            text,
+            spoken,
+            text if spoken == ENGLISH else in_english(translations, originals),
+            tuple(segments),
+            None,
+            tuple(doubts),
+            tuple(untranslated),
+        )
 
     def _encode(self, audio: np.ndarray, start: float, end: float) -> Tensor:
         """Encoder states (1, 1500, width) of one window, padded to 30 s."""
@@ -166,10 +185,11 @@ class Transcriber:
                 heard.doubts = [Doubt(until, end, "the recognised words came to no end")]
         for translation in translated:
             english = joined([part.text for part in self._segments(translation.tokens, start, end)])
-            least = LEAST_TRANSLATION_LOG_PROBABILITY
-            doubt = doubted(english, translation.log_probability, silence, least)
-            if translation.finished and not doubt:
+            doubt = translation_doubted(english, translation, silence)
+            if doubt is None:
                 heard.english = english
+            elif text:
+                heard.untranslated = [Doubt(start, end, doubt)]
         return heard
 
     def _stamped(self, tokens: Sequence[int]) -> Sequence[int]:
@@ -212,6 +232,28 @@ def doubted(text: str, log_probability: float, silence: float, least: float) -> 
     if silence > LIKELY_SILENCE and log_probability < DOUBTFUL_LOG_PROBABILITY:
         return "the sound was probably no speech"
     return None
+
+
+def translation_doubted(english: str, decoded: "Decoded", silence: float) -> str | None:
+    """Why the translation of a window is not believed, or None where it is."""
+    if not decoded.finished:
+        return "the translation came to no end"
+    if not english:
+        return "the translation is empty"
+    doubt = doubted(english, decoded.log_probability, silence, LEAST_TRANSLATION_LOG_PROBABILITY)
+    return doubt and f"of the translation, {doubt}"
+
+
+def in_english(translations: Sequence[str | None], originals: Sequence[str]) -> str | None:
+    """The windows' translations joined, each one that is None replaced by what was recognised.
+
+    So words of a window whose translation is not believed are not lost. None where no window has
+    a translation.
+    """
+    if not any(translations):
+        return None
+    pairs = zip(translations, originals, strict=True)
+    return joined([original if english is None else english for english, original in pairs])
 
 
 def joined(texts: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ follow-up questions until newer ones take their place.
 from __future__ import annotations
 
 import signal
+import traceback
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -75,6 +76,7 @@ class Event:
     value: Any = None  # Segment, text, result or message
     expected: bool = True  # of "failed" and "unusable": an OpenAffectError, whose text is for users
     exit_code: int = 1  # of "unusable"
+    trace: str = ""  # of "unusable", where that was not expected: its traceback
     progress: float = 0.0  # of "segment": how much of the clip is read, 0 to 1
 
 
@@ -262,7 +264,8 @@ def serve(connection: Connection, settings: WorkerSettings, cancelled: Any) -> N
         return
     except Exception as error:
         told = f"{type(error).__name__}: {error}"
-        connection.send(Event("unusable", value=told, expected=False))
+        trace = traceback.format_exc()
+        connection.send(Event("unusable", value=told, expected=False, trace=trace))
         return
     connection.send(Event("ready"))
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):

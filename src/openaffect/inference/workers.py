@@ -97,6 +97,15 @@ class Worker:
         return self._process.exitcode
 
 
+class LoadFailed(Exception):
+    """A worker could not load its model, for a reason nobody foresaw; a note has its traceback."""
+
+    def __init__(self, told: str, trace: str) -> None:
+        super().__init__(told)
+        self.trace = trace
+        self.add_note(trace)
+
+
 @dataclass
 class Outcome:
     """What became of one request of `run_all`."""
@@ -108,10 +117,20 @@ class Outcome:
     attempts: int = 1
 
 
-def unusable(event: Event) -> OpenAffectError:
+def unusable(event: Event) -> OpenAffectError | LoadFailed:
     """The error of a worker that could not load its model."""
+    if not event.expected:
+        return LoadFailed(str(event.value), event.trace)
     kind = UsageError if event.exit_code == UsageError.exit_code else OpenAffectError
     return kind(str(event.value))
+
+
+def died_loading(died: WorkerDied, option: str) -> OpenAffectError:
+    """The error of a worker that died before it was ready; `option` sets how many there are."""
+    return OpenAffectError(
+        f"a worker process died while it loaded the model ({told_code(died.code)}); there may "
+        f"be too little memory: use fewer {option}"
+    )
 
 
 def run_all(
@@ -120,7 +139,8 @@ def run_all(
     """Answer requests by `jobs` workers at once; outcomes come as they are done.
 
     What fails for an expected reason is not tried again; anything else is, `retries` times, by a
-    new worker where the old one died. Raises OpenAffectError where the model cannot be loaded.
+    new worker where the old one died. Raises OpenAffectError where the model cannot be loaded, and
+    LoadFailed where nobody foresaw why.
     """
     waiting: deque[tuple[Request, int]] = deque()
     source = iter(requests)
@@ -188,7 +208,7 @@ class Answerer:
     def answer(self, request: Request) -> Outcome:
         """What became of a request, tried again as in `run_all`.
 
-        Raises OpenAffectError where the model cannot be loaded.
+        Raises OpenAffectError or LoadFailed where the model cannot be loaded.
         """
         attempt = 0
         while True:
@@ -219,10 +239,7 @@ def _loaded(worker: Worker) -> Worker:
     try:
         event = worker.receive()
     except WorkerDied as died:
-        raise OpenAffectError(
-            f"a worker process died while it loaded the model ({told_code(died.code)}); there may "
-            "be too little memory: use fewer --jobs"
-        ) from None
+        raise died_loading(died, "--jobs") from None
     if event.kind == "unusable":
         worker.close()
         raise unusable(event)

@@ -83,11 +83,16 @@ ABSENT_ANSWERS = {
 """What is true to say of a stream that is not given."""
 
 
-def plain_text(text: str, control_tokens: Sequence[str]) -> str:
-    """`text` with every control token broken, so that a subtitle cannot steer the conversation."""
+def defused(text: str, control_tokens: Sequence[str]) -> str:
+    """`text` with every control token broken, so that it cannot steer the conversation."""
     for token in control_tokens:
         text = text.replace(token, f"{token[0]} {token[1:]}")
-    return " ".join(text.split())
+    return text
+
+
+def plain_text(text: str, control_tokens: Sequence[str]) -> str:
+    """`text` on one line, with every control token broken."""
+    return " ".join(defused(text, control_tokens).split())
 
 
 def context(given: Given, control_tokens: Sequence[str] = ()) -> str:
@@ -181,9 +186,13 @@ class Dialogue(ABC):
     def label_question(self, labels: Sequence[str]) -> str:
         """The closed task; its answer is one of `labels`."""
 
+    @abstractmethod
     def free_question(self, question: str) -> str:
-        """A question of the user's own."""
-        return question
+        """A question of the user's own, which cannot steer the conversation."""
+
+    def choice_question(self, question: str, asked: str, values: Sequence[str]) -> str:
+        """Which of `values` holds for what is `asked`, under a question of the user's own."""
+        return self.free_question(f"{question} {asked}: choose one: {', '.join(values)}.".strip())
 
     @abstractmethod
     def prompt(self, given: Given, question: str) -> Prompt:
@@ -199,7 +208,7 @@ class Dialogue(ABC):
 
     @abstractmethod
     def answer_ids(self, answer: str) -> list[int]:
-        """Tokens of a whole answer, its end included."""
+        """Tokens of a whole answer, its end included; the answer's own text is never an end."""
 
     @property
     def drafts(self) -> Sequence[Sequence[int]]:
@@ -217,8 +226,16 @@ class ChatDialogue(Dialogue):
 
     reason_question = REASON_QUESTION
 
+    @property
+    def control(self) -> Sequence[str]:
+        """What the tokenizer takes for more than text."""
+        return self.processor.tokenizer.all_special_tokens
+
     def label_question(self, labels: Sequence[str]) -> str:
-        return label_question(labels)
+        return label_question([defused(label, self.control) for label in labels])
+
+    def free_question(self, question: str) -> str:
+        return defused(question, self.control)
 
     def prompt(self, given: Given, question: str) -> Prompt:
         return render(self.processor, given, question)
@@ -230,7 +247,7 @@ class ChatDialogue(Dialogue):
         return self.continued_ids(f" {text}")
 
     def answer_ids(self, answer: str) -> list[int]:
-        return self.continued_ids(answer + END_OF_TURN)
+        return self.continued_ids(defused(answer, self.control) + END_OF_TURN)
 
     @cached_property
     def drafts(self) -> Sequence[Sequence[int]]:

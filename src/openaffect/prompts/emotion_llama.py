@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any, Literal
 
-from openaffect.prompts.conversation import Dialogue, Given, Prompt, plain_text
+from openaffect.prompts.conversation import Dialogue, Given, Prompt, defused, plain_text
 
 VIDEO = "<video><VideoHere></video>"
 FEATURE = "<feature><FeatureHere></feature>"
@@ -45,7 +45,7 @@ INFERRED = " Therefore, it is inferred that his emotional state is: "
 
 CUT_CHARACTERS = re.compile(r"""[.!"()*#:;~]""")
 MAX_ANSWER_WORDS = 200
-# What would be taken for the prompt's own marks if a subtitle said it.
+# What would be taken for the prompt's own marks if a subtitle or a question said it.
 CONTROL_TEXTS = ("<s>", "</s>", "<unk>", "<VideoHere>", "<FeatureHere>", "[INST]", "[/INST]")
 
 
@@ -78,11 +78,11 @@ def cleaned_answer(text: str) -> str:
     return " ".join(text.split()[:MAX_ANSWER_WORDS])
 
 
-def said(words: str | None, control_tokens: Sequence[str] = ()) -> str:
+def said(words: str | None, control_tokens: Sequence[str]) -> str:
     """The line that tells what is said, nothing where nothing is."""
     if not words:
         return ""
-    return f"The person in video says: {plain_text(words, (*CONTROL_TEXTS, *control_tokens))}. "
+    return f"The person in video says: {plain_text(words, control_tokens)}. "
 
 
 class EmotionLlamaDialogue(Dialogue):
@@ -97,15 +97,21 @@ class EmotionLlamaDialogue(Dialogue):
         self.reason_question = tagged(processor.reason_task, REASON_INSTRUCTIONS[0])
         self.labels = tuple(processor.labels or LABELS)
 
+    @property
+    def control(self) -> Sequence[str]:
+        """What the processor takes for more than text."""
+        return (*CONTROL_TEXTS, *self.processor.tokenizer.all_special_tokens)
+
     def label_question(self, labels: Sequence[str]) -> str:
-        return tagged("emotion", emotion_instruction(labels))
+        plain = [defused(label, self.control) for label in labels]
+        return tagged("emotion", emotion_instruction(plain))
 
     def free_question(self, question: str) -> str:
-        return tagged("reason", plain_text(question, CONTROL_TEXTS))
+        return tagged("reason", plain_text(question, self.control))
 
     def text(self, given: Given, question: str) -> str:
         """The whole prompt; `question` is an instruction behind its tag."""
-        line = said(given.words, self.processor.tokenizer.all_special_tokens)
+        line = said(given.words, self.control)
         media = given.video or given.face or given.voice
         layout = self.processor.layout
         if layout == "demo":
@@ -135,7 +141,8 @@ class EmotionLlamaDialogue(Dialogue):
         return self.processor.piece_ids(text)  # which begins with a word mark
 
     def answer_ids(self, answer: str) -> list[int]:
-        return [*self.processor.piece_ids(answer), self.processor.tokenizer.eos_token_id]
+        plain = defused(answer, self.control)
+        return [*self.processor.piece_ids(plain), self.processor.tokenizer.eos_token_id]
 
     @property
     def end_ids(self) -> list[int]:

@@ -15,7 +15,14 @@ from typing import Any, Literal
 
 from openaffect.errors import OpenAffectError
 from openaffect.inference.worker_process import Event, Request, WorkerSettings
-from openaffect.inference.workers import Worker, WorkerDied, unusable
+from openaffect.inference.workers import (
+    LoadFailed,
+    Worker,
+    WorkerDied,
+    died_loading,
+    told_code,
+    unusable,
+)
 from openaffect.serving.metrics import Metrics
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -148,7 +155,7 @@ class Scheduler:
         return any(seat.worker is not None and seat.worker.ready for seat in self._seats)
 
     async def start(self) -> None:
-        """Start the workers; raises OpenAffectError where the model does not load."""
+        """Start the workers; raises OpenAffectError or LoadFailed where no model loads."""
         loading = [asyncio.create_task(self._seated(seat)) for seat in self._seats]
         try:
             await asyncio.gather(*loading)
@@ -273,8 +280,8 @@ class Scheduler:
         overtime = asyncio.get_running_loop().call_later(LOAD_SECONDS, worker.kill)
         try:
             event = await self._apart(worker.receive)
-        except WorkerDied:
-            raise OpenAffectError("a worker process died while it loaded the model") from None
+        except WorkerDied as died:
+            raise died_loading(died, "--workers") from None
         finally:
             overtime.cancel()
         if event.kind == "unusable":
@@ -291,6 +298,8 @@ class Scheduler:
                 seat.worker.ready = False
                 if not isinstance(error, WorkerDied):
                     log.error("a worker failed: %s", type(error).__name__)
+                elif job.stopped is None:  # else it was ended here
+                    log.error("a worker process died: %s", told_code(error.code))
                 self._end_unanswered(job)
             finally:
                 seat.job = None
@@ -308,13 +317,15 @@ class Scheduler:
             self._end(job, "failed", error=NOT_PROCESSED, expected=False)
 
     async def _replace(self, seat: _Seat) -> None:
-        """A new worker for one that died; tried until it works."""
+        """A new worker for one that died; tried until it works, the first failure is logged."""
         self.metrics.restarts.inc()
         await self._emptied(seat)
-        while True:
+        for attempt in itertools.count():
             try:
                 return await self._seated(seat)
-            except (OpenAffectError, OSError):
+            except (OpenAffectError, LoadFailed, OSError) as error:
+                if attempt == 0:  # its text speaks of the model alone: no clip was read yet
+                    log.error("no new worker starts, it is tried again and again: %s", error)
                 await self._emptied(seat)
                 await asyncio.sleep(RESTART_PAUSE)
 
@@ -368,6 +379,9 @@ class Scheduler:
             job.result, job.progress = event.value, 1.0
             self._end(job, "done")
         elif event.kind == "failed":
+            if not event.expected:  # the type alone: the text behind it may quote what was read
+                name = str(event.value).partition(":")[0]
+                log.error("%s failed unexpectedly: %s", job.request.kind, name)
             error = str(event.value) if event.expected else NOT_PROCESSED
             self._end(job, "failed", error=error, expected=event.expected)
         elif event.kind == "cancelled":

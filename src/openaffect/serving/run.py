@@ -7,6 +7,7 @@ import errno
 import logging
 import signal
 import socket
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 import uvicorn
@@ -26,9 +27,10 @@ LACKING = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)  # an address that this mach
 SIGNALLED = 128  # the exit code of a process that a signal ended, less the signal's number
 
 
-def run(settings: ServeSettings) -> None:
+def run(settings: ServeSettings, tell: Callable[[str], None] | None = None) -> None:
     """Serve; returns after SIGTERM or SIGINT, when running jobs are done.
 
+    `tell` is told every address once it is taken, before the model is loaded.
     The settings' folder is made here and removed in the end. A signal while the model is loaded
     ends that at once, with KeyboardInterrupt or SystemExit.
 
@@ -42,6 +44,9 @@ def run(settings: ServeSettings) -> None:
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     sockets = bound(settings.host, settings.port)
     try:
+        if tell is not None:
+            for address in addresses(settings.host, sockets):
+                tell(address)
         with process_folder() as folder:
             _serve(dataclasses.replace(settings, folder=folder), sockets)
     finally:
@@ -69,6 +74,13 @@ def bound(host: str, port: int) -> list[socket.socket]:
             each.close()
         raise _unusable(host, port, error) from None
     return sockets
+
+
+def addresses(host: str, sockets: Sequence[socket.socket]) -> list[str]:
+    """Where bound sockets are met; ports that the system chose are told as they are."""
+    named = f"[{host}]" if ":" in host else host
+    ports = dict.fromkeys(each.getsockname()[1] for each in sockets)
+    return [f"http://{named}:{port}" for port in ports]
 
 
 def _bound(family: int, address: object) -> socket.socket:
