@@ -22,9 +22,11 @@ from openaffect.prompts.dialogues import dialogue_of
 from openaffect.training.features import (
     MEDIA_KEY,
     ROWS_FILE,
+    SHOWN_KEY,
     TOWERS_KEY,
     FeatureFolder,
     StreamClip,
+    shown_told,
 )
 from openaffect.training.published_tasks import StreamExampleBuilder
 from openaffect.training.recipe import Dropout, Recipe, Schedule, load_recipe
@@ -253,9 +255,14 @@ def made(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("stage")
     model = tiny_model()
     model.save_pretrained(folder / "model")
-    tiny_processor(model.config).save_pretrained(folder / "model")
+    processor = tiny_processor(model.config)
+    processor.save_pretrained(folder / "model")
     store = FeatureFolder(folder / "features", StreamClip)
-    origin = {MEDIA_KEY: "", TOWERS_KEY: towers_identity(model)}
+    origin = {
+        MEDIA_KEY: "",
+        TOWERS_KEY: towers_identity(model),
+        SHOWN_KEY: shown_told(processor),
+    }
     rows = [row(number) for number in range(8)]
     for number, item in enumerate(rows):
         store.save(item, 0, clip(number), origin)

@@ -189,7 +189,7 @@ def load_entries(
         if folder is not None and corpus.kind != "features":
             rows = _extract(store, rows, folder, corpus, model, processor, recipe, say, report)
         elif corpus.kind == "features":
-            store.check(model)
+            store.check(model, processor)
         rows = share_of(rows, corpus.share)
         shares = label_shares(rows) if corpus.balanced else {}
         held = kind is ClipFeatures and store.bytes <= HELD_BYTES
