@@ -332,6 +332,38 @@ def test_a_wrong_recipe_says_what_is_wrong(override, message):
         load_recipe(RECIPES[0], (override,))
 
 
+@pytest.mark.parametrize(
+    ("recipe", "override", "message"),
+    [
+        ("emotion-llama-small/stage0-align", "tasks.label=1", "tasks is not read beside task_pool"),
+        ("omni-emotion-small/stage1-audio", "labels=corpora", "labels is corpora, but is read"),
+        ("omni-emotion-small/stage1-audio", "labels=[sad, happy]", r"labels is \[sad, happy\]"),
+        (
+            "omni-emotion-small/stage1-audio",
+            "corpora.emodb.list_file=a.txt",
+            r"corpora\.emodb\.list_file is a\.txt, but only kind merr has a list, not emodb",
+        ),
+        *(
+            (
+                "omni-emotion-small/stage1-audio",
+                f"schedule.{field}=1000",
+                rf"schedule\.{field} is 1000.*shape cosine does not read it",
+            )
+            for field in ("min_learning_rate", "warmup_learning_rate", "epoch_steps")
+        ),
+    ],
+)
+def test_what_a_recipe_sets_and_nothing_reads_is_refused(recipe, override, message):
+    path = RECIPES[0].parents[1] / f"{recipe}.yaml"
+    with pytest.raises(ConfigError, match=message):
+        load_recipe(path, (override,))
+
+
+def test_features_may_take_the_place_of_a_list():
+    path = RECIPES[0].parents[1] / "emotion-llama-7b/stage1-coarse.yaml"
+    assert load_recipe(path, ("corpora.merr.kind=features",)).corpora["merr"].list_file
+
+
 def test_the_fitted_temperature_is_the_one_that_made_the_labels():
     from openaffect.training.calibration import fit_temperature
 
