@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 from random import Random
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ from openaffect.training.examples import (
 )
 from openaffect.training.face_changes import FaceScale
 from openaffect.training.features import ClipFeatures
-from openaffect.training.recipe import Dropout, Tasks, load_recipe
+from openaffect.training.recipe import Dropout, Recipe, Tasks, load_recipe
 from openaffect.training.stage import fit_norms, label_shares, share_of
 
 CHANGES = {"audio_crop": True, "audio_layers": [1, 2], "audio_summary": 1}
@@ -362,6 +363,23 @@ def test_what_a_recipe_sets_and_nothing_reads_is_refused(recipe, override, messa
 def test_features_may_take_the_place_of_a_list():
     path = RECIPES[0].parents[1] / "emotion-llama-7b/stage1-coarse.yaml"
     assert load_recipe(path, ("corpora.merr.kind=features",)).corpora["merr"].list_file
+
+
+def test_what_the_papers_leave_open_are_fields_of_a_recipe():
+    named = {field for path in RECIPES for field in load_recipe(path).open_choices}
+    assert named
+    for name in sorted(named):
+        section: Any = Recipe
+        for part in name.split("."):
+            told = section.model_fields  # an AttributeError here: a field within no section
+            assert part in told, name
+            section = section_of(told[part].annotation)
+
+
+def section_of(annotation: Any) -> Any:
+    """The section that a field holds, whether or not it may be left out."""
+    inner = [kind for kind in get_args(annotation) if kind is not type(None)]
+    return inner[0] if inner else annotation
 
 
 def test_the_fitted_temperature_is_the_one_that_made_the_labels():
