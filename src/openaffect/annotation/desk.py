@@ -45,8 +45,6 @@ class DeskSettings:
     unit_weights: Path | None = None  # a user's table in place of action_units.csv
     emotion_rules: Path | None = None  # in place of emotion_rules.csv
     unit_phrases: Path | None = None  # in place of unit_phrases.csv
-    readings: Path | None = None  # in place of readings.csv
-    review_rules: Path | None = None  # in place of self_review.csv
 
 
 class OpenClip:
@@ -166,10 +164,6 @@ class Desk:
             talk = self.talk(sample)
             self._reasons[words] = without_absent(reason_together(talk), talk.given)[0]
         return self._reasons[words]
-
-    def describer(self, task: str) -> Describer | None:
-        """Who does a task; None where nobody was chosen for it."""
-        return self.settings.describers.get(task)
 
     def close(self) -> None:
         """Release what was loaded."""
