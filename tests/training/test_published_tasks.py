@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from random import Random
 
@@ -328,3 +329,16 @@ def test_wrong_recipes_are_refused(made):
         run_stage(recipe(made, objective="embedding"), say=lambda line: None)
     with pytest.raises(ConfigError, match=r"dropout\.mixing"):
         run_stage(recipe(made, dropout={"mixing": 0.4}), say=lambda line: None)
+
+
+def test_a_run_without_matplotlib_has_no_picture_and_says_so(made, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    said: list[str] = []
+    run_stage(recipe(made, output=str(tmp_path / "out")), say=said.append)
+    assert not (tmp_path / "out" / "loss.png").exists()
+    assert any("no loss.png" in line and "openaffect[train]" in line for line in said)
+    monkeypatch.undo()
+    said.clear()
+    run_stage(recipe(made, output=str(tmp_path / "drawn")), say=said.append)
+    assert (tmp_path / "drawn" / "loss.png").exists()
+    assert not any("loss.png" in line for line in said)

@@ -1,6 +1,7 @@
 """The desk that steps work at: the clip in hand, read once, and models, loaded once.
 
-A clip is decoded one time for all steps; its frames, faces and sound are let go with it.
+Steps that measure share one reading of a clip; its frames, faces and sound are let go with it. The
+built-in model reads the file once more, in a way of its own.
 """
 
 from __future__ import annotations

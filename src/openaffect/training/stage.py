@@ -382,7 +382,8 @@ def run_stage(
     count = recipe.schedule.calibration_examples
     if asks and count and "language_model" in recipe.trains:
         store_temperature(model, builder, entries, result, count, recipe.seed, say)
-    draw_curve(trainer.history, output / "loss.png", recipe.stage)
+    if not draw_curve(trainer.history, output / "loss.png", recipe.stage):
+        say(f"no loss.png in {output}: it needs matplotlib: pip install 'openaffect[train]'")
     return result
 
 
