@@ -25,6 +25,16 @@ MAY_IMPORT = {
     "serving": {*FLOW, "results"},
     "cli": {*FLOW, "results", "corpora", "training", "evaluation", "annotation", "serving"},
 }
+TOP_LEVEL = {
+    "analyze": "inference",
+    "load_analyzer": "inference",
+    "Analysis": "results",
+    "DEFAULT_MODEL": None,
+    "__version__": None,
+}
+"""Names of the package itself: the room that each leads to, None for a plain value."""
+DISPATCHERS = {"annotation/formats/__init__.py", "cli/__init__.py", "models/convert/__init__.py"}
+"""Modules that import others of their own room by name."""
 HEAVY = ("torch", "transformers", "av", "mediapipe", "numpy", "pydantic", "scipy", "peft", "PIL")
 
 
@@ -41,10 +51,29 @@ def rooms_imported(path: Path) -> set[str]:
             names = [f"{module}.{alias.name}" for alias in node.names]
         for name in names:
             top, _, inner = name.partition(".")
-            room = inner.partition(".")[0]
-            if top == "openaffect" and ((PACKAGE / room).is_dir() or room == "errors"):
-                rooms.add(room)
+            first = inner.partition(".")[0]
+            if top != "openaffect":
+                continue
+            if first and ((PACKAGE / first).is_dir() or first == "errors"):
+                rooms.add(first)
+                continue
+            assert first in TOP_LEVEL, f"{path}: {name} leads to a room that nobody knows"
+            room = TOP_LEVEL[first]
+            rooms |= set() if room is None else {room}
     return rooms
+
+
+def imports_by_name(path: Path) -> bool:
+    """Whether a module imports others by names that its syntax tree does not tell."""
+    told = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Name):
+            told.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            told.add(node.attr)
+        elif isinstance(node, ast.ImportFrom):  # under whatever name it is used then
+            told |= {alias.name for alias in node.names}
+    return bool(told & {"import_module", "__import__"})
 
 
 def modules() -> list[Path]:
@@ -61,6 +90,49 @@ def test_no_module_imports_from_above(path: Path) -> None:
     room = path.relative_to(PACKAGE).parts[0]
     above = rooms_imported(path) - MAY_IMPORT[room] - {room}
     assert not above, f"{room} must not import {', '.join(sorted(above))}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_dispatchers_import_by_name(path: Path) -> None:
+    assert imports_by_name(path) == (path.relative_to(PACKAGE).as_posix() in DISPATCHERS)
+
+
+def test_every_public_name_has_its_room() -> None:
+    assert set(openaffect.__all__) <= set(TOP_LEVEL)
+
+
+def test_the_page_of_the_house_tells_the_same_flow() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "architecture.md").read_text("utf-8")
+    assert f"`{' < '.join(FLOW)}`" in page
+    under = [room for room in FLOW if room not in ("errors", "inference")]
+    assert MAY_IMPORT["serving"] == {*FLOW, "results"}
+    assert "`serving` stands on `inference`, `results` and what is under them" in page
+    assert MAY_IMPORT["corpora"] == {"errors", *under}
+    assert f"`corpora` stands on {under[0]}, {under[1]} and {under[2]}" in page
+
+
+def test_names_of_the_package_itself_lead_to_rooms(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    module.write_text("from openaffect import DEFAULT_MODEL, Analysis, analyze\n")
+    assert rooms_imported(module) == {"results", "inference"}
+    for hidden in ("import openaffect\n", "from openaffect import *\n"):
+        module.write_text(hidden)
+        with pytest.raises(AssertionError, match="nobody knows"):
+            rooms_imported(module)
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        "import importlib\nimportlib.import_module('openaffect.cli')\n",
+        "from importlib import import_module as load\nload('openaffect.cli')\n",
+        "__import__('openaffect.cli')\n",
+    ],
+)
+def test_an_import_by_name_is_seen(tmp_path: Path, hidden: str) -> None:
+    module = tmp_path / "module.py"
+    module.write_text(hidden)
+    assert imports_by_name(module)
 
 
 def test_the_parser_of_imports_sees_them(tmp_path: Path) -> None:

@@ -200,6 +200,24 @@ def test_a_peak_is_told_by_its_frame_of_the_clip(tmp_path: Path) -> None:
     assert peaks(last, tmp_path) == ("99", 99)
 
 
+def test_a_peak_without_a_label_is_told_without_an_emotion(tmp_path: Path) -> None:
+    peak = {"time": 2.88, "index": 3, "action_units": {}}
+    unlabelled = dataclasses.replace(EXAMPLE, label=None).with_signal("peak", peak)
+    (read,) = written("mer-factory", [unlabelled], tmp_path)
+    assert read.label is None
+    made = json.loads((tmp_path / "clip-1" / "clip-1_merr_data.json").read_text("utf-8"))
+    assert "chronological_emotion_peaks" not in made
+    assert made["overall_peak_frame_info"]["timestamp"] == 2.88
+
+
+def test_a_list_names_only_clips_whose_frames_were_counted(tmp_path: Path) -> None:
+    unseen = dataclasses.replace(EXAMPLE, label="sad", signals={})
+    seen = dataclasses.replace(unseen, id="clip-2").with_signal("faces", {"clip_frames": 100})
+    path = tmp_path / "list.txt"
+    assert format_of("ncev").write([unseen, seen], path) == 1
+    assert path.read_text("utf-8") == "clip-2 100 sad\n"
+
+
 def test_what_reviewers_corrected_is_what_every_format_holds(tmp_path: Path) -> None:
     review = Review("ann", "edit", text="A shy smile.", labels=("shy",), label="sad")
     accepted = dataclasses.replace(EXAMPLE, reviews=(review,), status="accepted")
@@ -208,6 +226,7 @@ def test_what_reviewers_corrected_is_what_every_format_holds(tmp_path: Path) -> 
         (read,) = written(name, [bare], tmp_path / name)
         assert read.text("reasoning") == "A shy smile."
     with_peak = accepted.with_signal("peak", {"time": 1.0, "index": 3, "action_units": {}})
+    with_peak = with_peak.with_signal("faces", {"clip_frames": 100})  # which a list must name
     for name in ("merr-coarse", "merr-fine", "ncev", "mer-factory"):
         (read,) = written(name, [with_peak], tmp_path / f"{name}.own")
         assert read.label == "sad", name

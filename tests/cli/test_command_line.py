@@ -128,3 +128,16 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=60)
     assert "Traceback" not in done.stderr
     assert "Exception" not in done.stderr
+
+
+def test_training_says_what_the_paper_leaves_open(run_here, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("OPENAFFECT_HOME", str(tmp_path))
+    recipes = Path(__file__).parents[2] / "recipes"
+    code, _, told = run_here(
+        ["train", str(recipes / "omni-emotion-7b" / "stage3-instruct.yaml"), "device=cpu"]
+    )
+    assert code == 2  # there is no such model here
+    assert told.splitlines()[0].startswith("the paper leaves open: tasks, trains, lora, schedule.")
+    small = recipes / "omni-emotion-small" / "stage1-audio.yaml"
+    code, _, told = run_here(["train", str(small), "device=nowhere"])
+    assert code == 2 and "the paper leaves open" not in told

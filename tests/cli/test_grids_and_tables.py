@@ -242,3 +242,14 @@ def test_a_file_whose_name_is_no_utf_8(run_here, own_home, corpus, model):
     code, printed, told = run_here(["eval", "claims", *arguments, "--json"])
     assert code == 0, told
     assert {row["clip"] for row in json.loads(printed)["results"]} == {"caf?.mp4"}
+
+
+def test_the_table_says_which_clips_gave_no_words(run_here, own_home, corpus, model):
+    broken = corpus.parent / "broken"
+    broken.mkdir()
+    (broken / "x.mp4").write_bytes(b"no video")
+    (broken / "clips.csv").write_text("clip,perceived\nx.mp4,joy\n")
+    arguments = ["eval", "table", "--out", str(corpus.parent / "out"), "--model", str(model)]
+    code, _, told = run_here([*arguments, "--data", f"clips={broken}"])
+    assert code == 0, told
+    assert "no words of clips-x, counted as unanswered:" in told and "x.mp4" in told

@@ -5,6 +5,7 @@ imports into another folder on PYTHONPATH, as docs/evaluation.md tells.
 """
 
 import json
+import math
 import re
 from importlib import import_module
 from pathlib import Path
@@ -90,6 +91,11 @@ def test_open_words_and_reasons(run_here, tmp_path, monkeypatch):
     monkeypatch.delenv("OPENAFFECT_JUDGE", raising=False)
     with pytest.raises(Exception, match="OPENAFFECT_JUDGE"):
         functions.clue_overlap([record])
+    monkeypatch.setenv("OPENAFFECT_JUDGE", "m")
+    monkeypatch.setenv("OPENAFFECT_JUDGE_CACHE", str(tmp_path / "replies.jsonl"))
+    silent = functions.overlap_results(row, [""])["clue_overlap"]  # nothing is asked about it
+    assert math.isnan(functions.clue_overlap([silent]))
+    assert math.isnan(functions.label_overlap([silent]))
 
 
 @pytest.mark.parametrize(

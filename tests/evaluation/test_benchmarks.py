@@ -11,8 +11,14 @@ from openaffect.errors import MediaError, UsageError
 from openaffect.evaluation import predictions
 from openaffect.evaluation.benchmarks import BENCHMARKS, read_items
 from openaffect.evaluation.predictions import PREDICTIONS, Prediction, predict
+from openaffect.evaluation.score_tables import latex_rows
 from openaffect.evaluation.scores import score
-from openaffect.evaluation.tables import scores_table
+from openaffect.evaluation.tables import (
+    ablation_table,
+    fold_means,
+    model_folds_table,
+    scores_table,
+)
 
 
 class Reader:
@@ -69,6 +75,29 @@ def test_figures_of_a_run(tmp_path):
     assert [(p.coverage, p.accuracy) for p in scores.abstention] == [(1, pytest.approx(2 / 3))]
     assert "| 0.800 | 100.0% | 0.667 |" in table
     assert [(row.count, row.accuracy) for row in scores.reliability] == [(3, pytest.approx(2 / 3))]
+
+
+def test_a_run_that_answered_nothing_has_no_figures_rather_than_the_best(tmp_path):
+    held = [("angry", "nothing"), ("sad", "nothing")]
+    items, _ = read_items(BENCHMARKS["synthetic"], manifest(tmp_path, held))
+    labels = ("angry", "sad")
+    nothing = score("synthetic", predict(Reader(), items, labels, ("face",)), labels)
+    told = nothing.to_dict()
+    for name in ("uar", "uar_interval", "war", "macro_f1", "weighted_f1", "calibration_error"):
+        assert told[name] is None, name
+    assert (nothing.calibration_by_chance, nothing.clear, nothing.uar_all) == (None, None, 0.0)
+    assert "| none | 0 of 2 | - | - | - | 0.000 | - |" in ablation_table(
+        "title", "streams", {"none": nothing}
+    )
+    assert "| WAR | - |" in scores_table("title", nothing, 0.1)
+    means = fold_means({1: nothing})
+    assert means["uar"] is None and means["uar_all"] == 0.0
+    assert latex_rows(["system"], [(["s"], means)]).endswith("s & - & - & - & - \\\\\n")
+    held = [("angry", "angry"), ("sad", "nothing")]
+    items, _ = read_items(BENCHMARKS["synthetic"], manifest(tmp_path, held))
+    some = score("synthetic", predict(Reader(), items, labels, ("face",)), labels)
+    assert fold_means({1: nothing, 2: some})["uar"] == some.uar == 1.0
+    assert "| 1 | 2 | 0 | - | - |" in model_folds_table("title", {1: nothing, 2: some})
 
 
 def test_a_run_goes_on_where_it_stopped(tmp_path):

@@ -106,6 +106,14 @@ def test_samples_without_a_text_are_left_out_and_counted(server, tmp_path):
     assert "3 without a text of the reference (left out)" in overlap_table(found)
 
 
+def test_overlap_that_nothing_was_rated_of_is_no_zero(server, tmp_path):
+    judge = CachedJudge("m", ReplyCache(tmp_path / "r.jsonl"), server.url)
+    found = score_overlap(judge, REFERENCE, {})
+    assert (found.clue, found.clue_interval, found.label, found.label_interval) == (None,) * 4
+    assert "| clue | - | - |" in overlap_table(found)
+    assert "| label | - | - |" in overlap_table(found)
+
+
 def test_cost_is_told_before_anything_is_asked(server, tmp_path):
     judge = CachedJudge("m", ReplyCache(tmp_path / "r.jsonl"), server.url)
     estimate = Estimate(judge)

@@ -1,5 +1,7 @@
 """The low-rank adapters against peft, in both directions."""
 
+import json
+
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -74,6 +76,27 @@ def test_an_adapter_of_another_model_is_refused(tmp_path):
     deeper = LlamaForCausalLM(LlamaConfig(num_attention_heads=2, **sizes))
     with pytest.raises(WeightsError, match="missing"):
         load_lora(deeper, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("alpha_pattern", {"down_proj": 64}, r'alpha_pattern is \{"down_proj": 64\}'),
+        ("use_dora", True, "use_dora is true"),
+        ("bias", "all", 'bias is "all"'),
+        ("peft_type", "LOHA", 'peft_type is "LOHA"'),
+        ("r", None, "says nothing of r;"),
+        ("target_modules", None, "says nothing of target_modules;"),
+    ],
+)
+def test_an_adapter_that_would_be_read_wrongly_is_refused(tmp_path, key, value, message):
+    save_lora(adapted(), SETTINGS, tmp_path)
+    path = tmp_path / "adapter_config.json"
+    config = json.loads(path.read_text())
+    config[key] = value
+    path.write_text(json.dumps({k: v for k, v in config.items() if v is not None}))
+    with pytest.raises(WeightsError, match=message):
+        load_lora(language_model(), tmp_path)
 
 
 def test_only_adapters_get_gradients():

@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 from random import Random
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ from openaffect.training.examples import (
 )
 from openaffect.training.face_changes import FaceScale
 from openaffect.training.features import ClipFeatures
-from openaffect.training.recipe import Dropout, Tasks, load_recipe
+from openaffect.training.recipe import Dropout, Recipe, Tasks, load_recipe
 from openaffect.training.stage import fit_norms, label_shares, share_of
 
 CHANGES = {"audio_crop": True, "audio_layers": [1, 2], "audio_summary": 1}
@@ -330,6 +331,55 @@ def test_a_wrong_recipe_says_what_is_wrong(override, message):
 
     with pytest.raises(ConfigError, match=message):
         load_recipe(RECIPES[0], (override,))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "override", "message"),
+    [
+        ("emotion-llama-small/stage0-align", "tasks.label=1", "tasks is not read beside task_pool"),
+        ("omni-emotion-small/stage1-audio", "labels=corpora", "labels is corpora, but is read"),
+        ("omni-emotion-small/stage1-audio", "labels=[sad, happy]", r"labels is \[sad, happy\]"),
+        (
+            "omni-emotion-small/stage1-audio",
+            "corpora.emodb.list_file=a.txt",
+            r"corpora\.emodb\.list_file is a\.txt, but only kind merr has a list, not emodb",
+        ),
+        *(
+            (
+                "omni-emotion-small/stage1-audio",
+                f"schedule.{field}=1000",
+                rf"schedule\.{field} is 1000.*shape cosine does not read it",
+            )
+            for field in ("min_learning_rate", "warmup_learning_rate", "epoch_steps")
+        ),
+    ],
+)
+def test_what_a_recipe_sets_and_nothing_reads_is_refused(recipe, override, message):
+    path = RECIPES[0].parents[1] / f"{recipe}.yaml"
+    with pytest.raises(ConfigError, match=message):
+        load_recipe(path, (override,))
+
+
+def test_features_may_take_the_place_of_a_list():
+    path = RECIPES[0].parents[1] / "emotion-llama-7b/stage1-coarse.yaml"
+    assert load_recipe(path, ("corpora.merr.kind=features",)).corpora["merr"].list_file
+
+
+def test_what_the_papers_leave_open_are_fields_of_a_recipe():
+    named = {field for path in RECIPES for field in load_recipe(path).open_choices}
+    assert named
+    for name in sorted(named):
+        section: Any = Recipe
+        for part in name.split("."):
+            told = section.model_fields  # an AttributeError here: a field within no section
+            assert part in told, name
+            section = section_of(told[part].annotation)
+
+
+def section_of(annotation: Any) -> Any:
+    """The section that a field holds, whether or not it may be left out."""
+    inner = [kind for kind in get_args(annotation) if kind is not type(None)]
+    return inner[0] if inner else annotation
 
 
 def test_the_fitted_temperature_is_the_one_that_made_the_labels():

@@ -15,7 +15,7 @@ from openaffect.media.reader import read_clip
 from openaffect.media.voice import VOICE_STATISTICS, voice_statistics
 from openaffect.models.omni_emotion.tiny import tiny_model, tiny_processor
 from openaffect.models.tower_features import towers_identity
-from openaffect.training.features import FeatureFolder, clip_features
+from openaffect.training.features import SHOWN_KEY, FeatureFolder, clip_features
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "surprise-and-joy.mp4"
 CHANGES = {
@@ -149,11 +149,11 @@ def test_noise_is_no_voice_as_in_analysis(parts):
 def test_a_voice_without_its_figures_is_refused_where_no_media_are(parts):
     model, processor, rows, media, folder = parts
     folder.extract(rows, media, model, processor, None)
-    folder.check(model)
+    folder.check(model, processor)
     kept = dataclasses.replace(folder.load(rows[0]), audio_signals=None)
     folder.save(rows[0], 0, kept, folder.origin(rows[0]))
     with pytest.raises(ConfigError, match="without its measured figures"):
-        folder.check(model)
+        folder.check(model, processor)
 
 
 def test_changed_media_are_read_again(parts):
@@ -170,14 +170,14 @@ def test_other_towers_make_other_features(parts):
     model, processor, rows, media, folder = parts
     folder.extract(rows, media, model, processor, None)
     old, before = towers_identity(model), folder.load(rows[0])
-    folder.check(model)
+    folder.check(model, processor)
     with torch.no_grad():
         model.model.audio_tower.conv1.weight.mul_(1.5)
     assert towers_identity(model) != old
     with pytest.raises(ConfigError, match="come from other towers"):
-        folder.check(model)
+        folder.check(model, processor)
     folder.extract(rows, media, model, processor, None)
-    folder.check(model)
+    folder.check(model, processor)
     assert not torch.equal(folder.load(rows[0]).audio, before.audio)
 
 
@@ -190,6 +190,29 @@ def test_another_choice_of_frames_makes_other_features(parts, monkeypatch):
     monkeypatch.setattr(processor, "clip_frames", processor.clip_frames + 1)
     folder.extract(rows, media, model, processor, None)
     assert all(time != before[name] for name, time in times(folder).items())
+
+
+def test_features_of_another_choice_of_frames_are_refused_where_no_media_are(parts, monkeypatch):
+    model, processor, rows, media, folder = parts
+    folder.extract(rows, media, model, processor, None)
+    monkeypatch.setattr(processor, "clip_frames", 9)
+    with pytest.raises(ConfigError, match=r'"clip_frames": 8.*"clip_frames": 9'):
+        folder.check(model, processor)
+    monkeypatch.undo()
+    unsaid = {key: told for key, told in folder.origin(rows[0]).items() if key != SHOWN_KEY}
+    folder.save(rows[0], 0, folder.load(rows[0]), unsaid)
+    with pytest.raises(ConfigError, match="were shown something unknown"):
+        folder.check(model, processor)
+
+
+def test_a_feature_file_that_is_not_there_is_named(parts):
+    model, processor, rows, media, folder = parts
+    folder.extract(rows, media, model, processor, None)
+    folder.path(rows[1], 0).unlink()
+    with pytest.raises(
+        ConfigError, match=r"high\.0\.safetensors: this file of row high is missing"
+    ):
+        folder.check(model, processor)
 
 
 def test_projectors_do_not_change_the_identity(parts):

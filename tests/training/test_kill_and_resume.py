@@ -19,9 +19,11 @@ from openaffect.models.tower_features import towers_identity
 from openaffect.training.features import (
     MEDIA_KEY,
     ROWS_FILE,
+    SHOWN_KEY,
     TOWERS_KEY,
     ClipFeatures,
     FeatureFolder,
+    shown_told,
 )
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "omni-emotion-small"
@@ -44,7 +46,7 @@ def made(tmp_path_factory) -> Path:
     model.save_pretrained(folder / "model")
     processor.save_pretrained(folder / "model")
     store = FeatureFolder(folder / "features")
-    origin = {MEDIA_KEY: "", TOWERS_KEY: towers_identity(model)}
+    origin = {MEDIA_KEY: "", TOWERS_KEY: towers_identity(model), SHOWN_KEY: shown_told(processor)}
     generator = torch.Generator().manual_seed(0)
     rows = []
     for number in range(28):

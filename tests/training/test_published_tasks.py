@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from random import Random
 
@@ -22,9 +23,11 @@ from openaffect.prompts.dialogues import dialogue_of
 from openaffect.training.features import (
     MEDIA_KEY,
     ROWS_FILE,
+    SHOWN_KEY,
     TOWERS_KEY,
     FeatureFolder,
     StreamClip,
+    shown_told,
 )
 from openaffect.training.published_tasks import StreamExampleBuilder
 from openaffect.training.recipe import Dropout, Recipe, Schedule, load_recipe
@@ -253,9 +256,14 @@ def made(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("stage")
     model = tiny_model()
     model.save_pretrained(folder / "model")
-    tiny_processor(model.config).save_pretrained(folder / "model")
+    processor = tiny_processor(model.config)
+    processor.save_pretrained(folder / "model")
     store = FeatureFolder(folder / "features", StreamClip)
-    origin = {MEDIA_KEY: "", TOWERS_KEY: towers_identity(model)}
+    origin = {
+        MEDIA_KEY: "",
+        TOWERS_KEY: towers_identity(model),
+        SHOWN_KEY: shown_told(processor),
+    }
     rows = [row(number) for number in range(8)]
     for number, item in enumerate(rows):
         store.save(item, 0, clip(number), origin)
@@ -321,3 +329,16 @@ def test_wrong_recipes_are_refused(made):
         run_stage(recipe(made, objective="embedding"), say=lambda line: None)
     with pytest.raises(ConfigError, match=r"dropout\.mixing"):
         run_stage(recipe(made, dropout={"mixing": 0.4}), say=lambda line: None)
+
+
+def test_a_run_without_matplotlib_has_no_picture_and_says_so(made, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    said: list[str] = []
+    run_stage(recipe(made, output=str(tmp_path / "out")), say=said.append)
+    assert not (tmp_path / "out" / "loss.png").exists()
+    assert any("no loss.png" in line and "openaffect[train]" in line for line in said)
+    monkeypatch.undo()
+    said.clear()
+    run_stage(recipe(made, output=str(tmp_path / "drawn")), say=said.append)
+    assert (tmp_path / "drawn" / "loss.png").exists()
+    assert not any("loss.png" in line for line in said)

@@ -23,11 +23,13 @@ from openaffect.models.tower_features import towers_identity
 from openaffect.training.features import (
     MEDIA_KEY,
     ROWS_FILE,
+    SHOWN_KEY,
     TOWERS_KEY,
     ClipFeatures,
     FeatureFolder,
     StreamClip,
     clip_features,
+    shown_told,
     stream_clip,
 )
 from openaffect.training.recipe import Recipe
@@ -132,7 +134,7 @@ def cache(tmp_path_factory, models) -> Path:
     folder = tmp_path_factory.mktemp("cache")
     omni = models[2]
     store = FeatureFolder(folder)
-    origin = {MEDIA_KEY: "", TOWERS_KEY: towers_identity(omni)}
+    origin = {MEDIA_KEY: "", TOWERS_KEY: towers_identity(omni), SHOWN_KEY: shown_told(models[3])}
     rows = [row(number) for number in range(12)]
     for number, item in enumerate(rows):
         store.save(item, 0, features(omni, number), origin)

@@ -5,7 +5,7 @@ muscle moves (FACS Manual, Ekman, Friesen & Hager 2002), so that 0.5 is where it
 Which measures speak for or against a unit is set by anatomy; how much each counts was fitted on
 the training clips of the synthetic corpus (benchmarks/action_units.py), whose units are known. Head
 pitch and turn only take out what they do to the measures. MediaPipe does not carry every unit: see
-CARRIED, WEAK and DEAD, and docs/datasets.md for the figures.
+CARRIED and DEAD, and docs/datasets.md for the figures.
 """
 
 from __future__ import annotations
@@ -31,38 +31,8 @@ SEEN = 0.5  # strength from which a unit counts as seen
 APEX = 85  # percentile over a clip's faces that counts as a unit's apex; blinks stay below it
 BIAS = "bias"
 
-UNIT_NAMES = {
-    "AU1": "inner brow raiser",
-    "AU2": "outer brow raiser",
-    "AU4": "brow lowerer",
-    "AU5": "upper lid raiser",
-    "AU6": "cheek raiser",
-    "AU7": "lid tightener",
-    "AU9": "nose wrinkler",
-    "AU10": "upper lip raiser",
-    "AU12": "lip corner puller",
-    "AU14": "dimpler",
-    "AU15": "lip corner depressor",
-    "AU16": "lower lip depressor",
-    "AU17": "chin raiser",
-    "AU20": "lip stretcher",
-    "AU22": "lip funneler",
-    "AU23": "lip tightener",
-    "AU24": "lip pressor",
-    "AU25": "lips part",
-    "AU26": "jaw drop",
-    "AU27": "mouth stretch",
-    "AU28": "lip suck",
-    "AU43": "eyes closed",
-    "AU45": "blink",
-}
-"""Names of the FACS manual."""
-
 CARRIED = ("AU1", "AU5", "AU6", "AU9", "AU10", "AU12", "AU15", "AU27", "AU43")
 """Units that MediaPipe carries: F1 of presence from 0.65 on the clips they were fitted on."""
-
-WEAK = ("AU2", "AU4", "AU7", "AU25", "AU26")
-"""Units of which it shows something (F1 of at least 0.5); rules need them, so they are reported."""
 
 DEAD = ("AU14", "AU16", "AU17", "AU20", "AU22", "AU23", "AU24", "AU28")
 """Units that are not reported: the dimple, funnel, stretch, press and roll channels hardly move, or

@@ -18,7 +18,6 @@ from openaffect.errors import ConfigError
 from openaffect.prompts.vocabulary import INTENSITY_WORDS
 
 TABLE = "claims.csv"
-STILL = "still"  # the claim that a face hardly moves
 _DENIAL = re.compile(
     r"\b(?:no|not|without|never|neither|nor|lacks?|lacking|absen(?:t|ce) of|rather than|than|isn't|"
     r"doesn't|don't|hardly)\b(?:\W+\w+){0,2}\W*$",
@@ -55,7 +54,7 @@ class Claim:
     """Something that a text says was to be seen or heard."""
 
     stream: str  # face or voice
-    name: str  # an action unit, STILL, or a statistic of the voice
+    name: str  # an action unit, "still" (a face hardly moves), or a statistic of the voice
     side: int  # 1: seen, or high; -1: not seen, or low
     words: str  # as the text has it
 

@@ -1,6 +1,7 @@
 """The desk that steps work at: the clip in hand, read once, and models, loaded once.
 
-A clip is decoded one time for all steps; its frames, faces and sound are let go with it.
+Steps that measure share one reading of a clip; its frames, faces and sound are let go with it. The
+built-in model reads the file once more, in a way of its own.
 """
 
 from __future__ import annotations
@@ -45,8 +46,6 @@ class DeskSettings:
     unit_weights: Path | None = None  # a user's table in place of action_units.csv
     emotion_rules: Path | None = None  # in place of emotion_rules.csv
     unit_phrases: Path | None = None  # in place of unit_phrases.csv
-    readings: Path | None = None  # in place of readings.csv
-    review_rules: Path | None = None  # in place of self_review.csv
 
 
 class OpenClip:
@@ -166,10 +165,6 @@ class Desk:
             talk = self.talk(sample)
             self._reasons[words] = without_absent(reason_together(talk), talk.given)[0]
         return self._reasons[words]
-
-    def describer(self, task: str) -> Describer | None:
-        """Who does a task; None where nobody was chosen for it."""
-        return self.settings.describers.get(task)
 
     def close(self) -> None:
         """Release what was loaded."""

@@ -57,9 +57,9 @@ def pipeline(name: str, settings: DeskSettings, transcribe: bool = True) -> tupl
         steps.append(Reasoning(who["reasoning"], kinds))
         if "open_labels" in who:
             steps.append(OpenLabels(who["open_labels"]))
-    steps.append(Readings(settings.readings))
+    steps.append(Readings())
     if name == "self-reviewed":
-        steps.append(SelfReview(tuple(reviewed), True, settings.review_rules, who.get("judge")))
+        steps.append(SelfReview(tuple(reviewed), True, who.get("judge")))
     return ordered(steps)
 
 

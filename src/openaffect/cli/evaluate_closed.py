@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -250,7 +250,7 @@ class ClosedSetRun:
     def _pictures(
         self,
         system: str,
-        mean: dict[str, float],
+        mean: Mapping[str, float | None],
         labels: Sequence[str],
         matrices: Sequence[Sequence[Sequence[int]]],
         predictions: Sequence[Prediction] = (),

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import typer
+
 from openaffect.cli.evaluate_closed import ClosedSetRun, TestSet
 from openaffect.cli.evaluate_outputs import progress, write_latex
 from openaffect.cli.evaluate_run import EvaluateRun
@@ -14,6 +16,7 @@ from openaffect.cli.evaluate_table import CLIPS
 from openaffect.corpora.clips_table import TABLE as CLIPS_TABLE
 from openaffect.corpora.clips_table import read_clips_table
 from openaffect.corpora.manifest import Row
+from openaffect.errors import MediaError
 from openaffect.evaluation.benchmarks import BENCHMARKS, TEST
 from openaffect.evaluation.grouping import OnWheel
 from openaffect.evaluation.items import Item
@@ -99,7 +102,7 @@ class SystemsRun:
     def _words(self, analyzer: Analyzer, system: str, rows: tuple[Row, ...]) -> SetScores:
         with progress(CLIPS, len(rows)) as advance:
             place = self.out / system / CLIPS
-            told = open_words(analyzer, rows, self.folders[CLIPS], place, advance)
+            told = open_words(analyzer, rows, self.folders[CLIPS], place, advance, _say_unread)
         truth = {row.id: tuple(word.lower() for word in row.open_labels) for row in rows}
         return score_sets(OnWheel(BuiltinWheel(LEVEL)), truth, told)
 
@@ -154,6 +157,10 @@ class SystemsRun:
         if found["limit"]:
             rows.append(("limit", f"{found['limit']} clips of each test set"))
         return "\n".join(table(["what", "identity (sha256, first 12)"], rows))
+
+
+def _say_unread(name: str, error: MediaError) -> None:
+    typer.echo(f"no words of {name}, counted as unanswered: {error}", err=True)
 
 
 def _closed_dict(result: ClosedResult) -> dict[str, Any]:

@@ -27,6 +27,9 @@ def register(app: typer.Typer) -> None:
 
         settings = load_recipe(recipe, tuple(overrides or ()))
         console = Console(stderr=True)
+        if settings.open_choices:
+            told = f"the paper leaves open: {', '.join(settings.open_choices)}"
+            console.print(told, highlight=False, soft_wrap=True)
         columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
             features = bar.add_task("features", visible=False)

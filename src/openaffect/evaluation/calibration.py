@@ -49,16 +49,17 @@ def reliability(
 
 def expected_calibration_error(
     confidence: Sequence[float], right: Sequence[bool], bins: int = CALIBRATION_BINS
-) -> float:
+) -> float | None:
     """Mean distance between how sure and how right, over equal-width bins (lower, upper].
 
-    Each bin is weighted by its samples (Guo et al. 2017, equation 3); 0 for no samples. Raises
-    UsageError for confidences outside 0..1 or unequal lengths.
+    Each bin is weighted by its samples (Guo et al. 2017, equation 3); None for no samples, of which
+    0, the best value, would be untrue. Raises UsageError for confidences outside 0..1 or unequal
+    lengths.
     """
     rows = reliability(confidence, right, bins)
     total = sum(row.count for row in rows)
     gap = sum(row.count * abs(row.accuracy - row.confidence) for row in rows)
-    return gap / total if total else 0.0
+    return gap / total if total else None
 
 
 def error_by_chance(
@@ -66,17 +67,17 @@ def error_by_chance(
     bins: int = CALIBRATION_BINS,
     draws: int = 1000,
     seed: int = 0,
-) -> tuple[float, float]:
+) -> tuple[float, float] | None:
     """The error that exact confidences would show on as few samples: mean, 95th percentile.
 
     Few samples a bin stray from their confidence by chance, so that a small set shows an error
     however good the probabilities are (consistency resampling, Bröcker and Smith 2007). Outcomes
-    are drawn `draws` times with each confidence as the chance of being right. 0 for no samples;
+    are drawn `draws` times with each confidence as the chance of being right. None for no samples;
     raises as `reliability` does.
     """
     sure, _ = _checked(confidence, [False] * len(confidence))
     if not sure.size:
-        return 0.0, 0.0
+        return None
     place = _bin(sure, bins)
     rng = np.random.default_rng(seed)
     errors = np.empty(draws)
@@ -131,8 +132,8 @@ def accuracy_at_coverage(
 class Calibration:
     """How far the probabilities of a run's answers can be believed."""
 
-    error: float  # expected calibration error
-    by_chance: tuple[float, float]  # the same of exact confidences: mean, 95th percentile
+    error: float | None  # expected calibration error; None for no answers
+    by_chance: tuple[float, float] | None  # of exact confidences: mean, 95th percentile
     reliability: tuple[ReliabilityBin, ...]  # what it is made of
     abstention: tuple[Abstention, ...]  # when the least sure are withheld, at COVERAGES
 

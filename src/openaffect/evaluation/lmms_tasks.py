@@ -7,6 +7,7 @@ knows nothing of lmms-eval and does not import it.
 
 import os
 from collections.abc import Mapping, Sequence
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -111,13 +112,15 @@ def f(records: Sequence[Doc]) -> float:
 
 
 def clue_overlap(records: Sequence[Doc]) -> float:
-    """Judged overlap of clues, 1 to 10."""
-    return _overlap(records).clue
+    """Judged overlap of clues, 1 to 10; nan where the judge rated none."""
+    clue = _overlap(records).clue
+    return nan if clue is None else clue
 
 
 def label_overlap(records: Sequence[Doc]) -> float:
-    """Judged overlap of emotions, 1 to 10."""
-    return _overlap(records).label
+    """Judged overlap of emotions, 1 to 10; nan where the judge rated none."""
+    label = _overlap(records).label
+    return nan if label is None else label
 
 
 def _read(records: Sequence[Doc]) -> tuple[list[str], list[str | None], tuple[str, ...]]:

@@ -12,8 +12,15 @@ def _line(cells: Sequence[object]) -> str:
     return "".join(f"| {cell} " if str(cell) else "| " for cell in cells) + "|"
 
 
-def span(interval: tuple[float, float], digits: int) -> str:
-    """An interval in words."""
+def number(value: float | None, digits: int) -> str:
+    """A figure with so many decimals; "-" where there is none."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def span(interval: tuple[float, float] | None, digits: int) -> str:
+    """An interval in words; "-" where there is none."""
+    if interval is None:
+        return "-"
     low, high = interval
     return f"{low:.{digits}f} to {high:.{digits}f}"
 

@@ -18,10 +18,11 @@ def open_words(
     folder: Path,
     out: Path,
     advance: Callable[[], None] = lambda: None,
+    unread: Callable[[str, MediaError], None] = lambda name, error: None,
 ) -> dict[str, tuple[str, ...]]:
     """Row id -> words, most salient first; a clip that cannot be read has none.
 
-    Whole analyses are kept in `out` and taken from there.
+    `unread` is told of each such clip. Whole analyses are kept in `out` and taken from there.
     """
     kept = Analyses(analyzer, out)
     found: dict[str, tuple[str, ...]] = {}
@@ -30,7 +31,8 @@ def open_words(
         assert path is not None
         try:
             words = kept.of(path).open_emotions
-        except MediaError:
+        except MediaError as error:
+            unread(row.id, error)
             words = ()
         found[row.id] = tuple(word.lower() for word in words)
         advance()

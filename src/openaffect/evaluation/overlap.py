@@ -45,10 +45,10 @@ class OverlapScores:
     samples: int  # of the reference
     untold: int  # without a text of the reference, left out of the means
     unanswered: int  # with one but without a predicted text, left out of the means
-    clue: float  # mean clue overlap
-    clue_interval: Interval  # 95 % bootstrap over samples
-    label: float  # mean label overlap
-    label_interval: Interval  # 95 % bootstrap over samples
+    clue: float | None  # mean clue overlap; None where the judge rated none
+    clue_interval: Interval | None  # 95 % bootstrap over samples
+    label: float | None  # mean label overlap; None where the judge rated none
+    label_interval: Interval | None  # 95 % bootstrap over samples
     unrated: int  # replies of the judge without a number from 1 to 10
     rows: dict[str, tuple[float | None, float | None]]  # name -> clue, label
 
@@ -97,14 +97,16 @@ def score_overlap(
         samples=len(reference),
         untold=untold,
         unanswered=len(reference) - untold - len(compared),
-        clue=float(np.mean(clues)) if clues else 0.0,
+        clue=float(np.mean(clues)) if clues else None,
         clue_interval=_interval(clues),
-        label=float(np.mean(labels)) if labels else 0.0,
+        label=float(np.mean(labels)) if labels else None,
         label_interval=_interval(labels),
         unrated=2 * len(rows) - len(clues) - len(labels),
         rows=rows,
     )
 
 
-def _interval(values: list[float]) -> Interval:
+def _interval(values: list[float]) -> Interval | None:
+    if not values:
+        return None
     return bootstrap_means(np.array(values, np.float64).reshape(-1, 1), lambda means: means[:, 0])

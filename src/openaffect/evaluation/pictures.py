@@ -13,6 +13,7 @@ from openaffect.evaluation.calibration import (
     expected_calibration_error,
     reliability,
 )
+from openaffect.evaluation.markdown import number
 
 
 def write_confusion_picture(
@@ -74,7 +75,7 @@ def write_calibration_picture(
         )
     error = expected_calibration_error(confidence, right)
     bars.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability of the answer", ylabel="share right")
-    bars.set_title(f"expected calibration error {error:.3f}")
+    bars.set_title(f"expected calibration error {number(error, 3)}")
     # Answers of one confidence come or go together: between two points nothing can be reached.
     line.step([p.coverage for p in curve], [p.accuracy for p in curve], where="pre")
     line.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="share of clips answered", ylabel="accuracy")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from openaffect.evaluation.calibration import Abstention, Calibration
 from openaffect.evaluation.closed_set import ClassificationScores
-from openaffect.evaluation.markdown import confusion_table, span, table
+from openaffect.evaluation.markdown import confusion_table, number, span, table
 from openaffect.evaluation.metrics import Polarity
 from openaffect.evaluation.open_vocabulary import SetScores
 from openaffect.evaluation.overlap import OverlapScores
@@ -46,8 +46,13 @@ def calibration_table(found: Calibration) -> str:
     return "\n".join([told, "", *abstention_table(found.abstention)])
 
 
-def believed(error: float, by_chance: tuple[float, float]) -> str:
-    """A calibration error beside what as few samples of exact probabilities would show."""
+def believed(error: float | None, by_chance: tuple[float, float] | None) -> str:
+    """A calibration error beside what as few samples of exact probabilities would show.
+
+    "-" where no answer was given.
+    """
+    if error is None or by_chance is None:
+        return "-"
     return f"{error:.3f} ({by_chance[0]:.3f}, in 95 % of draws under {by_chance[1]:.3f})"
 
 
@@ -81,14 +86,14 @@ def polarity_told(found: Polarity) -> str:
 
 def latex_rows(
     about: Sequence[str],
-    rows: Iterable[tuple[Sequence[str], Mapping[str, float]]],
+    rows: Iterable[tuple[Sequence[str], Mapping[str, float | None]]],
     columns: Mapping[str, str] = LABEL_COLUMNS,
 ) -> str:
     """Rows for a LaTeX table in percent, under a comment that names the columns.
 
     Args:
         about: what the first columns tell.
-        rows: these first cells, and the figures.
+        rows: these first cells, and the figures; one that is None is told as "-".
         columns: the figures that are told, in this order, and their titles.
     """
     signs: dict[str, str | int | None] = {sign: f"\\{sign}" for sign in "&%$#_{}"}
@@ -97,7 +102,8 @@ def latex_rows(
     lines = [f"% {' & '.join([*about, *columns.values()])}, in percent"]
     for names, figures in rows:
         cells = [name.translate(plain) for name in names]
-        cells += [f"{100 * figures[name]:.2f}" for name in columns]
+        told = (figures[name] for name in columns)
+        cells += [number(None if value is None else 100 * value, 2) for value in told]
         lines.append(f"{' & '.join(cells)} \\\\")
     return "\n".join(lines) + "\n"
 
@@ -144,8 +150,8 @@ def set_figures(row: SetScores) -> list[str]:
 def overlap_table(scores: OverlapScores) -> str:
     """Judged overlaps of reasoning."""
     rows = [
-        ("clue", f"{scores.clue:.2f}", span(scores.clue_interval, 2)),
-        ("label", f"{scores.label:.2f}", span(scores.label_interval, 2)),
+        ("clue", number(scores.clue, 2), span(scores.clue_interval, 2)),
+        ("label", number(scores.label, 2), span(scores.label_interval, 2)),
     ]
     return "\n".join(
         [

@@ -21,24 +21,24 @@ from openaffect.results.analysis import UNCLEAR
 
 @dataclass(frozen=True)
 class Scores:
-    """The figures of one benchmark run."""
+    """The figures of one benchmark run; those over answered clips are None where there is none."""
 
     benchmark: str  # its name
     labels: tuple[str, ...]  # the label set
     clips: int  # clips asked
     answered: int  # clips of which the model was given anything (for faces: a face was found)
     chance: float  # UAR of guessing
-    uar: float  # over answered clips
-    uar_interval: tuple[float, float]  # its 95 % bootstrap interval
-    war: float  # over answered clips
-    macro_f1: float  # over answered clips
-    weighted_f1: float  # over answered clips
+    uar: float | None  # over answered clips
+    uar_interval: tuple[float, float] | None  # its 95 % bootstrap interval
+    war: float | None  # over answered clips
+    macro_f1: float | None  # over answered clips
+    weighted_f1: float | None  # over answered clips
     uar_all: float  # over all clips, unanswered ones counted as wrong
-    calibration_error: float  # expected calibration error over answered clips
-    calibration_by_chance: tuple[float, float]  # of exact confidences: mean, 95th percentile
+    calibration_error: float | None  # expected calibration error over answered clips
+    calibration_by_chance: tuple[float, float] | None  # of exact ones: mean, 95th percentile
     reliability: tuple[ReliabilityBin, ...]  # what it is made of
     abstention: tuple[Abstention, ...]  # when the least sure answers are withheld, at COVERAGES
-    clear: float  # share of answered clips whose reading is not called unclear
+    clear: float | None  # share of answered clips whose reading is not called unclear
     clear_war: float | None  # accuracy over these; None where there is none
     recalls: dict[str, float]  # of each true label, over answered clips
     confusion: tuple[tuple[int, ...], ...]  # rows truth, columns labels and "none", all clips
@@ -61,6 +61,7 @@ def score(name: str, predictions: Sequence[Prediction], labels: Sequence[str]) -
     truth, guesses = [p.truth for p in answered], [p.label for p in answered]
     sure, right = confidences(predictions)
     believed = calibrate(sure, right)
+    interval = bootstrap_intervals({"uar": mean_recall}, truth, guesses)["uar"]
     clear = [hit for hit, share in zip(right, sure, strict=True) if share >= UNCLEAR]
     everything = [p.truth for p in predictions], [p.label for p in predictions]
     return Scores(
@@ -69,17 +70,17 @@ def score(name: str, predictions: Sequence[Prediction], labels: Sequence[str]) -
         clips=len(predictions),
         answered=len(answered),
         chance=1 / len(labels),
-        uar=unweighted_average_recall(truth, guesses),
-        uar_interval=bootstrap_intervals({"uar": mean_recall}, truth, guesses)["uar"],
-        war=weighted_average_recall(truth, guesses),
-        macro_f1=macro_f1(truth, guesses),
-        weighted_f1=weighted_f1(truth, guesses),
+        uar=unweighted_average_recall(truth, guesses) if truth else None,
+        uar_interval=interval if truth else None,
+        war=weighted_average_recall(truth, guesses) if truth else None,
+        macro_f1=macro_f1(truth, guesses) if truth else None,
+        weighted_f1=weighted_f1(truth, guesses) if truth else None,
         uar_all=unweighted_average_recall(*everything),
         calibration_error=believed.error,
         calibration_by_chance=believed.by_chance,
         reliability=believed.reliability,
         abstention=believed.abstention,
-        clear=len(clear) / len(right) if right else 0.0,
+        clear=len(clear) / len(right) if right else None,
         clear_war=sum(clear) / len(clear) if clear else None,
         recalls=class_recalls(truth, guesses),
         confusion=tuple(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from openaffect.evaluation.markdown import span, table
+from openaffect.evaluation.markdown import number, span, table
 from openaffect.evaluation.open_vocabulary import SetScores
 from openaffect.evaluation.predictions import Prediction
 from openaffect.evaluation.resampling import Difference
@@ -94,8 +94,8 @@ def systems_latex(
 def _closed_row(name: str, system: str, result: ClosedResult) -> list[object]:
     folds = list(result.scores.values())
     mean = fold_means(result.scores)
-    uar = f"{mean['uar']:.3f}"
-    if len(folds) == 1:
+    uar = number(mean["uar"], 3)
+    if len(folds) == 1 and folds[0].uar_interval is not None:
         uar += f" ({span(folds[0].uar_interval, 3)})"
     return [
         name,
@@ -104,6 +104,6 @@ def _closed_row(name: str, system: str, result: ClosedResult) -> list[object]:
         sum(row.answered for row in folds),
         uar,
         f"{folds[0].chance:.2f}",
-        *(f"{mean[key]:.3f}" for key in ("war", "macro_f1", "calibration_error", "uar_all")),
+        *(number(mean[key], 3) for key in ("war", "macro_f1", "calibration_error", "uar_all")),
         difference_cell(result.difference),
     ]

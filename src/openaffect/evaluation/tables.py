@@ -6,7 +6,7 @@ from typing import Any
 
 from openaffect.corpora.manifest import Row
 from openaffect.evaluation.benchmarks import Benchmark
-from openaffect.evaluation.markdown import confusion_table, span, table
+from openaffect.evaluation.markdown import confusion_table, number, span, table
 from openaffect.evaluation.resampling import Difference
 from openaffect.evaluation.score_tables import abstention_table, believed, difference_told
 from openaffect.evaluation.scores import Scores
@@ -34,20 +34,24 @@ def scores_table(title: str, scores: Scores, seconds: float) -> str:
     """One closed-set run: its figures, its confusion matrix and abstention, as Markdown."""
     share = scores.answered / scores.clips if scores.clips else 0.0
     told_war = "none" if scores.clear_war is None else f"{scores.clear_war:.3f}"
+    clear = "-" if scores.clear is None else f"{scores.clear:.1%}"
     figures = [
         (
             f"UAR (chance {scores.chance:.2f})",
-            f"{scores.uar:.3f} (95 %: {span(scores.uar_interval, 3)})",
+            f"{number(scores.uar, 3)} (95 %: {span(scores.uar_interval, 3)})",
         ),
-        ("WAR", f"{scores.war:.3f}"),
-        ("macro F1, weighted F1", f"{scores.macro_f1:.3f}, {scores.weighted_f1:.3f}"),
+        ("WAR", number(scores.war, 3)),
+        (
+            "macro F1, weighted F1",
+            f"{number(scores.macro_f1, 3)}, {number(scores.weighted_f1, 3)}",
+        ),
         ("clips that gave something to judge", f"{scores.answered} ({share:.1%})"),
         ("UAR with the others counted as wrong", f"{scores.uar_all:.3f}"),
         (
             "expected calibration error (exact probabilities would show)",
             believed(scores.calibration_error, scores.calibration_by_chance),
         ),
-        ("readings not called unclear; WAR of these", f"{scores.clear:.1%}; {told_war}"),
+        ("readings not called unclear; WAR of these", f"{clear}; {told_war}"),
     ]
     about = f"{scores.clips} clips, {len(scores.labels)} labels, {seconds:.2f} s a clip"
     return "\n".join(
@@ -67,22 +71,24 @@ def model_folds_table(title: str, scores: Mapping[int, Scores]) -> str:
     """A model on a benchmark's folds and the mean over them; figures over answered clips."""
     rows: list[list[object]] = []
     for fold, row in scores.items():
-        uar, *others = (f"{getattr(row, name):.4f}" for name in FOLD_FIGURES)
-        interval = span(row.uar_interval, 4)
-        rows.append([fold, row.clips, row.answered, f"{uar} ({interval})", *others])
+        uar, *others = (number(getattr(row, name), 4) for name in FOLD_FIGURES)
+        if row.uar_interval is not None:
+            uar += f" ({span(row.uar_interval, 4)})"
+        rows.append([fold, row.clips, row.answered, uar, *others])
     means = fold_means(scores)
-    rows.append(["mean", "", "", *(f"{means[name]:.4f}" for name in FOLD_FIGURES)])
+    rows.append(["mean", "", "", *(number(means[name], 4) for name in FOLD_FIGURES)])
     columns = ["fold", "clips", "answered", "UAR (95 %)", "WAR", "macro F1", "weighted F1"]
     lines = table([*columns, "UAR, rest wrong", "ECE"], rows)
     return "\n".join([f"**{title}**", "", *lines])
 
 
-def fold_means(scores: Mapping[int, Scores]) -> dict[str, float]:
-    """Mean over folds of each of FOLD_FIGURES."""
-    return {
-        name: sum(getattr(row, name) for row in scores.values()) / len(scores)
+def fold_means(scores: Mapping[int, Scores]) -> dict[str, float | None]:
+    """Mean of each of FOLD_FIGURES over the folds that have it; None where none has."""
+    told = {
+        name: [value for row in scores.values() if (value := getattr(row, name)) is not None]
         for name in FOLD_FIGURES
     }
+    return {name: sum(values) / len(values) if values else None for name, values in told.items()}
 
 
 def ablation_table(
@@ -99,11 +105,11 @@ def ablation_table(
         [
             name,
             f"{row.answered} of {row.clips}",
-            f"{row.uar:.3f}",
+            number(row.uar, 3),
             span(row.uar_interval, 3),
-            f"{row.war:.3f}",
+            number(row.war, 3),
             f"{row.uar_all:.3f}",
-            f"{row.calibration_error:.3f}",
+            number(row.calibration_error, 3),
         ]
         for name, row in scores.items()
     ]

@@ -12,9 +12,6 @@ from importlib import resources
 
 import numpy as np
 
-MESH_POINTS = 468  # vertices of the canonical model
-LANDMARK_POINTS = 478  # the same plus five for each iris
-
 # Indices into the landmarks. "Right" and "left" are the person's own sides.
 RIGHT_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
 LEFT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)

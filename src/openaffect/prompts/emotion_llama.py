@@ -18,7 +18,6 @@ LABELS = ("happy", "sad", "neutral", "angry", "worried", "surprise", "fear", "co
 """The closed set of the released models, in the order in which they are asked."""
 
 Task = Literal["emotion", "reason", "reason_v2", "infer", "caption"]
-TASKS: tuple[Task, ...] = ("emotion", "reason", "reason_v2", "infer", "caption")
 
 REASON_INSTRUCTIONS = (
     "Please analyze all the clues in the video and reason out the emotional label of the person "

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def draw_curve(history: Sequence[dict], path: Path, title: str) -> None:
-    """Draw training and validation loss over steps, if matplotlib is installed."""
+def draw_curve(history: Sequence[dict], path: Path, title: str) -> bool:
+    """Draw training and validation loss over steps; False, and no file, without matplotlib."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        return
+        return False
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     axes.plot([row["step"] for row in history], [row["loss"] for row in history], lw=0.7)
@@ -18,3 +18,4 @@ def draw_curve(history: Sequence[dict], path: Path, title: str) -> None:
     axes.set(xlabel="step", ylabel="loss", title=title)
     axes.legend(["training", "validation"])
     figure.savefig(path, dpi=120)
+    return True

@@ -150,6 +150,11 @@ def clip_features(
     return ClipFeatures(**{name: tensor.cpu() for name, tensor in tensors.items()})
 
 
+def shown_told(processor: ClipProcessor) -> str:
+    """What a feature file says under SHOWN_KEY, as JSON."""
+    return json.dumps({**shown_to_towers(processor), "least_speech": LEAST_SPEECH})
+
+
 class FeatureFolder:
     """Rows and their cached features.
 
@@ -230,7 +235,7 @@ class FeatureFolder:
         """
         failed: dict[str, str] = {}
         towers = towers_identity(model)
-        shown = json.dumps({**shown_to_towers(processor), "least_speech": LEAST_SPEECH})
+        shown = shown_told(processor)
         for done, row in enumerate(rows):
             report(done, len(rows))
             if row.media is None:
@@ -266,22 +271,37 @@ class FeatureFolder:
         write_manifest([row for row in rows if row.id not in failed], self.folder / ROWS_FILE)
         return failed
 
-    def check(self, model: MediaGeneration) -> None:
-        """Make sure that features whose media are not at hand come from this model's towers.
+    def check(self, model: MediaGeneration, processor: ClipProcessor) -> None:
+        """Make sure that features whose media are not at hand are what would be extracted now.
 
         Raises:
-            ConfigError: they are not.
+            ConfigError: a row's file is missing, comes from other towers, from a clip that was
+                shown to them otherwise, or holds a voice without its figures.
         """
-        towers = towers_identity(model)
+        towers, shown = towers_identity(model), shown_told(processor)
         for row in self.rows():
-            found = self.origin(row).get(TOWERS_KEY)
-            if row.media is not None and found != towers:
+            if row.media is None:
+                continue
+            path, origin = self.path(row, 0), self.origin(row)
+            if not path.is_file():
                 raise ConfigError(
-                    f"{self.path(row, 0)}: these features come from other towers or settings "
-                    f"({found or 'unknown'}) than this model's; extract them again from the media"
+                    f"{path}: this file of row {row.id} is missing; copy the feature folder again "
+                    f"whole, or take the row out of {ROWS_FILE}"
                 )
-            if row.media is not None and not self.has_figures(row):
+            if origin.get(TOWERS_KEY) != towers:
                 raise ConfigError(
-                    f"{self.path(row, 0)}: holds a voice without its measured figures, as earlier "
+                    f"{path}: these features come from other towers or settings "
+                    f"({origin.get(TOWERS_KEY) or 'unknown'}) than this model's; extract them "
+                    "again from the media"
+                )
+            if origin.get(SHOWN_KEY) != shown:
+                raise ConfigError(
+                    f"{path}: of this clip the towers were shown "
+                    f"{origin.get(SHOWN_KEY) or 'something unknown'}, and this model's are shown "
+                    f"{shown}; extract the features again from the media"
+                )
+            if not self.has_figures(row):
+                raise ConfigError(
+                    f"{path}: holds a voice without its measured figures, as earlier "
                     "versions wrote it; extract the features again from the media"
                 )

@@ -21,6 +21,8 @@ PartName = Literal[
 PublishedTask = Literal["emotion", "reason", "reason_v2", "infer", "caption"]
 Stream = Literal["face", "voice", "scene", "words"]
 Share = Annotated[float, Field(ge=0, le=1)]
+PUBLISHED_FIELDS = ("min_learning_rate", "warmup_learning_rate", "epoch_steps")
+"""Fields of a schedule that only its published shapes read."""
 
 
 class Strict(BaseModel):
@@ -172,12 +174,45 @@ def _override(values: dict[str, Any], assignment: str) -> None:
         raise ConfigError(f"override {assignment!r}: the value is not YAML ({told})") from error
 
 
+def unread(recipe: Recipe) -> str | None:
+    """What a recipe sets that nothing reads beside its other choices; None where all is read.
+
+    Only what was written down counts, even where it says the default.
+    """
+    if recipe.task_pool and "tasks" in recipe.model_fields_set:
+        return "tasks is not read beside task_pool, which is Emotion-LLaMA's; leave one of them out"
+    if recipe.labels and not recipe.task_pool:
+        return (
+            f"labels is {_told(recipe.labels)}, but is read beside task_pool alone, which is "
+            "Emotion-LLaMA's; leave it out, or give a task_pool"
+        )
+    for name, corpus in recipe.corpora.items():
+        # A list may stay beside `features`, which an override puts in the place of `merr`.
+        if corpus.list_file is not None and corpus.kind not in ("merr", "features"):
+            return (
+                f"corpora.{name}.list_file is {corpus.list_file}, but only kind merr has a list, "
+                f"not {corpus.kind}; leave it out, or set kind to merr"
+            )
+    if recipe.schedule.shape == "cosine":
+        for field in PUBLISHED_FIELDS:
+            if field in recipe.schedule.model_fields_set:
+                return (
+                    f"schedule.{field} is {getattr(recipe.schedule, field)}, but shape cosine does "
+                    "not read it; leave it out, or set schedule.shape to published"
+                )
+    return None
+
+
+def _told(labels: tuple[str, ...] | str) -> str:
+    return labels if isinstance(labels, str) else f"[{', '.join(labels)}]"
+
+
 def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
     """Read a recipe; `overrides` are like `schedule.steps=100` and win over the file.
 
     Raises:
         ConfigError: an unreadable file, an unknown key (the nearest known one is named), a value
-            out of range.
+            out of range, a field that nothing would read.
     """
     try:
         values = yaml.safe_load(path.read_text())
@@ -188,7 +223,7 @@ def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
     for assignment in overrides:
         _override(values, assignment)
     try:
-        return Recipe.model_validate(values)
+        recipe = Recipe.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -199,3 +234,7 @@ def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
             raise ConfigError(f"{path}: unknown key {where}{hint}") from error
         seen = f", got {first['input']!r}" if first["type"] != "missing" else ""
         raise ConfigError(f"{path}: {where}: {first['msg']}{seen}") from error
+    told = unread(recipe)
+    if told is not None:
+        raise ConfigError(f"{path}: {told}")
+    return recipe

@@ -189,7 +189,7 @@ def load_entries(
         if folder is not None and corpus.kind != "features":
             rows = _extract(store, rows, folder, corpus, model, processor, recipe, say, report)
         elif corpus.kind == "features":
-            store.check(model)
+            store.check(model, processor)
         rows = share_of(rows, corpus.share)
         shares = label_shares(rows) if corpus.balanced else {}
         held = kind is ClipFeatures and store.bytes <= HELD_BYTES
@@ -382,7 +382,8 @@ def run_stage(
     count = recipe.schedule.calibration_examples
     if asks and count and "language_model" in recipe.trains:
         store_temperature(model, builder, entries, result, count, recipe.seed, say)
-    draw_curve(trainer.history, output / "loss.png", recipe.stage)
+    if not draw_curve(trainer.history, output / "loss.png", recipe.stage):
+        say(f"no loss.png in {output}: it needs matplotlib: pip install 'openaffect[train]'")
     return result
 
 

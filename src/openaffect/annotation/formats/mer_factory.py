@@ -108,8 +108,10 @@ def _measured(sample: Sample) -> dict[str, Any]:
     content: dict[str, Any] = {"source_path": sample.clip}
     peak = sample.signals.get(signals.PEAK)
     if peak is not None:
-        label, frame = sample.label or "neutral", signals.peak_frame(sample)
-        content[PEAKS] = [f"Peak at {peak['time']:.2f}s: {label}"]
+        frame = signals.peak_frame(sample)
+        # A peak's text names an emotion, which is read back as the label: without one, no text.
+        if sample.label is not None:
+            content[PEAKS] = [f"Peak at {peak['time']:.2f}s: {sample.label}"]
         content["overall_peak_frame_info"] = {
             **({} if frame is None else {"frame_number": frame}),
             "timestamp": peak["time"],

@@ -133,13 +133,19 @@ def read_ncev(path: Path) -> tuple[Sample, ...]:
 
 
 def write_ncev(samples: Iterable[Sample], path: Path) -> int:
-    """A line for each sample with a label of one word; frames are those of the clip."""
+    """A line for each sample with a label of one word and a known number of frames.
+
+    Frames are those of the clip; where nobody counted them, as in a clip without a face, the sample
+    is left out: a list has no way to say that a number is not known.
+    """
     lines = []
     for sample in map(Sample.corrected, samples):
         if not sample.label or len(sample.label.split()) != 1 or len(sample.id.split()) != 1:
             continue
-        frames = sample.signals.get(signals.FACES, {}).get("clip_frames", 0)
+        frames = sample.signals.get(signals.FACES, {}).get("clip_frames")
         held = sample.signals.get(NCEV, {"name": sample.id, "frames": frames, "valence": None})
+        if held["frames"] is None:
+            continue
         line = f"{held['name']} {held['frames']} {sample.label}"
         lines.append(line + (f" {held['valence']}" if held["valence"] is not None else ""))
     write_text(path, "".join(f"{line}\n" for line in lines))

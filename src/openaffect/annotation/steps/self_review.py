@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openaffect.annotation import readings, self_review, signals
@@ -15,11 +14,11 @@ if TYPE_CHECKING:
     from openaffect.annotation.desk import Desk
 
 
-def table_stamp(**tables: Path | None) -> str:
-    """A few digits that change with the content of the tables named, `name=path or None`."""
+def table_stamp(*tables: str) -> str:
+    """A few digits that change with the content of the package's tables of these names."""
     digest = hashlib.sha256()
-    for name, path in tables.items():
-        digest.update(table_text(f"{name}.csv", path).encode())
+    for name in tables:
+        digest.update(table_text(f"{name}.csv", None).encode())
     return digest.hexdigest()[:12]
 
 
@@ -29,15 +28,12 @@ class Readings:
     name, version = "readings", "1"
     reads, makes = ("clip", signals.FACES, signals.PROSODY), (signals.READINGS,)
 
-    def __init__(self, table: Path | None = None) -> None:
-        self.table = table
-
     @property
     def stamp(self) -> str:
-        return f"{self.version} {table_stamp(readings=self.table)}"
+        return f"{self.version} {table_stamp('readings')}"
 
     def run(self, sample: Sample, desk: Desk) -> Sample:
-        tables, found = readings.reading_tables(self.table), {}
+        tables, found = readings.reading_tables(), {}
         if "missing" not in sample.signals[signals.FACES]:
             values = readings.face_values(desk.clip(sample).main_signals)
             found["face"] = tables["face"].read(values)
@@ -65,10 +61,9 @@ class SelfReview:
         self,
         texts: tuple[str, ...],
         perceived: bool,
-        rules: Path | None = None,
         judge: Describer | None = None,
     ) -> None:
-        self.texts, self.perceived, self.rules, self.judge = texts, perceived, rules, judge
+        self.texts, self.perceived, self.judge = texts, perceived, judge
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -78,7 +73,7 @@ class SelfReview:
     @property
     def stamp(self) -> str:
         judge = f" {self.judge.identity}" if self.judge else ""
-        return f"{self.version} {table_stamp(self_review=self.rules, claims=None)}{judge}"
+        return f"{self.version} {table_stamp('self_review', 'claims')}{judge}"
 
     def run(self, sample: Sample, desk: Desk) -> Sample:
         judged = None
@@ -86,4 +81,4 @@ class SelfReview:
         if self.judge is not None and question is not None:
             request = Request("judge", sample, question, system=self_review.JUDGE_SYSTEM)
             judged = self_review.judge_score(self.judge.describe(request, desk))
-        return self_review.reviewed(sample, self.rules, judged)
+        return self_review.reviewed(sample, judged=judged)
