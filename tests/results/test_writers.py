@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from pympi.Elan import Eaf
 
 from openaffect.errors import OpenAffectError, UsageError
-from openaffect.results.analysis import Analysis
+from openaffect.results.analysis import Analysis, Change
 from openaffect.results.writers import WRITERS, RenderOptions, write_atomically, writer_of
 from openaffect.results.writers.comma_separated import COLUMNS, rows
 from openaffect.results.writers.plain_text import clean
@@ -149,6 +149,15 @@ def test_pympi_reads_the_tiers(tmp_path: Path) -> None:
     assert media["MIME_TYPE"] == "video/mp4"
     linked = tmp_path / unquote(media["RELATIVE_MEDIA_URL"])
     assert linked.resolve() == Path("clips/a b.mp4").resolve()
+
+
+def test_a_change_is_long_enough_to_be_seen_and_ends_with_the_clip() -> None:
+    changes = (Change(1.0, "joy", "calm"), Change(3.5, "calm", "joy"))
+    analysis = dataclasses.replace(full_analysis(), changes=changes)
+    assert tiers(analysis)["changes"] == [
+        Span(1.0, 2.0, "joy → calm"),
+        Span(3.5, 4.0, "calm → joy"),
+    ]
 
 
 @relaxed

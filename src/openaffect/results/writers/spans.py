@@ -9,6 +9,8 @@ from openaffect.results.writers.plain_text import one_line
 
 STILL_SECONDS = 1.0
 """How long a still image stands in forms that need a length."""
+CHANGE_SECONDS = 1.0
+"""How long a change, which is a moment, stands in the annotation forms, so that it can be seen."""
 SHORTEST = 0.001
 """Seconds; the annotation forms count in milliseconds and know no empty stretch."""
 
@@ -72,8 +74,12 @@ def tiers(analysis: Analysis) -> dict[str, list[Span]]:
         found[f"person {person.track}"] = _in_sight(analysis, person.track)
     if analysis.changes:
         found["changes"] = [
-            Span(c.time, c.time + SHORTEST, one_line(f"{c.before} → {c.after}"))
-            for c in analysis.changes
+            Span(
+                change.time,
+                max(min(change.time + CHANGE_SECONDS, analysis.clip.end), change.time + SHORTEST),
+                one_line(f"{change.before} → {change.after}"),
+            )
+            for change in analysis.changes
         ]
     apart = {name: without_overlap(spans) for name, spans in found.items()}
     return {name: spans for name, spans in apart.items() if spans}
