@@ -67,11 +67,20 @@ def synthetic(folder: Path, sound: Path) -> None:
     write_manifest([row], folder / "manifest.jsonl")
 
 
+def own(folder: Path, sound: Path) -> None:
+    rows = []
+    for name, label in (("a", "calm"), ("b", "happy")):
+        shutil.copy(EXAMPLE, folder / f"{name}.mp4")
+        rows.append(Row(name, "mine", "test", f"{name}.mp4", "s1", "en", None, label, ()))
+    write_manifest(rows, folder / "manifest.jsonl")
+
+
 SPLIT_CORPORA: dict[str, Callable[[Path, Path], None]] = {
     "emodb": emodb,
     "ravdess": ravdess,
     "faces": faces,
     "synthetic": synthetic,
+    "manifest": own,
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 from openaffect.corpora.manifest import CORE_LABELS, Row, write_manifest
 from openaffect.errors import MediaError, UsageError
 from openaffect.evaluation import predictions
-from openaffect.evaluation.benchmarks import BENCHMARKS, read_items
+from openaffect.evaluation.benchmarks import BENCHMARKS, named_benchmark, read_items
 from openaffect.evaluation.predictions import PREDICTIONS, Prediction, predict
 from openaffect.evaluation.score_tables import latex_rows
 from openaffect.evaluation.scores import score
@@ -160,6 +160,23 @@ def test_other_splits_are_left_out(tmp_path):
     manifest(tmp_path, HELD, split="train")
     with pytest.raises(UsageError, match="no test clips"):
         read_items(BENCHMARKS["synthetic"], tmp_path)
+
+
+def test_a_manifest_of_ones_own_has_the_labels_of_its_test_clips(tmp_path):
+    manifest(tmp_path, [("calm", ""), ("happy", ""), ("happy", "")])
+    benchmark = named_benchmark("manifest", tmp_path)
+    items, labels = read_items(benchmark, tmp_path, limit=2)
+    assert (labels, benchmark.title) == (("happy", "calm"), f"test clips of {tmp_path}")
+    assert [(item.truth, item.source) for item in items] == [
+        ("calm", "synthetic"),
+        ("happy", "synthetic"),
+    ]
+    # Only a set of labels of its own drops none.
+    assert len(read_items(BENCHMARKS["synthetic"], tmp_path)[0]) == 2
+    assert named_benchmark("synthetic", tmp_path) is BENCHMARKS["synthetic"]
+    manifest(tmp_path, [("happy", ""), ("happy", "")])
+    with pytest.raises(UsageError, match="all test clips are happy; a score needs two labels"):
+        read_items(benchmark, tmp_path)
 
 
 def test_likeliest_label():

@@ -20,6 +20,7 @@ CLOSED = (
     "ravdess",
     "faces",
     "synthetic",
+    "manifest",
     "dfew",
     "mafw",
     "mer2023-semi",
@@ -178,11 +179,10 @@ def evaluate(
     settings = EvaluateRun(models[0], device, data, limit, json, out, cache)
     if benchmark in CLOSED:
         from openaffect.cli.evaluate_closed import ClosedSetRun
-        from openaffect.evaluation.benchmarks import BENCHMARKS
+        from openaffect.evaluation.benchmarks import named_benchmark
 
-        run = ClosedSetRun(
-            settings, BENCHMARKS[benchmark], split, fold, modalities, by, tuple(trained_on or ())
-        )
+        chosen = named_benchmark(benchmark, data, split)
+        run = ClosedSetRun(settings, chosen, split, fold, modalities, by, tuple(trained_on or ()))
         others = [predictions, endpoint]
         if any(others) and (all(others) or ablate or modalities):
             raise UsageError(

@@ -17,7 +17,7 @@ from openaffect.corpora.clips_table import TABLE as CLIPS_TABLE
 from openaffect.corpora.clips_table import read_clips_table
 from openaffect.corpora.manifest import Row
 from openaffect.errors import MediaError
-from openaffect.evaluation.benchmarks import BENCHMARKS, TEST
+from openaffect.evaluation.benchmarks import TEST, named_benchmark
 from openaffect.evaluation.grouping import OnWheel
 from openaffect.evaluation.items import Item
 from openaffect.evaluation.leaks import Leaks, find_leaks, leaks_notice
@@ -53,7 +53,7 @@ class SystemsRun:
         runs = {
             name: ClosedSetRun(
                 replace(self.run, data=folder),
-                BENCHMARKS[name],
+                named_benchmark(name, folder),
                 TEST,
                 "all",
                 None,
@@ -115,9 +115,10 @@ class SystemsRun:
         leaks: Mapping[str, Leaks],
     ) -> None:
         sources: dict[str, Any] = {
-            name: {"title": BENCHMARKS[name].title, "streams": list(BENCHMARKS[name].streams)}
+            name: {"title": benchmark.title, "streams": list(benchmark.streams)}
             | folds_provenance(TEST, test.folds)
             for name, test in tests.items()
+            for benchmark in [named_benchmark(name, self.folders[name])]
         }
         if words:
             told = file_sha256(self.folders[CLIPS] / CLIPS_TABLE)

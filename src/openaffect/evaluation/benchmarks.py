@@ -6,7 +6,7 @@ from pathlib import Path
 
 from openaffect.corpora.emodb import read_emodb
 from openaffect.corpora.face_folder import read_face_folder
-from openaffect.corpora.manifest import CORE_LABELS, Row, media_path, read_manifest
+from openaffect.corpora.manifest import CORE_LABELS, LABELS, Row, media_path, read_manifest
 from openaffect.corpora.ravdess import read_ravdess
 from openaffect.errors import UsageError
 from openaffect.evaluation import published_layouts as layouts
@@ -18,10 +18,16 @@ from openaffect.prompts.labels import EMODB_LABELS, RAVDESS_LABELS
 
 MANIFEST = "manifest.jsonl"
 TEST = "test"
+OWN = "manifest"
+"""The benchmark that is a manifest of one's own; its labels are those that the clips have."""
+
+
+def _manifest_rows(folder: Path) -> tuple[Row, ...]:
+    return read_manifest(folder if folder.is_file() else folder / MANIFEST)
 
 
 def _synthetic_rows(folder: Path) -> tuple[Row, ...]:
-    rows = read_manifest(folder if folder.is_file() else folder / MANIFEST)
+    rows = _manifest_rows(folder)
     return tuple(row for row in rows if row.media is not None and row.label in CORE_LABELS)
 
 
@@ -33,7 +39,7 @@ class Benchmark:
     title: str  # what it measures, for tables
     streams: tuple[str, ...]  # streams that the model may use
     read: Callable[[Path], tuple[Row, ...]] | None  # all rows of a corpus with splits
-    labels: tuple[str, ...]  # the label set
+    labels: tuple[str, ...]  # the label set; empty: the labels of the clips that are scored
     read_test: Callable[[Path, int], tuple[Item, ...]] | None = None  # a published test set or fold
     folds: int = 1  # test sets of the published protocol
     language: str | None = None  # ISO 639-1 code of all its speech, where it is one language
@@ -58,6 +64,7 @@ BENCHMARKS = {
         Benchmark(
             "synthetic", "synthetic test clips, all streams", STREAMS, _synthetic_rows, CORE_LABELS
         ),
+        Benchmark(OWN, "test clips of a manifest of your own", STREAMS, _manifest_rows, ()),
         Benchmark(
             "dfew",
             "DFEW, single-label test clips",
@@ -143,6 +150,12 @@ BENCHMARKS = {
 }
 
 
+def named_benchmark(name: str, folder: Path, split: str = TEST) -> Benchmark:
+    """A benchmark by its name; a manifest of one's own is titled by its split and its folder."""
+    found = BENCHMARKS[name]
+    return replace(found, title=f"{split} clips of {folder}") if name == OWN else found
+
+
 def read_items(
     benchmark: Benchmark,
     folder: Path,
@@ -155,7 +168,8 @@ def read_items(
 
     A published test set has no other split; `fold` picks one of its folds, from 1.
 
-    Raises UsageError where the folder holds no such corpus or nothing of the split.
+    Raises UsageError where the folder holds no such corpus or nothing of the split, and where a
+    manifest of one's own has clips of one label alone.
     """
     if not 1 <= fold <= benchmark.folds:
         raise UsageError(f"--fold {fold}: {benchmark.name} has folds 1 to {benchmark.folds}")
@@ -167,13 +181,21 @@ def read_items(
         for row in benchmark.read(folder):
             path = media_path(row, base)
             if row.split == split and row.label is not None and path is not None:
-                items.append(Item(row.id, path, row.label, row_groups(row)))
+                items.append(Item(row.id, path, row.label, row_groups(row), row.source))
     if not items:
         raise UsageError(f"{benchmark.name}: no {split} clips in {folder}")
     if benchmark.language is not None:
         spoken = {"language": benchmark.language}
         items = [replace(item, groups=spoken | dict(item.groups)) for item in items]
-    return tuple(items if limit is None else _balanced(items, limit)), benchmark.labels
+    labels = benchmark.labels or _labels_of(items)
+    if len(labels) < 2:
+        raise UsageError(f"{folder}: all {split} clips are {labels[0]}; a score needs two labels")
+    return tuple(items if limit is None else _balanced(items, limit)), labels
+
+
+def _labels_of(items: Sequence[Item]) -> tuple[str, ...]:
+    """The labels that the clips have, in the order of the corpora's own set."""
+    return tuple(label for label in LABELS if any(item.truth == label for item in items))
 
 
 def _balanced(items: Sequence[Item], limit: int) -> list[Item]:

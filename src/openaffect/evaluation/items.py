@@ -16,3 +16,4 @@ class Item:
     path: Path  # the media file
     truth: str  # its label
     groups: Mapping[str, str] = field(default_factory=dict)  # of GROUPS, where the corpus tells
+    source: str = ""  # the corpus that a manifest names; "" where the benchmark is that corpus

@@ -27,16 +27,16 @@ def find_leaks(benchmark: str, items: Sequence[Item], manifests: Iterable[Path])
     """Compare a test set with the training and validation rows of manifests.
 
     Names are a row's id and the stem of its media, with its folder where that is a number. A number
-    says which clip it is only within one corpus, so it counts where the row's source is the
-    benchmark. A name counts for nothing where both files are there and differ. Only files of equal
-    size are hashed. Raises UsageError for a manifest that cannot be read.
+    says which clip it is only within one corpus, so it counts where the row's source is that of
+    the clip, or the benchmark. A name counts for nothing where both files are there and differ.
+    Only files of equal size are hashed. Raises UsageError for a manifest that cannot be read.
     """
     manifests = tuple(manifests)
     known = [known_clips(path, lambda row: row.split != TEST) for path in manifests]
     there, content, named = 0, [], []
     for item in items:
         names = clip_names(item.id, item.path.absolute())
-        if any(clips.names_it(names, benchmark, item.path) for clips in known):
+        if any(clips.names_it(names, item.source or benchmark, item.path) for clips in known):
             named.append(item.id)
         if not item.path.is_file():
             continue

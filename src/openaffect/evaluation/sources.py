@@ -22,6 +22,7 @@ SOURCES = {
     "ravdess": Source("CC BY-NC-SA 4.0", "Livingstone & Russo 2018"),
     "faces": Source("those of your own images", "any folder of face images, one folder per class"),
     "synthetic": Source("your own clips", "openaffect data synth"),
+    "manifest": Source("those of your own clips", "a manifest of your own"),
     "dfew": Source("academic use, on application", "Jiang et al. 2020"),
     "mafw": Source("non-commercial research, by signed agreement", "github.com/MAFW-database/MAFW"),
     "mer2023-semi": Source("research, by signed agreement", MERTOOLS),

@@ -23,7 +23,8 @@ def benchmarks_table(benchmarks: Sequence[Benchmark]) -> str:
     for row in benchmarks:
         terms, streams = SOURCES[row.name].terms or UNSTATED, ", ".join(row.streams)
         origin = SOURCES[row.name].origin
-        rows.append((row.name, row.title, len(row.labels), row.folds, streams, terms, origin))
+        classes = len(row.labels) or "those of the clips"
+        rows.append((row.name, row.title, classes, row.folds, streams, terms, origin))
     for title, (command, source) in TEXT_SETS.items():
         rows.append((f"`{command}`", title, "", 1, "", source.terms, source.origin))
     columns = ("name", "test set", "classes", "folds", "streams", "terms", "from")
