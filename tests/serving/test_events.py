@@ -28,6 +28,7 @@ def test_a_silent_stream_of_events_says_that_it_lives(service: Running) -> None:
     sent = service.client.post("/v1/jobs", files={"file": ("a.mp4", HELD)}).json()
     blocks, held = [], ""
     with service.client.stream("GET", f"/v1/jobs/{sent['id']}/events") as stream:
+        assert stream.headers["x-accel-buffering"] == "no"
         for piece in stream.iter_text():
             *whole, held = (held + piece).split("\n\n")
             blocks += whole
@@ -45,6 +46,7 @@ def test_a_silent_streamed_answer_says_that_it_lives(service: Running) -> None:
     asked = {"model": "a", "stream": True, "messages": [message]}
     text = ""
     with service.client.stream("POST", "/v1/chat/completions", json=asked) as stream:
+        assert stream.headers["x-accel-buffering"] == "no"
         for piece in stream.iter_text():
             text += piece
             if text.count(": \n\n") >= 3:

@@ -44,6 +44,8 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 PIECE = 1 << 20  # bytes of an upload copied at once
 BEAT_SECONDS = 15.0  # without an event until a comment says that the stream lives
 ALIVE = b": \n\n"  # that comment: proxies close a stream that is silent for a minute
+EVENTS = "text/event-stream"
+AT_ONCE = {"X-Accel-Buffering": "no"}  # nginx then passes every event on as it comes
 MEDIA_TYPES = {
     "json": "application/json",
     "csv": "text/csv",
@@ -73,7 +75,7 @@ CHAT_ANSWER = json_answer("The answer; streamed: server-sent events.", None, COM
 STREAMED: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Server-sent events.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {EVENTS: {"schema": {"type": "string"}}},
     }
 }
 
@@ -273,7 +275,7 @@ async def events(request: Request, identity: str) -> StreamingResponse:
             data = json.dumps(told, ensure_ascii=False)
             yield f"id: {number}\nevent: {event['type']}\ndata: {data}\n\n".encode()
 
-    return StreamingResponse(lines(), media_type="text/event-stream")
+    return StreamingResponse(lines(), media_type=EVENTS, headers=AT_ONCE)
 
 
 @router.get("/v1/jobs/{identity}/result/{form}", tags=["jobs"], response_class=Response)
@@ -317,7 +319,7 @@ async def chat(request: Request, body: ChatRequest) -> Response:
     job = await service.answer(asked(body), name)
     if body.stream:
         stream = _streamed(service, job, name)
-        return StreamingResponse(stream, media_type="text/event-stream")
+        return StreamingResponse(stream, media_type=EVENTS, headers=AT_ONCE)
     found = await service.finished(job, request.is_disconnected)
     return JSONResponse(completion(_content(found), name))
 
