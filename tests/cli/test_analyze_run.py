@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_analyze_clips import write_clip
 
 from openaffect import DEFAULT_MODEL
 from openaffect.cli import run_record
@@ -267,3 +268,23 @@ def test_results_below_a_model_folder_do_not_change_the_model(tmp_path: Path) ->
     assert request_key(clip, request) == key
     (model / "trained_parts.json").write_text('{"fusion": null}')
     assert request_key(clip, request) != key
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "told"),
+    [("words.mp4", "0", "holds text"), ("clip.mp4", "9", "the file ends at 1 s")],
+)
+def test_a_clip_that_cannot_be_used_is_told_before_a_model_is_loaded(
+    tmp_path: Path, run_here, name: str, start: str, told: str
+) -> None:
+    (tmp_path / "words.mp4").write_text("these are only words")
+    write_clip(tmp_path / "clip.mp4", 40)
+    asked = ["--start", start, "--model", "nonesuch"]
+    code, printed, errors = run_here(["analyze", str(tmp_path / name), *asked])
+    assert told in errors and "nonesuch" not in errors
+    assert (bool(code), printed, errors.count("\n")) == (True, "", 1)
+    if start == "0":  # the clip that can be used needs the model
+        (tmp_path / "clip.mp4").write_text("nor is this a clip")
+    code, printed, errors = run_here(["analyze", str(tmp_path), *asked])
+    assert (code, printed) == (1, "")
+    assert errors.startswith("2 of 2 clips failed") and "nonesuch" not in errors

@@ -98,9 +98,12 @@ class AnalyzeRun:
 
         A single clip's error is raised as it is.
         """
+        from openaffect.inference.options import check_first
+
         options = self._checked_options()
         try:
             if len(clips) == 1 and not self._by_workers:
+                check_first(clips[0], options)
                 analysis = self._loaded().analyze(clips[0], options=options)
                 try:
                     self._show(analysis)  # first: writing may wait for other runs, and fail
@@ -163,6 +166,9 @@ class AnalyzeRun:
 
     def _finished(self, jobs: list[Job], options: AnalyzeOptions) -> Iterator[Finished]:
         """The clips as they are done; a model that does not load fails the whole run."""
+        for unusable in _unusable_first(jobs, options):
+            yield unusable
+            jobs = jobs[1:]
         if not jobs:
             return
         if self._by_workers:
@@ -237,6 +243,19 @@ class AnalyzeRun:
         print_report(analysis, console)
         if line:
             console.rule(style="dim")
+
+
+def _unusable_first(jobs: list[Job], options: AnalyzeOptions) -> Iterator[Finished]:
+    """Those of the first clips that cannot be used: no model is loaded for them alone."""
+    from openaffect.inference.options import check_first
+
+    for job in jobs:
+        try:
+            check_first(job.clip, options)
+        except OpenAffectError as error:
+            yield Finished(job, None, one_line(str(error)), 1)
+        else:
+            return
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from openaffect.errors import UsageError
 from openaffect.inference.languages import check_language
 from openaffect.media.limits import Limits
 from openaffect.media.probe import length_of
+from openaffect.media.reader import check_clip
 from openaffect.media.still import is_still
 from openaffect.media.subtitles import Subtitle
 from openaffect.prompts.conversation import STREAMS
@@ -78,6 +79,15 @@ def is_long(path: Path, options: AnalyzeOptions) -> bool:
     # What declares no length was measured here; found while reading, all segments would be lost.
     options.limits.check_seconds(str(path), end - start, long=True)
     return True
+
+
+def check_first(path: Path, options: AnalyzeOptions) -> None:
+    """Open a clip before a model is loaded for it, as weights may be fetched for minutes.
+
+    Raises as reading the clip does.
+    """
+    long = is_long(path, options)
+    check_clip(path, start=options.start, end=options.end, limits=options.limits, long=long)
 
 
 def span_of(path: Path, options: AnalyzeOptions) -> tuple[float, float]:

@@ -20,7 +20,7 @@ from openaffect.media.door import (
     video_stream,
 )
 from openaffect.media.limits import Limits, seconds_text
-from openaffect.media.probe import MediaInfo, cut_off, describe
+from openaffect.media.probe import MediaInfo, cut_off, describe, length_of
 from openaffect.media.sampling import Sampling, check_part, pick
 from openaffect.media.still import image_size, is_still, read_image
 from openaffect.media.video import (
@@ -85,6 +85,32 @@ def read_clip(
         has_audio=info.has_audio,
         warnings=tuple(warnings),
     )
+
+
+def check_clip(
+    path: str | Path,
+    *,
+    start: float | None,
+    end: float | None,
+    limits: Limits,
+    long: bool = False,
+) -> None:
+    """Open a clip without decoding it, so that one that cannot be used is told at once.
+
+    With `long`, the limit of what is read in segments holds. Passing it promises nothing about
+    damage further in. Raises as `read_clip` does.
+    """
+    check_part(start, end)
+    path = checked_path(path, limits)
+    with one_line(path):
+        if is_still(path):
+            image_size(path, limits)
+            return
+        first, last = start or 0.0, math.inf if end is None else end
+        declared = length_of(path, limits)
+        limits.check_seconds(str(path), min(last, declared) - first, long=long)
+        if first > 0 and first >= declared:
+            _scan(path, first, last, limits)  # the packets tell whether the part really is outside
 
 
 @dataclass(frozen=True)
