@@ -5,7 +5,7 @@ import webvtt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openaffect.errors import MediaError
+from openaffect.errors import MediaError, UsageError
 from openaffect.media.subtitles import (
     MAX_BYTES,
     Subtitle,
@@ -166,3 +166,13 @@ def test_unusable_files_are_named_in_one_line(
     with pytest.raises(MediaError, match=told) as caught:
         read_subtitles(path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_another_kind_is_not_what_is_said(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("what was said").write_text("I said so.")
+    for name in ("transcript.txt", "there/Film.ASS", "what was said", "talk.sbv"):
+        with pytest.raises(UsageError, match=f"--subtitle {name} looks like a file: give .srt"):
+            subtitle_text(name)
+    for said in ("I wrote it into notes.txt", "Stop.", "No.\0", "word " * 2000, ""):
+        assert subtitle_text(said) == said

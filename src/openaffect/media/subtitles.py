@@ -8,9 +8,15 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
-from openaffect.errors import MediaError
+from openaffect.errors import MediaError, UsageError
 
 SUBTITLE_SUFFIXES = (".srt", ".vtt")
+OTHER_SUFFIXES = (
+    *(".txt", ".text", ".md", ".rtf", ".doc", ".docx", ".odt", ".pdf", ".csv", ".tsv", ".json"),
+    *(".ass", ".ssa", ".sub", ".sbv", ".sami", ".smi", ".ttml", ".dfxp", ".lrc", ".stl", ".xml"),
+    *(".eaf", ".textgrid", ".html"),
+)
+"""Of files that hold words and are not read: one is never meant as the words that are spoken."""
 MAX_BYTES = 10_000_000
 """Far more than the subtitles of any film."""
 
@@ -107,12 +113,27 @@ def subtitle_text(given: str, start: float | None = None, end: float | None = No
     """The words that a subtitle option stands for.
 
     A value that ends in .srt or .vtt is a file, whose lines between start and end are joined by
-    spaces; anything else is the text itself. Raises MediaError for a file that cannot be used.
+    spaces; anything else is the text itself. Raises MediaError for a file that cannot be used, and
+    UsageError for what looks like any other file.
     """
     if not given.lower().endswith(SUBTITLE_SUFFIXES):
+        if _is_other_file(given):
+            raise UsageError(
+                f"--subtitle {given} looks like a file: give .srt or .vtt, or the text itself"
+            )
         return given
     lines = within(read_subtitles(Path(given)), start, end)
     return " ".join(line.text for line in lines)
+
+
+def _is_other_file(given: str) -> bool:
+    """Whether text is one word with the ending of a file, or names a file that is there."""
+    if given.lower().endswith(OTHER_SUFFIXES) and len(given.split()) == 1:
+        return True
+    try:
+        return Path(given).is_file()
+    except (OSError, ValueError):  # spoken words may be too long for a name
+        return False
 
 
 def timed_lines(given: str) -> tuple[Subtitle, ...] | None:
