@@ -23,6 +23,7 @@ from openaffect.prompts.conversation import (
 )
 from openaffect.training.augment import augment_voice
 from openaffect.training.batches import IGNORED, collate
+from openaffect.training.corpora import label_shares, share_of
 from openaffect.training.examples import (
     ExampleBuilder,
     label_of,
@@ -30,8 +31,8 @@ from openaffect.training.examples import (
 )
 from openaffect.training.face_changes import FaceScale
 from openaffect.training.features import ClipFeatures
+from openaffect.training.norms import fit_norms
 from openaffect.training.recipe import Dropout, Recipe, Tasks, load_recipe
-from openaffect.training.stage import fit_norms, label_shares, share_of
 
 CHANGES = {"audio_crop": True, "audio_layers": [1, 2], "audio_summary": 1}
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))

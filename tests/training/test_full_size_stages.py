@@ -62,7 +62,7 @@ def made(tmp_path_factory, small_parts) -> Path:
 
 
 def test_all_stages_run_and_move_float32_weights_by_small_steps(made, tmp_path, monkeypatch):
-    monkeypatch.setattr("openaffect.training.stage.home", lambda: tmp_path)
+    monkeypatch.setattr("openaffect.training.corpora.home", lambda: tmp_path)
     start, tensors = "null", {}
     for stage, (corpus, prefix) in STAGES.items():
         recipe = load_recipe(

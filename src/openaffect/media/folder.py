@@ -1,10 +1,27 @@
-"""Which media files a list of paths means: files as they are, folders by their files' endings."""
+"""Folders: the media files that paths mean, by their endings, and whether one can be written to."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
 from openaffect.errors import UsageError
 from openaffect.media.formats import ENDINGS
+
+
+def check_folder(folder: Path, option: str = "--out") -> None:
+    """Make sure that files can be written into a folder, which need not be there yet.
+
+    Raises UsageError, which names the option, where it or a folder above it is something else.
+    """
+    for place in (folder, *folder.parents):
+        try:
+            if not (place.exists() or place.is_symlink()):
+                continue
+        except OSError:  # writing will tell
+            return
+        if place.is_dir():
+            return
+        inner = f"{folder}: {place}" if place != folder else f"{folder}"
+        raise UsageError(f"{option} {inner} is not a folder; name another")
 
 
 def find_clips(paths: Iterable[str | Path]) -> list[Path]:

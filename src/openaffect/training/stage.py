@@ -1,6 +1,5 @@
 """One stage of training from its recipe: parts, corpora, features, loop, result."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
@@ -9,13 +8,10 @@ from typing import Any
 import torch
 
 from openaffect import DEFAULT_MODEL
-from openaffect.corpora.emodb import read_emodb
-from openaffect.corpora.manifest import LABELS, Row, read_manifest
-from openaffect.corpora.merr import read_merr
-from openaffect.corpora.ravdess import read_ravdess
-from openaffect.corpora.synthetic.sentence_bank import text_rows
+from openaffect.corpora.manifest import LABELS, Row
 from openaffect.errors import ConfigError
 from openaffect.media.face_detection import FaceDetector
+from openaffect.media.folder import check_folder
 from openaffect.models.assembly import assemble_small
 from openaffect.models.checkpoints.load import load_checkpoint
 from openaffect.models.clip_processing import ClipProcessor
@@ -24,10 +20,9 @@ from openaffect.models.emotion_llama import EmotionLlamaForConditionalGeneration
 from openaffect.models.emotion_llama.modeling import lora_settings
 from openaffect.models.emotion_llama_small import assemble_emotion_llama_small
 from openaffect.models.generation import MediaGeneration
-from openaffect.models.home import home
 from openaffect.models.lora import LoraSettings
 from openaffect.models.preset import EMOTION_LLAMA_SMALL, SMALL_PRESETS
-from openaffect.models.store import FEATURES, part_directory
+from openaffect.models.store import part_directory
 from openaffect.models.trained_parts import (
     LANGUAGE_MODEL_FILE,
     TRAINED_LABELS,
@@ -52,13 +47,22 @@ from openaffect.training.continuing import (
     note_run,
     start_lora,
 )
+from openaffect.training.corpora import (
+    NO_TRAINING,
+    NO_VALIDATION,
+    CorpusRows,
+    corpora_told,
+    feature_folder,
+    label_shares,
+    read_corpora,
+    share_of,
+)
 from openaffect.training.curve import draw_curve
 from openaffect.training.entries import Entry, StoredVariants
 from openaffect.training.examples import ExampleBuilder
 from openaffect.training.features import (
     ClipFeatures,
     FeatureFolder,
-    Features,
     features_type,
 )
 from openaffect.training.norms import face_scale, fit_norms
@@ -112,80 +116,34 @@ def load_model(
     return model, processor
 
 
-def read_corpus(name: str, corpus: Corpus) -> tuple[tuple[Row, ...], Path | None]:
-    """The rows of one corpus and the folder that their media lie in.
-
-    Raises:
-        ConfigError: a corpus that needs a folder has none.
-    """
-    if corpus.kind == "sentences":
-        return text_rows(), None
-    if corpus.folder is None:
-        raise ConfigError(f"corpora.{name}.folder is not set; {corpus.get}")
-    folder = Path(corpus.folder).expanduser()
-    if corpus.kind == "features":
-        return FeatureFolder(folder).rows(), folder
-    if corpus.kind == "merr":
-        if corpus.list_file is None:
-            raise ConfigError(f"corpora.{name}.list_file is not set; name the list in {folder}")
-        return read_merr(folder, corpus.list_file), folder
-    if corpus.kind == "manifest":
-        path = folder if folder.is_file() else folder / "manifest.jsonl"
-        return read_manifest(path), path.parent
-    return (read_emodb if corpus.kind == "emodb" else read_ravdess)(folder), folder
-
-
-def feature_folder(name: str, corpus: Corpus, preset: str, kind: type[Features]) -> FeatureFolder:
-    """Where a corpus's features lie: its own folder if it is one of features, else in the home."""
-    if corpus.kind == "features":
-        return FeatureFolder(Path(corpus.folder or "").expanduser(), kind)
-    return FeatureFolder(home() / FEATURES / Path(preset).name / name, kind)
-
-
-def share_of(rows: Sequence[Row], share: tuple[float, float]) -> tuple[Row, ...]:
-    """The rows of a share of the training rows, in their order; all rows of other splits."""
-    train = [row.id for row in rows if row.split == "train"]
-    first, last = (round(edge * len(train)) for edge in share)
-    kept = {*train[first:last]}
-    return tuple(row for row in rows if row.split != "train" or row.id in kept)
-
-
-def label_shares(rows: Sequence[Row]) -> dict[str | None, float]:
-    """Factor for each label's training rows that makes all labels equally frequent."""
-    counts = Counter(row.label for row in rows if row.split == "train")
-    return {label: counts.total() / len(counts) / count for label, count in counts.items()}
-
-
 def load_entries(
     recipe: Recipe,
+    read: Sequence[CorpusRows],
     model: MediaGeneration,
     processor: ClipProcessor,
     say: Say,
     report: Callable[[str, int, int], None] = lambda name, done, total: None,
     parts: dict[str, Path] | None = None,
 ) -> list[Entry]:
-    """All rows of all corpora at hand, their features computed where they are not cached.
+    """All rows of the corpora that were read, their features computed where they are not cached.
 
-    A corpus without a folder is left out, which is said.
+    What each corpus gives is said.
 
     Raises:
         ConfigError: the recipe reads another preset's features, and that one's towers differ.
     """
-    entries: list[Entry] = []
+    given: list[tuple[CorpusRows, list[Entry]]] = []
     preset = recipe.features or recipe.model
     if recipe.features is not None:
         other = load_model(recipe.model_copy(update={"model": preset, "fusion": None}), parts)
         fitting(model, processor, *other)
         model, processor = other
         model.to(recipe.device)
-    for name, corpus in recipe.corpora.items():
-        if corpus.kind != "sentences" and corpus.folder is None:
-            say(f"corpus {name} is left out: corpora.{name}.folder is not set. {corpus.get}")
-            continue
-        rows, folder = read_corpus(name, corpus)
-        rows = tuple(row for row in rows if row.split != "test")
-        kind = features_type(model)
-        store = feature_folder(name, corpus, preset, kind)
+    kind = features_type(model)
+    for found in read:
+        entries: list[Entry] = []
+        corpus, folder, rows = found.corpus, found.folder, found.rows
+        store = feature_folder(found.name, corpus, preset, kind)
         if folder is not None and corpus.kind != "features":
             rows = _extract(store, rows, folder, corpus, model, processor, recipe, say, report)
         elif corpus.kind == "features":
@@ -202,10 +160,13 @@ def load_entries(
                 weight = corpus.weight * shares.get(row.label, 1.0)
                 origins = [store.origin(row, variant) for variant in range(len(stored))]
                 entries.append(Entry(row, stored or (kind(),), weight, origins))
-        say(f"corpus {name}: {len(rows)} rows")
-    if not any(entry.row.split == "train" for entry in entries):
-        raise ConfigError("no corpus gives any training row; set a corpora.<name>.folder")
-    return entries
+        given.append((found, entries))
+    for line in corpora_told(given):
+        say(line)
+    everything = [entry for _, entries in given for entry in entries]
+    if not any(entry.row.split == "train" for entry in everything):
+        raise ConfigError(NO_TRAINING)
+    return everything
 
 
 def _extract(
@@ -260,7 +221,7 @@ def validation_examples(
     """
     held = [entry for entry in entries if entry.row.split == "validation"]
     if not held:
-        raise ConfigError("no corpus gives any validation row")
+        raise ConfigError(NO_VALIDATION)
     rng = Random(0)
     chosen = rng.choices(held, [entry.weight for entry in held], k=count)
     return [builder.build(entry.row, entry.variants[0], rng, training=True) for entry in chosen]
@@ -293,6 +254,9 @@ def run_stage(
         UsageError: there is no such device.
     """
     device = checked_device(recipe.device)
+    output = Path(recipe.output)
+    check_folder(output, "output")
+    read = read_corpora(recipe, say)
     model, processor = load_model(recipe, parts)
     model.to(device)  # before the features: the towers run there
     lora = None
@@ -319,10 +283,9 @@ def run_stage(
         lora = LoraSettings(settings.r, settings.alpha, settings.dropout, settings.targets)
     if streams:
         lora = start_lora(lora, lora_settings(model.config), Path(recipe.model))
-    output = Path(recipe.output)
     check_same_run(recipe, output)
     check_precision(recipe)
-    entries = load_entries(recipe, model, processor, say, extracting, parts)
+    entries = load_entries(recipe, read, model, processor, say, extracting, parts)
     carried = False  # a language model that was trained whole before
     before: dict = {}  # settings of the parts that this stage starts from
     widen(model)
