@@ -74,6 +74,36 @@ def test_wrong_usage_is_one_clear_line_and_exit_code_2(
     assert len(errors) == 1
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "analyze {clip} --out {out}",
+        "eval clips --data {folder} --out {out}",
+        "eval dfew --data {folder} --out {out}",
+        "eval table --data clips={folder} --out {out}",
+        "eval lmms-tasks dfew --data {folder} --out {out}",
+        "eval classification --reference {clip} --predictions {clip} --out {out}",
+        "eval open-vocabulary --reference {clip} --predictions {clip} --out {out}",
+        "data build merr {folder} {out}",
+        "data synth --out {out}",
+        "data example --out {out}",
+        "data features {clip} --model {folder} --out {out}",
+    ],
+)
+@pytest.mark.parametrize("below", ["", "/below"])
+def test_a_file_where_a_folder_is_to_be_written_is_told_at_once(
+    tmp_path: Path, run_here: Run, command: str, below: str
+) -> None:
+    for name in ("a.mp4", "afile"):
+        (tmp_path / name).write_text("nothing")
+    out = f"{tmp_path / 'afile'}{below}"
+    words = command.format(clip=tmp_path / "a.mp4", folder=tmp_path, out=out).split()
+    code, printed, err = run_here(words)
+    assert (code, printed, err.count("\n")) == (2, "", 1)
+    place = f"{out}: {tmp_path / 'afile'}" if below else out
+    assert f"{'OUT' if 'build' in command else '--out'} {place} is not a folder" in err
+
+
 def test_a_subtitle_file_that_cannot_be_used_fails_before_any_work(
     tmp_path: Path, run_here: Run
 ) -> None:

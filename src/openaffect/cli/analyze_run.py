@@ -18,6 +18,7 @@ from openaffect.cli.clips import result_names
 from openaffect.cli.run_record import RunRecord, request_key
 from openaffect.errors import OpenAffectError, UsageError
 from openaffect.inference.worker_process import WorkerSettings
+from openaffect.media.folder import check_folder
 from openaffect.results.analysis import Analysis
 from openaffect.results.writers import RenderOptions, ResultWriter, write_atomically, writer_of
 from openaffect.results.writers.report import print_report
@@ -53,8 +54,7 @@ class Output:
             raise UsageError("--format writes files: name their folder with --out DIR")
         if out is not None:
             names = ["json", *names]
-            if out.exists() and not out.is_dir():
-                raise UsageError(f"--out {out} is not a folder")
+            check_folder(out)
         if html:
             names.append("html")
             out = Path() if out is None else out

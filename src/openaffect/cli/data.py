@@ -14,6 +14,7 @@ from openaffect.cli.data_convert import convert
 from openaffect.cli.data_features import features
 from openaffect.cli.data_review import review
 from openaffect.cli.data_self_review import self_review
+from openaffect.media.folder import check_folder
 
 
 def register(app: typer.Typer) -> None:
@@ -44,6 +45,7 @@ def synth(
     """Make clips of rendered heads and synthesised speech whose ground truth is known."""
     from openaffect.corpora.synthetic.corpus import make_corpus
 
+    check_folder(out)
     shown = sys.stderr.isatty()
 
     def progress(done: int, wanted: int) -> None:
@@ -58,4 +60,5 @@ def example(out: Annotated[Path, typer.Option(help=EXAMPLE_HELP)]) -> None:
     """Make the example clip: one rendered person whose expression changes as they speak."""
     from openaffect.corpora.synthetic.example import make_example
 
+    check_folder(out)
     typer.echo(str(make_example(out)))

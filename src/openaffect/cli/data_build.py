@@ -14,6 +14,7 @@ import typer
 
 from openaffect import DEFAULT_MODEL
 from openaffect.errors import UsageError
+from openaffect.media.folder import check_folder
 
 SHARD = re.compile(r"(\d+)/(\d+)")
 REPLIES = "replies.jsonl"  # what describers answered, in the corpus folder
@@ -99,6 +100,7 @@ def build(
         raise UsageError(f"--shard {shard}: two numbers as in 1/4 expected")
     if budget is not None and engine == "ray":
         raise UsageError("--budget is counted on one machine: leave it out, or --engine ray")
+    check_folder(out, "OUT")
     choices = dict(_choice(text) for text in describe or ())
     settings = BuildSettings(
         pipeline=pipeline,

@@ -12,6 +12,7 @@ import typer
 
 from openaffect.cli import one_line
 from openaffect.errors import OpenAffectError
+from openaffect.media.folder import check_folder
 
 if TYPE_CHECKING:
     from openaffect.inference.analyzer import Analyzer
@@ -36,6 +37,7 @@ def features(
     from openaffect.cli.clips import collect_clips
     from openaffect.inference.analyzer import Analyzer
 
+    check_folder(out)
     found = collect_clips(clips, recursive=recursive)
     analyzer = Analyzer.load(model, device=device)
     failed, known = {}, _recorded(out)

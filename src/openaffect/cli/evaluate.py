@@ -14,6 +14,7 @@ from openaffect.cli.evaluate_scores import classification, open_vocabulary, over
 from openaffect.cli.evaluate_table import table
 from openaffect.cli.evaluate_tasks import lmms_tasks
 from openaffect.errors import UsageError
+from openaffect.media.folder import check_folder
 
 CLOSED = (
     "emodb",
@@ -169,6 +170,7 @@ def evaluate(
         )
     if ablate not in (None, *GRIDS):
         raise UsageError(f"--ablate {ablate}: there are {', '.join(GRIDS)}")
+    check_folder(out)
     models = model or [DEFAULT_MODEL]
     if len(models) > 1 and ablate != "fusion":
         raise UsageError("several --model are for --ablate fusion, and for `eval table`")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from openaffect.errors import UsageError
+from openaffect.media.folder import check_folder
 
 if TYPE_CHECKING:
     from openaffect.evaluation.grouping import Grouping
@@ -72,6 +73,7 @@ def classification(
         latex_rows,
     )
 
+    check_folder(out)
     truth, told = read_labels(reference), read_labels(predictions)
     chosen = [label for label in labels.split(",") if label.strip()] if labels else None
     scores = score_labels(truth, told, chosen)
@@ -153,6 +155,7 @@ def open_vocabulary(
     from openaffect.evaluation.open_vocabulary import mean_scores, score_sets
     from openaffect.evaluation.score_tables import SET_COLUMNS, latex_rows, word_sets_table
 
+    check_folder(out)
     truth, told = _both(read_word_sets, reference, predictions)
     asked = None
     if grouping == "endpoint" or (grouping == "cached" and replies is None):

@@ -9,6 +9,7 @@ import typer
 
 from openaffect import DEFAULT_MODEL
 from openaffect.errors import UsageError
+from openaffect.media.folder import check_folder
 
 CLIPS = "clips"
 
@@ -43,6 +44,7 @@ def table(
     from openaffect.cli.evaluate_run import EvaluateRun
     from openaffect.cli.evaluate_systems import SystemsRun
 
+    check_folder(out)
     named = model or [DEFAULT_MODEL]
     models = {Path(name).name: name for name in named}
     if len(models) < len(named):

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from openaffect.errors import UsageError
+from openaffect.media.folder import check_folder
 
 
 def lmms_tasks(
@@ -26,6 +27,7 @@ def lmms_tasks(
     from openaffect.evaluation.benchmarks import BENCHMARKS
     from openaffect.evaluation.lmms_pack import TEXT_TASKS, write_closed_pack, write_text_pack
 
+    check_folder(out)
     if benchmark in TEXT_TASKS:
         if reference is None:
             raise UsageError(f"{benchmark} needs --reference, the table of its reasons or words")

@@ -7,11 +7,13 @@ from openaffect.errors import UsageError
 from openaffect.media.formats import ENDINGS
 
 
-def check_folder(folder: Path, option: str = "--out") -> None:
-    """Make sure that files can be written into a folder, which need not be there yet.
+def check_folder(folder: Path | None, option: str = "--out") -> None:
+    """Make sure that files can be written into a folder, which need not be there yet; None passes.
 
     Raises UsageError, which names the option, where it or a folder above it is something else.
     """
+    if folder is None:
+        return
     for place in (folder, *folder.parents):
         try:
             if not (place.exists() or place.is_symlink()):
