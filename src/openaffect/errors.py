@@ -26,3 +26,8 @@ class WeightsError(OpenAffectError):
 
 class ConfigError(UsageError):
     """A recipe, preset or model configuration has a wrong value or an unknown key."""
+
+
+def install(what: str, packages: str, extra: str) -> str:
+    """The text of an error about optional packages that are missing: what needs them, and how."""
+    return f"{what} needs {packages}: pip install -e '.[{extra}]' in the clone"

@@ -30,7 +30,7 @@ def test_without_ray_it_says_what_to_install(tmp_path, monkeypatch) -> None:
     from openaffect.inference.ray_workers import run_on_ray
 
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UsageError, match=r"openaffect\[ray\]"):
+    with pytest.raises(UsageError, match=r"pip install -e '\.\[ray\]' in the clone"):
         list(run_on_ray([], WorkerSettings(("m",)), 1))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from openaffect.annotation.funnel import CUTS, Funnel
 from openaffect.corpora.replacing import replacing
-from openaffect.errors import UsageError
+from openaffect.errors import UsageError, install
 
 BAR_COLOUR, OUT_COLOUR = "#2457c5", "#d9d4ca"
 
@@ -19,7 +19,7 @@ def _figure(path: Path, width: float, height: float, parts: int = 1) -> tuple[An
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        raise UsageError(f"{path.name} needs matplotlib: pip install 'openaffect[data]'") from None
+        raise UsageError(install(path.name, "matplotlib", "data")) from None
     figure = Figure(figsize=(width, height), dpi=120)
     FigureCanvasAgg(figure)
     found = figure.subplots(1, parts, squeeze=False)

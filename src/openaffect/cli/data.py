@@ -58,7 +58,10 @@ def synth(
 
 def example(out: Annotated[Path, typer.Option(help=EXAMPLE_HELP)]) -> None:
     """Make the example clip: one rendered person whose expression changes as they speak."""
-    from openaffect.corpora.synthetic.example import make_example
+    from openaffect.corpora.synthetic.packages import check_packages
 
     check_folder(out)
+    check_packages("data example")
+    from openaffect.corpora.synthetic.example import make_example
+
     typer.echo(str(make_example(out)))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from openaffect import DEFAULT_MODEL
-from openaffect.errors import OpenAffectError, UsageError
+from openaffect.errors import OpenAffectError, UsageError, install
 
 Host = Annotated[str, typer.Option(help="Address; any but loopback needs an API key.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 lets the system choose one.")]
@@ -56,14 +56,13 @@ def serve(
 ) -> None:
     """Serve the web page, /v1/analyze, /v1/jobs and an OpenAI-compatible /v1/chat/completions.
 
-    The API key is read from OPENAFFECT_API_KEY. Needs the extra: pip install 'openaffect[serve]'.
+    The API key is read from OPENAFFECT_API_KEY. Needs `pip install -e '.[serve]'` in
+    the clone.
     """
     try:
         from openaffect.serving.run import run
     except ImportError as error:
-        raise UsageError(
-            f"the service needs {error.name}: pip install 'openaffect[serve]'"
-        ) from None
+        raise UsageError(install("the service", str(error.name), "serve")) from None
     from openaffect.media.limits import Limits
     from openaffect.serving.settings import KEY_VARIABLE, ServeSettings
 

@@ -15,7 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from openaffect.errors import OpenAffectError, UsageError
+from openaffect.errors import OpenAffectError, UsageError, install
 from openaffect.inference.worker_process import Event, Request, WorkerSettings
 from openaffect.inference.workers import Answerer, LoadFailed, Outcome, unusable
 from openaffect.results.analysis import Analysis
@@ -91,7 +91,7 @@ def joined_ray() -> Any:
         import ray
         from ray import data
     except ImportError:
-        raise UsageError("--engine ray needs Ray: pip install 'openaffect[ray]'") from None
+        raise UsageError(install("--engine ray", "Ray", "ray")) from None
     if not ray.is_initialized():
         ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     logging.getLogger("ray.data").setLevel(logging.ERROR)

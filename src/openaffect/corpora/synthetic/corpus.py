@@ -18,6 +18,7 @@ from openaffect.corpora.manifest import (
     write_manifest,
 )
 from openaffect.corpora.replacing import replacing
+from openaffect.corpora.synthetic.packages import check_packages
 from openaffect.corpora.synthetic.plan import Plan, plan_clip, shares
 from openaffect.errors import UsageError
 
@@ -50,8 +51,10 @@ def make_corpus(
 
     A clip that is done is kept; stopping at any moment loses at most the clips in the making.
     limit: make at most so many clips in this call. progress: called with (done, wanted).
-    Raises UsageError when `out` holds a corpus of another seed, size or edition.
+    Raises UsageError when `out` holds a corpus of another seed, size or edition, and when packages
+    are missing.
     """
+    check_packages("data synth")
     if clips < 1 or workers < 1 or (limit is not None and limit < 0):
         raise UsageError("a corpus needs at least one clip and one worker, and a limit from 0")
     out = Path(out)

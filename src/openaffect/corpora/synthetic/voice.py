@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from openaffect.errors import UsageError
+from openaffect.errors import UsageError, install
 
 SAMPLE_RATE = 24000
 FRAME_SECONDS = 300 / SAMPLE_RATE  # hop of hibari's frames
@@ -246,9 +246,7 @@ def _hibari() -> Any:
     try:
         from hibari import Hibari
     except ImportError as error:
-        raise UsageError(
-            "synthetic speech needs hibari-tts: pip install 'openaffect[data]'"
-        ) from error
+        raise UsageError(install("synthetic speech", "hibari-tts", "data")) from error
     return Hibari()
 
 
