@@ -13,6 +13,8 @@ from openaffect.corpora.manifest import (
     BACKGROUNDS,
     LABELS,
     LIGHTS,
+    NEEDED,
+    NULLABLE,
     SPLITS,
     Row,
     Scene,
@@ -105,9 +107,23 @@ def test_a_bad_line_is_named(tmp_path: Path) -> None:
     path.write_text(row_to_json(_row()) + "\n\n{}\n")
     with pytest.raises(UsageError, match="line 3"):
         read_manifest(path)
-    with pytest.raises(UsageError, match="unknown field"):
+    with pytest.raises(UsageError, match=r"unknown field 'colour'; a row has id, .*, told$"):
         row_from_json('{"colour": 1}')
+    with pytest.raises(UsageError, match="no object in braces"):
+        row_from_json('["colour"]')
     with pytest.raises(UsageError, match="a list of words, not 'happy'"):
         row_from_json(json.dumps(json.loads(row_to_json(_row())) | {"open_labels": "happy"}))
-    with pytest.raises(UsageError, match="no manifest"):
+    with pytest.raises(UsageError, match=r"no manifest .*`openaffect data build`.*data synth`"):
         read_manifest(tmp_path / "other.jsonl")
+
+
+@pytest.mark.parametrize("name", list(json.loads(row_to_json(_row()))))
+def test_a_missing_field_is_named_unless_it_may_be_left_out(name: str) -> None:
+    values = json.loads(row_to_json(_row()))
+    del values[name]
+    if name in NEEDED:
+        with pytest.raises(UsageError, match=rf"it lacks {name}; null may stand for media, spe"):
+            row_from_json(json.dumps(values))
+    else:
+        assert row_from_json(json.dumps(values)) == _row()
+    assert row_from_json(row_to_json(_row(**dict.fromkeys(NULLABLE)))).label is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -72,6 +72,14 @@ class Row:
             )
 
 
+NEEDED = tuple(
+    field.name
+    for field in fields(Row)
+    if field.default is MISSING and field.default_factory is MISSING
+)
+NULLABLE = ("media", "speaker", "language", "words", "label")  # of these, what may be null
+
+
 def _is_absolute(media: str) -> bool:
     return PurePosixPath(media).is_absolute() or "\\" in media or media[1:2] == ":"
 
@@ -87,13 +95,21 @@ def row_to_json(row: Row) -> str:
 
 
 def row_from_json(line: str) -> Row:
-    """The row of one line. Raises UsageError for anything but a row's own fields."""
+    """The row of one line. Raises UsageError for anything but a row's own fields, all of them."""
     try:
         values: dict[str, Any] = json.loads(line)
-        known = {f.name for f in fields(Row)}
-        unknown = sorted(set(values) - known)
+        if not isinstance(values, dict):
+            raise TypeError("it is no object in braces")
+        known = [f.name for f in fields(Row)]
+        unknown = sorted(set(values) - set(known))
         if unknown:
-            raise UsageError(f"unknown field {unknown[0]!r}")
+            raise UsageError(f"unknown field {unknown[0]!r}; a row has {', '.join(known)}")
+        missing = [name for name in NEEDED if name not in values]
+        if missing:
+            raise UsageError(
+                f"not a manifest row (it lacks {', '.join(missing)}; null may stand for "
+                f"{', '.join(NULLABLE)}): {line[:80]!r}"
+            )
         if not isinstance(values["open_labels"], list):
             raise TypeError(f"open_labels is a list of words, not {values['open_labels']!r}")
         values["open_labels"] = tuple(values["open_labels"])
@@ -124,7 +140,10 @@ def read_manifest(path: Path) -> tuple[Row, ...]:
     """All rows of a manifest, in order. Raises UsageError with the line number of a bad row."""
     path = Path(path)
     if not path.is_file():
-        raise UsageError(f"no manifest at {path}: make one with `openaffect data`")
+        raise UsageError(
+            f"no manifest at {path}: make one of your clips with `openaffect data build`, or of "
+            "synthetic ones with `openaffect data synth`"
+        )
     rows = []
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
         if not line.strip():
