@@ -45,9 +45,10 @@ def analyze(
     Raises MediaError for a clip that cannot be used, WeightsError for missing weights,
     UsageError for an option that does not exist.
     """
-    from openaffect.inference.options import AnalyzeOptions
+    from openaffect.inference.options import AnalyzeOptions, check_names
     from openaffect.media.subtitles import subtitle_text, timed_lines
 
+    check_names(options)
     if options.get("subtitle") is not None:
         given = str(options["subtitle"])
         window = options.get("start"), options.get("end")

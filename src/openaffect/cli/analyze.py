@@ -141,7 +141,11 @@ def analyze(
         for option, value in (("--threads", threads), ("--retries", retries)):
             if value is not None:
                 raise UsageError(f"{option} is of worker processes: add --jobs, or leave it out")
-    clips = collect_clips(paths, recursive=recursive)
+    try:
+        clips = collect_clips(paths, recursive=recursive)
+    except UsageError:
+        _check_lists(paths, {"--labels": labels, "--format": format, "--streams": streams})
+        raise
     if subtitle is not None and len(clips) > 1:
         raise UsageError(f"--subtitle belongs to one clip, and there are {len(clips)}")
     output = Output.chosen(out, format, html=html, embed=embed, json=json)
@@ -182,6 +186,19 @@ def analyze(
     )
     if run.over(clips):
         raise typer.Exit(1)
+
+
+def _check_lists(paths: list[str], lists: dict[str, str | None]) -> None:
+    """Raises UsageError where a path is rather what follows the comma and a space of a list."""
+    from openaffect.media.formats import ENDINGS
+
+    words = [p for p in paths if Path(p).suffix.lower() not in ENDINGS and not Path(p).exists()]
+    for option, value in lists.items():
+        if words and value is not None and value.endswith(","):
+            raise UsageError(
+                f"{option} takes A,B,C without spaces, or in quotes; {value!r} and {words[0]!r} "
+                "stand apart"
+            )
 
 
 def _without_none(values: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """What may be asked of an analysis, and which part of a file that names."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
@@ -39,6 +40,10 @@ class AnalyzeOptions:
     lines: Sequence[Subtitle] | None = None  # the spoken words with times, for segments
 
     def __post_init__(self) -> None:
+        if isinstance(self.labels, str):
+            raise UsageError(f'labels is a list, such as ["calm", "tense"], not {self.labels!r}')
+        if isinstance(self.streams, str):
+            raise UsageError(f'streams is a list, such as ["face", "voice"], not {self.streams!r}')
         if self.labels is not None and (len(self.labels) < 2 or not all(self.labels)):
             raise UsageError(f"a label set needs at least two labels, got {list(self.labels)}")
         if self.labels is not None and len(set(self.labels)) < len(self.labels):
@@ -53,6 +58,16 @@ class AnalyzeOptions:
         check_language(self.language)
         if self.segments not in SEGMENTING:
             raise UsageError(f"segments is one of {', '.join(SEGMENTING)}, got {self.segments!r}")
+
+
+def check_names(options: Iterable[str]) -> None:
+    """Raises UsageError for a name that is no field of AnalyzeOptions, with the nearest one."""
+    known = [field.name for field in fields(AnalyzeOptions)]
+    for name in options:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            told = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            raise UsageError(f"analyze(): no option is called {name!r}; {told}")
 
 
 def given_words(subtitle: str) -> str:
