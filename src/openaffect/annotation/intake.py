@@ -12,6 +12,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,15 @@ COLUMNS = (
     *("clip", "id", "source", "licence", "consent", "split", "speaker", "language"),
     *("subtitle", "subtitle_en", "label", "open_labels", "perceived"),
 )
+MEANT = {
+    **dict.fromkeys(("emotion", "class", "discrete"), "label"),
+    **dict.fromkeys(("words", "text", "transcript", "sentence", "utterance"), "subtitle"),
+    **dict.fromkeys(("file", "filename", "file_name", "path", "video", "audio", "media"), "clip"),
+    **dict.fromkeys(("actor", "person", "speaker_id"), "speaker"),
+    **dict.fromkeys(("openset", "emotions", "open_words"), "open_labels"),
+    **{"lang": "language", "license": "licence", "name": "id", "set": "split"},
+}
+"""Names that other tables give to columns of ours."""
 CONSENTS = {
     "": "unknown",
     "unknown": "unknown",
@@ -52,11 +62,7 @@ def read_intake(source: Path, out: Path) -> tuple[Sample, ...]:
     source = Path(source)
     if not source.exists():
         raise UsageError(f"{source}: no such file or folder; check the path")
-    if source.is_dir():
-        named = (source / name for name in (TABLE, SAMPLES_FILE, MANIFEST_FILE))
-        found = next((path for path in named if path.is_file()), source)
-    else:
-        found = source
+    found = _found(source)
     if found.is_dir():
         samples = [_bare(clip, name, found) for clip, name in _named(find_clips([found]))]
     elif found.suffix == ".csv":
@@ -69,6 +75,44 @@ def read_intake(source: Path, out: Path) -> tuple[Sample, ...]:
     if twice:
         raise UsageError(f"{found}: two clips are called {twice[0]!r}; give them ids")
     return tuple(sorted(moved, key=lambda sample: sample.id))
+
+
+def unread_columns(source: Path) -> str | None:
+    """One line about columns of the source's table that nothing is read from; None without any.
+
+    Whatever else is wrong with a source, `read_intake` tells.
+    """
+    table = _found(Path(source))
+    if table.suffix != ".csv" or not table.is_file():
+        return None
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as lines:
+            columns = next(csv.reader(lines), [])
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return None
+    unread = [name for name in columns if name and name not in COLUMNS]
+    if not unread:
+        return None
+    what = "column {} is" if len(unread) == 1 else "columns {} are"
+    near = [_meant(name) for name in unread]
+    meant = ", ".join(dict.fromkeys(name for name in near if name and name not in columns))
+    return (
+        f"{table.name}: {what.format(', '.join(map(repr, unread)))} not read "
+        f"(read are {', '.join(COLUMNS)})" + (f"; did you mean {meant}?" if meant else "")
+    )
+
+
+def _meant(name: str) -> str | None:
+    """The column that somebody who wrote another name may have meant."""
+    plain = name.strip().casefold()
+    close = get_close_matches(plain, COLUMNS, 1)
+    return MEANT.get(plain) or (close[0] if close else None)
+
+
+def _found(source: Path) -> Path:
+    """The table, samples or manifest that a source stands for, or the folder or file itself."""
+    named = (source / name for name in (TABLE, SAMPLES_FILE, MANIFEST_FILE))
+    return next((path for path in named if path.is_file()), source)
 
 
 def _moved(sample: Sample, folder: Path, out: Path) -> Sample:

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from openaffect import DEFAULT_MODEL
+from openaffect.cli import one_line
 from openaffect.errors import UsageError
 from openaffect.media.folder import check_folder
 
@@ -90,6 +91,7 @@ def build(
     from openaffect.annotation.describers import describers
     from openaffect.annotation.describers.endpoint import Budget
     from openaffect.annotation.desk import DeskSettings
+    from openaffect.annotation.intake import unread_columns
     from openaffect.annotation.runner import BuildSettings
     from openaffect.annotation.runner import build as run
     from openaffect.annotation.selection import SelectionSettings
@@ -134,6 +136,9 @@ def build(
         emotion_rules=emotion_rules,
         unit_phrases=unit_phrases,
     )
+    unread = unread_columns(source)
+    if unread is not None:
+        typer.echo(one_line(unread), err=True)
     with _drained() as asked:
         made = run(source, out, settings, desk, _shown(), lambda: bool(asked))
     for name, error in list(made.failed.items())[:TOLD_FAILURES]:
