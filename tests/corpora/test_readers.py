@@ -68,7 +68,12 @@ def test_ravdess_names_give_rows(tmp_path: Path) -> None:
 def test_a_missing_folder_or_speaker_is_named(read, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no folder"):
         read(tmp_path / "nowhere", SPLIT)
-    with pytest.raises(UsageError, match="no file of speaker '03'"):
+    named = {read_emodb: "03a01Fa.wav", read_ravdess: "03-01-06-01-02-01-12.wav"}[read]
+    told = f"no file of speaker '03' in {tmp_path}, where such files are named like {named}; found"
+    with pytest.raises(UsageError, match=f"{told} none"):
+        read(tmp_path, SPLIT)
+    (tmp_path / named.replace("03a", "08a")).write_bytes(b"")
+    with pytest.raises(UsageError, match=f"{told} (08|12)$"):
         read(tmp_path, SPLIT)
 
 

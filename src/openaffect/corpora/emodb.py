@@ -12,6 +12,8 @@ from openaffect.prompts.vocabulary import MEDIUM, open_words
 LICENCE = "EmoDB, free for use with citation (Burkhardt et al. 2005)"
 SPLIT = SpeakerSplit(train=("03", "08", "09", "10"), test=("11", "12"), validation="08")
 
+EXAMPLE = "03a01Fa.wav"  # speaker, text, emotion, version
+
 # The sixth character of a file name (from the German word for the emotion).
 LABEL_OF_LETTER = {
     "W": "angry",
@@ -54,7 +56,7 @@ def read_emodb(folder: Path, split: SpeakerSplit = SPLIT) -> tuple[Row, ...]:
         name = path.stem
         label = LABEL_OF_LETTER.get(name[5:6])
         if not name[:2].isdigit() or label is None:
-            raise UsageError(f"EmoDB: {path.name} is not named like 03a01Fa.wav")
+            raise UsageError(f"EmoDB: {path.name} is not named like {EXAMPLE}")
         speakers.add(name[:2])
         part = split.of(name[:2])
         if part is None:
@@ -75,5 +77,5 @@ def read_emodb(folder: Path, split: SpeakerSplit = SPLIT) -> tuple[Row, ...]:
                 licence=LICENCE,
             )
         )
-    split.check_present(speakers, "EmoDB")
+    split.check_present(speakers, "EmoDB", place, EXAMPLE)
     return tuple(rows)

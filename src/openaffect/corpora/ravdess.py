@@ -27,6 +27,7 @@ LABEL_OF_CODE = {
 }
 STATEMENTS = {"01": "Kids are talking by the door.", "02": "Dogs are sitting by the door."}
 
+EXAMPLE = "03-01-06-01-02-01-12.wav"  # the last is the actor
 _NAME = re.compile(r"^03-01-(0[1-8])-(0[12])-(0[12])-0[12]-(\d\d)$")
 
 
@@ -68,5 +69,5 @@ def read_ravdess(folder: Path, split: SpeakerSplit = SPLIT) -> tuple[Row, ...]:
                 licence=LICENCE,
             )
         )
-    split.check_present(actors, "RAVDESS")
+    split.check_present(actors, "RAVDESS", folder, EXAMPLE)
     return tuple(rows)

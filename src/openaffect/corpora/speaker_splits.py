@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from openaffect.errors import UsageError
 
@@ -37,12 +38,12 @@ class SpeakerSplit:
             return "validation"
         return "train" if speaker in self.train else None
 
-    def check_present(self, found: Iterable[str], corpus: str) -> None:
-        """Raises UsageError when a named speaker has no file in the folder."""
+    def check_present(self, found: Iterable[str], corpus: str, folder: Path, pattern: str) -> None:
+        """Raises UsageError when a named speaker has no file like `pattern` in the folder."""
         present: Collection[str] = set(found)
         missing = [s for s in (*self.train, *self.test) if s not in present]
         if missing:
             raise UsageError(
-                f"{corpus}: no file of speaker {missing[0]!r} here; "
-                f"found {', '.join(sorted(present)) or 'none'}"
+                f"{corpus}: no file of speaker {missing[0]!r} in {folder}, where such files are "
+                f"named like {pattern}; found {', '.join(sorted(present)) or 'none'}"
             )
