@@ -63,6 +63,8 @@ def test_what_no_model_has_is_told(model, fusion, told):
 
 def test_a_file_that_is_no_text_is_no_recipe(tmp_path):
     path = tmp_path / "recipe.yaml"
+    with pytest.raises(ConfigError, match=r"recipe.yaml: no such recipe; .* recipes of the clone"):
+        load_recipe(path)
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="cannot be read as a recipe"):
         load_recipe(path)
