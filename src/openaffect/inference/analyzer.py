@@ -33,6 +33,7 @@ from openaffect.models.checkpoints.load import load_checkpoint
 from openaffect.models.clip_processing import ClipProcessor
 from openaffect.models.device import checked_device
 from openaffect.models.generation import MediaGeneration
+from openaffect.models.omni_emotion.configuration import check_fusion
 from openaffect.models.preset import (
     PRESETS,
     RANDOM_PRESETS,
@@ -115,9 +116,10 @@ class Analyzer:
 
         Raises:
             WeightsError: weights are missing or not the ones they should be.
-            UsageError: there is no such preset or folder, or no such device.
+            UsageError: there is no such preset or folder, device or fusion.
         """
         target = checked_device(device)
+        check_fusion(fusion)
         folder = Path(model)
         temperature = 1.0
         if str(model) in SMALL_PRESETS or (folder / SETTINGS_FILE).is_file():

@@ -4,15 +4,22 @@ The full-size values are the defaults (arXiv 2501.09502 on LLaVA-OneVision-Qwen2
 comment ends in "(open)" are not stated in the paper; the default is the nearest public relative's.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
 import openaffect.models.encoders  # noqa: F401  registers the encoders that transformers lacks
+from openaffect.errors import UsageError
 
 Fusion = Literal["video_concat", "frame_concat", "cross_attention"]
+
+
+def check_fusion(fusion: str | None) -> None:
+    """Raises UsageError for what is no fusion; None is the model's own."""
+    if fusion not in (None, *get_args(Fusion)):
+        raise UsageError(f"--fusion {fusion} is no fusion; there are {', '.join(get_args(Fusion))}")
 
 
 @strict
