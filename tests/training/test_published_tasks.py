@@ -336,7 +336,7 @@ def test_a_run_without_matplotlib_has_no_picture_and_says_so(made, tmp_path, mon
     said: list[str] = []
     run_stage(recipe(made, output=str(tmp_path / "out")), say=said.append)
     assert not (tmp_path / "out" / "loss.png").exists()
-    assert any("no loss.png" in line and "openaffect[train]" in line for line in said)
+    assert any("no loss.png" in line and "'.[train]' in the clone" in line for line in said)
     monkeypatch.undo()
     said.clear()
     run_stage(recipe(made, output=str(tmp_path / "drawn")), say=said.append)

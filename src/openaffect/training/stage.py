@@ -9,7 +9,7 @@ import torch
 
 from openaffect import DEFAULT_MODEL
 from openaffect.corpora.manifest import LABELS, Row
-from openaffect.errors import ConfigError
+from openaffect.errors import ConfigError, install
 from openaffect.media.face_detection import FaceDetector
 from openaffect.media.folder import check_folder
 from openaffect.models.assembly import assemble_small
@@ -346,7 +346,7 @@ def run_stage(
     if asks and count and "language_model" in recipe.trains:
         store_temperature(model, builder, entries, result, count, recipe.seed, say)
     if not draw_curve(trainer.history, output / "loss.png", recipe.stage):
-        say(f"no loss.png in {output}: it needs matplotlib: pip install 'openaffect[train]'")
+        say(install(f"no loss.png in {output}: it", "matplotlib", "train"))
     return result
 
 
