@@ -134,6 +134,18 @@ def test_groups_probabilities_and_files_of_anybody(run_here, tmp_path):
     assert code == 2 and "'90%', not a number from 0 to 1" in told
 
 
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [("file,emotion", "names, "), ("clip;label", "it has clip;label; save it with commas")],
+)
+def test_a_table_without_its_columns_is_told_all_that_would_do(run_here, tmp_path, header, told):
+    reference = table(tmp_path / "r.csv", "name,label", "a,happy")
+    predicted = table(tmp_path / "p.csv", header, "a,happy" if "," in header else "a;happy")
+    arguments = ["eval", "classification", "--reference", reference, "--predictions", predicted]
+    code, _, said = run_here(arguments)
+    assert code == 2 and "none of the columns name, " in said and "clip" in said and told in said
+
+
 def test_open_vocabulary_on_the_published_files(run_here, shared):
     arguments = ["eval", "open-vocabulary", "--json", "--level", "1", "--grouping", "wheel"]
     arguments += ["--reference", str(shared / "emer" / "mer2024-check-openset.csv")]

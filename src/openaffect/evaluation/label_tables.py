@@ -110,8 +110,9 @@ def column_of(rows: Sequence[dict[str, Any]], known: Sequence[str], path: Path) 
     for column in known:
         if column in rows[0]:
             return column
+    apart = "; save it with commas" if any(";" in name for name in rows[0]) else ""
     raise UsageError(
-        f"{path} has no column {', '.join(known[:3])} or the like; it has {', '.join(rows[0])}"
+        f"{path} has none of the columns {', '.join(known)}; it has {', '.join(rows[0])}{apart}"
     )
 
 

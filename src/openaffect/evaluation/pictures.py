@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from openaffect.corpora.replacing import replacing
-from openaffect.errors import UsageError
+from openaffect.errors import UsageError, install
 from openaffect.evaluation.calibration import (
     abstention_curve,
     expected_calibration_error,
@@ -90,7 +90,7 @@ def _figure(path: Path, width: float, height: float) -> Any:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        raise UsageError(f"{path.name} needs matplotlib: pip install 'openaffect[eval]'") from None
+        raise UsageError(install(path.name, "matplotlib", "eval")) from None
     figure = Figure(figsize=(width, height), dpi=150)
     FigureCanvasAgg(figure)
     return figure

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from openaffect.errors import UsageError
+from openaffect.errors import UsageError, install
 
 LEVELS = (1, 2)
 ENDINGS = (".xlsx", ".csv")
@@ -165,7 +165,7 @@ def _cells(path: Path) -> list[Cells]:
             from openpyxl import load_workbook
         except ImportError:
             raise UsageError(
-                f"{path} needs openpyxl: pip install 'openaffect[eval]', or save it as .csv"
+                f"{install(str(path), 'openpyxl', 'eval')}; or save it as .csv"
             ) from None
         try:
             book = load_workbook(path, read_only=True, data_only=True)
