@@ -67,7 +67,7 @@ def test_what_stdout_cannot_encode_costs_a_character(
 ) -> None:
     names = (b"caf\xe9.mp4", b"other.mp4")
     for name in names:
-        (tmp_path / os.fsdecode(name)).write_bytes(b"clip")
+        write_clip(tmp_path / "clip.mp4", 90).rename(tmp_path / os.fsdecode(name))
     done = shown(tmp_path, *names, *form, encoding=encoding)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.count(b"caf?.mp4") == 1 and done.stdout.count(b"other.mp4") == 1
@@ -75,7 +75,7 @@ def test_what_stdout_cannot_encode_costs_a_character(
 
 @pytest.mark.parametrize("form", [(), ("--json",)])
 def test_a_reader_that_goes_away_costs_no_file(tmp_path: Path, form: tuple[str, ...]) -> None:
-    (tmp_path / "a.mp4").write_bytes(b"clip")
+    write_clip(tmp_path / "a.mp4", 90)
     left = shown(tmp_path, "a.mp4", *form, reader="true")
     assert (left.returncode, left.stdout, left.stderr) == (1, b"", b"")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {RECORD_NAME, "a.json"}
