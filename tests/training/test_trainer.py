@@ -111,18 +111,6 @@ def test_resumed_equals_uninterrupted(tmp_path):
         assert torch.equal(tensor, dict(again.model.named_parameters())[name]), name
 
 
-@pytest.mark.parametrize("trains", [("face_projector",), ("language_model", "audio_projector")])
-def test_a_frozen_projector_gives_in_training_what_it_gives_in_use(tmp_path, trains):
-    made = trainer(tmp_path, trains=trains, lora=LORA if "language_model" in trains else None)
-    seen = {}
-    for name in PROJECTORS:
-        part = getattr(made.model.model, name)
-        part.register_forward_hook(lambda part, *_, name=name: seen.update({name: part.training}))
-    made._train_step()
-    assert seen == {name: name in trains for name in PROJECTORS}
-    assert made.model.model.training and made.model.model.language_model.training
-
-
 def test_a_half_written_checkpoint_is_passed_over(tmp_path):
     trainer(tmp_path).run()
     newest = complete_checkpoints(tmp_path)[-1]

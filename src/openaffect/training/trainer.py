@@ -106,18 +106,6 @@ def make_optimizer(model: MediaGeneration, schedule: Schedule) -> torch.optim.Ad
     return torch.optim.AdamW(groups, betas=(0.9, schedule.beta2))
 
 
-def train_what_trains(model: MediaGeneration) -> None:
-    """Training mode, but for frozen projectors and towers: they give what they will give in use.
-
-    A frozen language model has nothing that drops, and gradient checkpointing needs the mode.
-    """
-    model.train()
-    for name, part in model.model.named_children():
-        trains = any(parameter.requires_grad for parameter in part.parameters())
-        if not trains and name != "language_model":
-            part.eval()
-
-
 class Trainer:
     """Runs one stage over examples drawn by `draw(step, index)`.
 
@@ -191,7 +179,7 @@ class Trainer:
         return self.history
 
     def _train_step(self) -> float:
-        train_what_trains(self.model)
+        self.model.train()
         torch.manual_seed(self.seed * 1_000_003 + self.step)
         share = rate(self.step, self.schedule)
         for group in self.optimizer.param_groups:
