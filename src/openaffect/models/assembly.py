@@ -43,7 +43,6 @@ SMALL_CHOICES: dict[str, Any] = {
     "audio_signal_size": len(VOICE_STATISTICS),
     "face_grid": None,
     "face_summary": SUMMARY_TOKENS,
-    "face_summary_dropout": 0.5,
     "normalise_features": True,
     "projector_dropout": 0.2,
 }

@@ -49,9 +49,8 @@ class OmniEmotionConfig(PreTrainedConfig):
         audio_signal_size: width of the measured voice signals beside a chunk; 0 for none. (open)
         face_grid: face positions are averaged to this grid per face before the projector; None
             keeps the tower's own positions. (open)
-        face_summary: tokens before a person's faces that tell of them all, from mean, peak and
-            deviation of their features; 0 for none. Needs one token a face. (open)
-        face_summary_dropout: share of the first one's inputs dropped in training. (open)
+        face_summary: tokens before a person's faces that tell of them all, from mean and peak of
+            their features; 0 for none. Needs one token a face. (open)
         normalise_features: standardise the inputs of the audio and face projectors by figures taken
             before training. (open)
         cross_attention_layers: depth of the cross attention fusion. (open)
@@ -101,7 +100,6 @@ class OmniEmotionConfig(PreTrainedConfig):
     audio_signal_size: int = 0
     face_grid: int | None = 14
     face_summary: int = 0
-    face_summary_dropout: float | int = 0.0
     normalise_features: bool = False
     cross_attention_layers: int = 1
     cross_attention_heads: int = 8

@@ -142,11 +142,10 @@ class FaceProjector(Projector):
     def __init__(self, in_size: int, config: OmniEmotionConfig) -> None:
         super().__init__(in_size, config)
         self.norm = FeatureNorm(in_size) if config.normalise_features else nn.Identity()
-        self.summary = Projector(3 * in_size, config) if config.face_summary else None
-        self.summary_dropout = nn.Dropout(config.face_summary_dropout)
+        self.summary = Projector(2 * in_size, config) if config.face_summary else None
         self.measured: MeasuredSummary | None = None
         if config.face_summary > 1:
-            self.measured = MeasuredSummary(3 * in_size, config, config.face_summary - 1)
+            self.measured = MeasuredSummary(2 * in_size, config, config.face_summary - 1)
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, N_f, in_size) -> (N, N_f, hidden_size)"""
@@ -157,16 +156,11 @@ class FaceProjector(Projector):
         if self.summary is None or not people:
             return []
         faces = [self.norm(features).flatten(0, 1) for features in people]
-        pooled = torch.stack([pooled_faces(found) for found in faces])
-        told = self.summary(self.summary_dropout(pooled))[:, None]
+        pooled = torch.stack([torch.cat([found.mean(0), found.amax(0)]) for found in faces])
+        told = self.summary(pooled)[:, None]
         if self.measured is not None:
             told = torch.cat([told, self.measured(pooled)], 1)
         return list(told)
-
-
-def pooled_faces(faces: Tensor) -> Tensor:
-    """One person's faces (n, D) -> (3 * D,): their mean, their peak and their deviation."""
-    return torch.cat([faces.mean(0), faces.amax(0), faces.std(0, correction=0)])
 
 
 class AudioProjector(Projector):
