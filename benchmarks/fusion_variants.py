@@ -46,10 +46,6 @@ def train(variant: str, seed: int, chosen: argparse.Namespace) -> Path:
     ]
     changes = (
         *folders,
-        # All rendered clips, and sentences as often as when there were fewer of them.
-        "corpora.synthetic.share=[0, 1]",
-        "corpora.synthetic.weight=1",
-        "corpora.sentences.weight=0.13",
         f"start={chosen.start}",
         f"output={chosen.out / f'{variant}-{seed}'}",
         f"fusion={variant}",

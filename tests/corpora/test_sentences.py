@@ -11,6 +11,7 @@ from openaffect.corpora.synthetic.sentence_bank import (
     sentences,
     sentences_of,
     text_rows,
+    written_rows,
     written_sentences,
 )
 
@@ -51,9 +52,9 @@ def test_splits_share_out_every_label(label: str) -> None:
 
 def test_text_rows_have_words_and_no_media() -> None:
     rows = text_rows()
-    assert len({row.id for row in rows}) == len(rows)
-    assert len(rows) == len(sentences()) + len(written_sentences())
-    for row in rows:
+    assert len(rows) == len(sentences()) and len(written_rows()) == len(written_sentences())
+    assert len({row.id for row in (*rows, *written_rows())}) == len(rows) + len(written_rows())
+    for row in (*rows, *written_rows()):
         assert row.media is None and row.words
         assert row.words_label == (None if row.label == "neutral" else row.label)
 

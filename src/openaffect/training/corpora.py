@@ -9,7 +9,7 @@ from openaffect.corpora.emodb import read_emodb
 from openaffect.corpora.manifest import Row, read_manifest
 from openaffect.corpora.merr import read_merr
 from openaffect.corpora.ravdess import read_ravdess
-from openaffect.corpora.synthetic.sentence_bank import text_rows
+from openaffect.corpora.synthetic.sentence_bank import text_rows, written_rows
 from openaffect.errors import ConfigError
 from openaffect.models.home import home
 from openaffect.models.store import FEATURES
@@ -17,6 +17,7 @@ from openaffect.training.entries import Entry
 from openaffect.training.features import FeatureFolder, Features
 from openaffect.training.recipe import Corpus, Recipe
 
+TEXTS = {"sentences": text_rows, "written": written_rows}  # kinds that come with openaffect
 NO_TRAINING = "no corpus gives any training row; set a corpora.<name>.folder"
 NO_VALIDATION = "no corpus gives any validation row"
 
@@ -41,7 +42,7 @@ def read_corpora(recipe: Recipe, say: Callable[[str], None]) -> list[CorpusRows]
             training, or none for validation.
         UsageError: a corpus cannot be read.
     """
-    media = {name: c for name, c in recipe.corpora.items() if c.kind != "sentences"}
+    media = {name: c for name, c in recipe.corpora.items() if c.kind not in TEXTS}
     if media and not any(corpus.folder for corpus in media.values()):
         raise ConfigError(
             f"no corpus has a folder: set corpora.{next(iter(media))}.folder=DIR"
@@ -67,8 +68,8 @@ def read_corpus(name: str, corpus: Corpus) -> tuple[tuple[Row, ...], Path | None
     Raises:
         ConfigError: a corpus that needs a folder has none.
     """
-    if corpus.kind == "sentences":
-        return text_rows(), None
+    if corpus.kind in TEXTS:
+        return TEXTS[corpus.kind](), None
     if corpus.folder is None:
         raise ConfigError(f"corpora.{name}.folder is not set; {corpus.get}")
     folder = Path(corpus.folder).expanduser()

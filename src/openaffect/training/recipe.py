@@ -44,7 +44,7 @@ class Corpus(Strict):
     """Where one corpus lies; a corpus without a folder is left out, and the run says so."""
 
     kind: Literal[
-        "manifest", "emodb", "ravdess", "sentences", "features", "merr"
+        "manifest", "emodb", "ravdess", "sentences", "written", "features", "merr"
     ]  # which reader reads it
     list_file: str | None = None  # the list within the folder, for merr
     folder: str | None = None  # the user's copy; null leaves the corpus out

@@ -73,20 +73,26 @@ def sentences_of(label: str, split: str) -> tuple[Sentence, ...]:
 
 
 def text_rows() -> tuple[Row, ...]:
-    """Every sentence as a row without media: nothing but the words tells the feeling."""
-    return tuple(
-        Row(
-            id=f"{'text' if s.spoken else 'written'}-{s.label}-{s.number:03d}",
-            source="sentences",
-            split=s.split,
-            media=None,
-            speaker=None,
-            language="en",
-            words=s.words,
-            label=s.label,
-            open_labels=s.open_labels,
-            words_label=None if s.label == "neutral" else s.label,
-            licence=LICENCE,
-        )
-        for s in (*sentences(), *written_sentences())
+    """The sentences of clips as rows without media: nothing but the words tells the feeling."""
+    return tuple(_row(sentence, f"text-{sentence.label}") for sentence in sentences())
+
+
+def written_rows() -> tuple[Row, ...]:
+    """The sentences that are only read, likewise."""
+    return tuple(_row(sentence, f"written-{sentence.label}") for sentence in written_sentences())
+
+
+def _row(sentence: Sentence, beginning: str) -> Row:
+    return Row(
+        id=f"{beginning}-{sentence.number:03d}",
+        source="sentences",
+        split=sentence.split,
+        media=None,
+        speaker=None,
+        language="en",
+        words=sentence.words,
+        label=sentence.label,
+        open_labels=sentence.open_labels,
+        words_label=None if sentence.label == "neutral" else sentence.label,
+        licence=LICENCE,
     )
