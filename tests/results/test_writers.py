@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import errno
 import io
 import os
 import re
@@ -291,6 +292,20 @@ def test_spans_are_cut_joined_and_kept_in_order() -> None:
     ]
 
 
+@pytest.mark.parametrize("fails", ["fsync", "replace"])
+def test_a_full_disk_leaves_what_the_file_held(tmp_path: Path, monkeypatch, fails: str) -> None:
+    path = tmp_path / "a.json"
+    write_atomically(path, "first")
+
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, fails, full)
+    with pytest.raises(OpenAffectError, match=r"cannot write .*a\.json: No space left on device"):
+        write_atomically(path, "second")
+    assert path.read_text() == "first" and [*tmp_path.iterdir()] == [path]
+
+
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "new" / "a.json"
     write_atomically(path, "first")
@@ -298,11 +313,6 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     mask = os.umask(0)
     os.umask(mask)
     assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
-
-    class Unencodable(str):
-        def encode(self, *_args: object) -> bytes:
-            raise RuntimeError
-
     with pytest.raises(TypeError):
         write_atomically(path, b"bytes")  # type: ignore[arg-type]
     assert path.read_text() == "first"

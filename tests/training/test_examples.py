@@ -59,7 +59,8 @@ GROUPS = {
     "features": slice(14, 17),
     "signals": slice(17, 20),
 }
-SCALE = FaceScale(torch.zeros(FACE_SIZE), torch.ones(FACE_SIZE), GROUPS, torch.randn(4, 3))
+LENT = torch.randn(4, 3, generator=torch.Generator().manual_seed(1))
+SCALE = FaceScale(torch.zeros(FACE_SIZE), torch.ones(FACE_SIZE), GROUPS, LENT)
 
 
 def features() -> ClipFeatures:
