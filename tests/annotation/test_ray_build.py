@@ -21,7 +21,7 @@ NAMES = ("breaks", "damaged", "dies", "fine-1", "fine-2", "fine-3")
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--engine", "ray"), r"openaffect\[ray\]"),
+        (("--engine", "ray"), r"-e '.\[ray\]' in the clone"),
         (("--engine", "dask"), "local or ray"),
         (("--engine", "ray", "--budget", "3"), "one machine"),
     ],

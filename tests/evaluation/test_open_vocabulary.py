@@ -278,7 +278,7 @@ def test_tables_of_answers(tmp_path):
     ("text", "told"),
     [
         ("", "no rows"),
-        ("name,other\nx,1\n", "no column"),
+        ("name,other\nx,1\n", "none of the columns label"),
         ("name,label\nx,a\nx,b\n", "twice"),
         ("name,label\nx\n", "as many cells"),
     ],

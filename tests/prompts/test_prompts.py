@@ -72,7 +72,7 @@ def test_questions_and_labels_never_become_control_tokens(processor, text, mark)
     assert marks(talk.answer_ids(hostile)) == marks(talk.answer_ids("sad"))
 
 
-@given(text=st.text(st.characters(exclude_characters="<|"), max_size=60))
+@given(text=st.text(st.characters(codec="utf-8", exclude_characters="<|"), max_size=60))
 def test_other_questions_and_labels_stay_as_they_are(processor, text):
     talk = ChatDialogue(processor)
     assert talk.free_question(text) == text
