@@ -5,24 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tiny_checkpoint import save_tiny
 
 from openaffect.cli import main
 from openaffect.models.home import HOME_VARIABLE, home
 
 Run = Callable[[list[str]], tuple[int, str, str]]
-
-
-def save_tiny(folder: Path, **changes: object) -> Path:
-    """A checkpoint folder of a tiny random Omni-Emotion."""
-    from transformers.utils import logging
-
-    from openaffect.models.omni_emotion.tiny import tiny_model, tiny_processor
-
-    logging.disable_progress_bar()
-    network = tiny_model(**changes)
-    network.save_pretrained(folder)
-    tiny_processor(network.config).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import save_tiny
+from tiny_checkpoint import save_tiny
 
 from openaffect.cli.evaluate_run import CONDITIONS
 from openaffect.corpora.manifest import CORE_LABELS, Row, write_manifest
