@@ -29,6 +29,7 @@ from running_service import (
 from openaffect.inference.analyzer import Analyzer
 from openaffect.inference.options import AnalyzeOptions
 from openaffect.results.analysis import Analysis
+from openaffect.serving import jobs
 from openaffect.serving.store import process_folder
 
 pytestmark = pytest.mark.timeout(1200)
@@ -322,6 +323,7 @@ def test_work_that_takes_too_long_is_stopped(service, tmp_path, monkeypatch) -> 
 def test_a_worker_that_does_not_listen_is_killed(service, tmp_path, monkeypatch) -> None:
     worker = service.service.scheduler._seats[0].worker
     monkeypatch.setattr(worker, "cancel", lambda number: None)
+    monkeypatch.setattr(jobs, "CANCEL_GRACE", 0.1)  # the clip may be read within seconds
     fails_for_its_time(service, tmp_path, monkeypatch)
     assert service.service.scheduler._seats[0].worker is not worker
 
