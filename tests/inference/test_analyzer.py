@@ -52,19 +52,17 @@ def test_an_analysis_is_the_same_again_and_survives_json(analyzer, example):
     assert Analysis.from_json(example.to_json()) == example
 
 
-def test_speech_without_words_is_told_beside_the_words(analyzer, monkeypatch):
+@pytest.mark.parametrize(
+    ("field", "told"),
+    [
+        ("doubts", "speech without words from 1.5 to 3.0 s: too unclear"),
+        ("untranslated", "words as spoken, not in English, from 1.5 to 3.0 s: too unclear"),
+    ],
+)
+def test_what_was_not_recognised_or_translated_is_told(analyzer, monkeypatch, field, told):
     heard = analyzer.read(EXAMPLE, AnalyzeOptions(start=0.5)).transcript
-    doubted = dataclasses.replace(heard, doubts=(Doubt(1.0, 2.5, "too unclear"),))
+    doubted = dataclasses.replace(heard, **{field: (Doubt(1.0, 2.5, "too unclear"),)})
     monkeypatch.setattr(analyzer._transcriber, "transcribe", lambda *_, **__: doubted)
-    told = "speech without words from 1.5 to 3.0 s: too unclear"
-    assert told in analyzer.analyze(EXAMPLE, AnalyzeOptions(start=0.5)).warnings
-
-
-def test_words_that_were_not_translated_are_told(analyzer, monkeypatch):
-    heard = analyzer.read(EXAMPLE, AnalyzeOptions(start=0.5)).transcript
-    doubted = dataclasses.replace(heard, untranslated=(Doubt(1.0, 2.5, "too unclear"),))
-    monkeypatch.setattr(analyzer._transcriber, "transcribe", lambda *_, **__: doubted)
-    told = "words as spoken, not in English, from 1.5 to 3.0 s: too unclear"
     assert told in analyzer.analyze(EXAMPLE, AnalyzeOptions(start=0.5)).warnings
 
 

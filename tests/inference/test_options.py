@@ -7,7 +7,7 @@ from openaffect.errors import UsageError
 
 
 def test_what_is_no_fusion_is_told_with_those_that_there_are() -> None:
-    told = "--fusion sum is no fusion; there are video_concat, frame_concat, cross_attention"
+    told = "there is no fusion sum; there are video_concat, frame_concat, cross_attention"
     with pytest.raises(UsageError, match=told):
         openaffect.analyze("clip.mp4", model="nonesuch", fusion="sum")
 

@@ -19,7 +19,7 @@ Fusion = Literal["video_concat", "frame_concat", "cross_attention"]
 def check_fusion(fusion: str | None) -> None:
     """Raises UsageError for what is no fusion; None is the model's own."""
     if fusion not in (None, *get_args(Fusion)):
-        raise UsageError(f"--fusion {fusion} is no fusion; there are {', '.join(get_args(Fusion))}")
+        raise UsageError(f"there is no fusion {fusion}; there are {', '.join(get_args(Fusion))}")
 
 
 @strict
