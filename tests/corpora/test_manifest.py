@@ -127,3 +127,10 @@ def test_a_missing_field_is_named_unless_it_may_be_left_out(name: str) -> None:
     else:
         assert row_from_json(json.dumps(values)) == _row()
     assert row_from_json(row_to_json(_row(**dict.fromkeys(NULLABLE)))).label is None
+
+
+def test_two_rows_of_one_id_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.jsonl"
+    path.write_text(f"{row_to_json(_row())}\n\n{row_to_json(_row(media='clips/b.mp4'))}\n")
+    with pytest.raises(UsageError, match=r"line 3: an earlier row is called 'a', too"):
+        read_manifest(path)

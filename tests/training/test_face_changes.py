@@ -45,8 +45,16 @@ def test_blanked_parts_lie_at_the_mean():
     assert (scores[..., :14] == 2).all() and torch.equal(scores[..., 14:], FACES[..., 14:])
 
 
-def test_nothing_is_blanked_where_clues_are_asked_for():
-    assert torch.equal(changed(labels_only=False, face_geometry=1), FACES)
+@pytest.mark.parametrize("change", ["face_geometry", "face_scores", "face_noise"])
+def test_measures_stay_where_clues_are_asked_for(change):
+    assert torch.equal(changed(labels_only=False, **{change: 1}), FACES)
+
+
+def test_only_the_main_person_is_given_the_look_of_the_label():
+    faces = FACES.repeat(3, 1, 1, 1)
+    dropout = Dropout(face_geometry=0, face_scores=0, face_noise=0, real_faces=1)
+    made = change_faces(faces, "sad", SCALE, dropout, Random(0), True)
+    assert torch.equal(made[1:], faces[1:]) and not torch.equal(made[0], faces[0])
 
 
 def test_a_face_of_real_appearance_borrows_geometry_for_labels_only():

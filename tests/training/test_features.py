@@ -2,6 +2,7 @@
 
 import dataclasses
 import wave
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from openaffect.errors import ConfigError
 from openaffect.inference.inputs import ClipInputs, read_inputs
 from openaffect.media.reader import read_clip
 from openaffect.media.voice import VOICE_STATISTICS, voice_statistics
+from openaffect.models import tower_features
 from openaffect.models.omni_emotion.tiny import tiny_model, tiny_processor
 from openaffect.models.tower_features import towers_identity
 from openaffect.training.features import SHOWN_KEY, FeatureFolder, clip_features
@@ -190,6 +192,34 @@ def test_another_choice_of_frames_makes_other_features(parts, monkeypatch):
     monkeypatch.setattr(processor, "clip_frames", processor.clip_frames + 1)
     folder.extract(rows, media, model, processor, None)
     assert all(time != before[name] for name, time in times(folder).items())
+
+
+@pytest.mark.parametrize("package", ["mediapipe", "silero-vad"])
+def test_what_another_version_measured_is_measured_again(parts, monkeypatch, package):
+    model, processor, rows, media, folder = parts
+    folder.extract(rows, media, model, processor, None)
+    before = times(folder)
+    monkeypatch.setattr(
+        tower_features, "version", lambda name: "9.9" if name == package else version(name)
+    )
+    folder.check(model, processor)  # whoever reads them need not have what measured them
+    folder.extract(rows, media, model, processor, None)
+    assert all(time != before[name] for name, time in times(folder).items())
+
+
+def test_other_layouts_of_pictures_make_other_features(parts, monkeypatch):
+    model, processor, rows, media, folder = parts
+    folder.extract(rows, media, model, processor, None)
+    before = times(folder)
+    monkeypatch.setattr(processor.image_processor, "face_size", 99)
+    folder.extract(rows, media, model, processor, None)
+    assert all(time != before[name] for name, time in times(folder).items())
+
+
+def test_no_two_ids_share_a_file(parts):
+    folder = parts[4]
+    names = ["s1/001", "s1_001", "s1%2F001"]
+    assert len({folder.path(row(name), 0) for name in names}) == 3
 
 
 def test_features_of_another_choice_of_frames_are_refused_where_no_media_are(parts, monkeypatch):

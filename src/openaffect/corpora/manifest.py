@@ -137,19 +137,25 @@ def write_manifest(rows: Iterable[Row], path: Path) -> int:
 
 
 def read_manifest(path: Path) -> tuple[Row, ...]:
-    """All rows of a manifest, in order. Raises UsageError with the line number of a bad row."""
+    """All rows of a manifest, in order.
+
+    Raises UsageError with the line number of a bad row, or of one whose id another row has.
+    """
     path = Path(path)
     if not path.is_file():
         raise UsageError(
             f"no manifest at {path}: make one of your clips with `openaffect data build`, or of "
             "synthetic ones with `openaffect data synth`"
         )
-    rows = []
+    rows: dict[str, Row] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            rows.append(row_from_json(line))
+            row = row_from_json(line)
+            if row.id in rows:
+                raise UsageError(f"an earlier row is called {row.id!r}, too; an id names one clip")
         except UsageError as error:
             raise UsageError(f"{path}, line {number}: {error}") from error
-    return tuple(rows)
+        rows[row.id] = row
+    return tuple(rows.values())

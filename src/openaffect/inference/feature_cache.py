@@ -26,6 +26,8 @@ from openaffect.models.home import HOME_VARIABLE, home
 from openaffect.models.preset import load_preset
 from openaffect.models.store import FEATURES
 from openaffect.models.tower_features import (
+    measured_by,
+    picture_settings,
     read_origin,
     shown_to_towers,
     towers_identity,
@@ -38,15 +40,13 @@ from openaffect.results.writers.base import write_atomically
 EVALUATION = "evaluation"  # folder below the features
 MEDIA_KEY, SETTINGS_KEY, THERE_KEY, WORDS_KEY = "media", "settings", "there", "words"
 SEEN_KEY = "seen"
-READERS = ("landmarks", "speech")  # parts of the default model that find faces and words
-PICTURE_SETTINGS = ("size", "image_mean", "image_std", "face_size", "face_mean", "face_std")
 
 
 def settings_identity(model: MediaGeneration, processor: ClipProcessor) -> str:
     """Hex sha256 of what encoded clips depend on besides the media.
 
-    The towers and how they are read, how pictures are laid out, what finds faces and words, the
-    version of openaffect, precision and kind of device. Not the fusion, the projectors or the
+    The towers and how they are read, how pictures are laid out, what finds faces, voices and words
+    in which version, the version of openaffect, precision and kind of device. Not the fusion, the projectors or the
     language model.
     """
     told: dict[str, Any] = {
@@ -54,10 +54,10 @@ def settings_identity(model: MediaGeneration, processor: ClipProcessor) -> str:
         "towers": towers_identity(model),
         "dtypes": sorted({str(getattr(model.model, name).dtype) for name in model.model.towers}),
         "device": model.device.type,
-        "readers": [load_preset(DEFAULT_MODEL).part(name).identity for name in READERS],
+        "measured_by": measured_by(),
+        "words_by": load_preset(DEFAULT_MODEL).part("speech").identity,
     }
-    told |= shown_to_towers(processor)
-    told |= {name: getattr(processor.image_processor, name) for name in PICTURE_SETTINGS}
+    told |= shown_to_towers(processor) | picture_settings(processor)
     told |= {name: getattr(processor, name) for name in ("audio_crop", "voice_signals")}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,18 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from openaffect import DEFAULT_MODEL
 from openaffect.models.clip_processing import ClipProcessor
 from openaffect.models.generation import MediaGeneration
+from openaffect.models.preset import load_preset
 
 MEASURE_VERSION = 1  # counted up when frames, crops, signals or voice figures change
 PROCESSOR_SETTINGS = ("clip_frames", "frame_sampling", "people_seen", "frame_follows_face")
 """How a processor chooses what the towers are shown of a clip."""
+PICTURE_SETTINGS = ("size", "image_mean", "image_std", "face_size", "face_mean", "face_std")
+"""How its pictures are laid out."""
+MEASURING_PACKAGES = ("mediapipe", "silero-vad")
+"""Whose versions measure faces and find voices differently."""
 NO_SETTINGS = ("_name_or_path", "transformers_version", "architectures", "dtype")
 
 
@@ -40,6 +47,26 @@ def towers_identity(model: MediaGeneration) -> str:
 def shown_to_towers(processor: ClipProcessor) -> dict[str, Any]:
     """A processor's PROCESSOR_SETTINGS."""
     return {name: getattr(processor, name) for name in PROCESSOR_SETTINGS}
+
+
+def picture_settings(processor: ClipProcessor) -> dict[str, Any]:
+    """A processor's PICTURE_SETTINGS."""
+    return {name: getattr(processor.image_processor, name) for name in PICTURE_SETTINGS}
+
+
+def measured_by() -> dict[str, str | None]:
+    """What finds and measures faces and voices: the part of the default model and the packages."""
+    return {
+        "landmarks": load_preset(DEFAULT_MODEL).part("landmarks").identity,
+        **{name: _version(name) for name in MEASURING_PACKAGES},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def tower_identity(tower: Any) -> str:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from openaffect.media.mel import SAMPLE_RATE
 
+AUGMENTATION = 1  # counted up when variants of a voice change
 GAIN_RANGE = 12.0  # dB up or down
 SHELF_RANGE = 6.0  # dB of a tilt between 100 Hz and 8 kHz, up or down
 NOISE_RANGE = (12.0, 35.0)  # dB of signal over added noise

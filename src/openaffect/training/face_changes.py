@@ -50,19 +50,22 @@ def change_faces(
     """Face features (P, T, N_f, D_f) of one clip as a training example shows them.
 
     Args:
-        label: what the main person's face shows.
-        labels_only: no clue about the geometry will be asked for, so it may be false or absent.
+        label: what the main person's face shows; the others' is not known, and only hers is given
+            another appearance.
+        labels_only: no clue about the geometry will be asked for, so it may be noisy, false or
+            absent.
     """
     noise = np.random.default_rng(rng.getrandbits(63))
     faces = faces.float().clone()
     scores, log_scores = scale.groups["scores"], scale.groups["log_scores"]
     geometry = torch.ones(faces.shape[-1], dtype=torch.bool)
     geometry[log_scores] = geometry[scores] = False
-    if dropout.face_noise:
+    if labels_only and dropout.face_noise:
         draw = torch.from_numpy(noise.normal(size=tuple(faces.shape))).float()
         faces += draw * scale.deviation * geometry * dropout.face_noise
     if label in EXPRESSION_LABELS and rng.random() < dropout.real_faces:
-        return _as_real(faces, label, scale, noise, labels_only)
+        faces[:1] = _as_real(faces[:1], label, scale, noise, labels_only)
+        return faces
     chance = rng.random()
     if labels_only and chance < dropout.face_geometry:
         faces[..., geometry] = scale.shift[geometry]
@@ -74,7 +77,7 @@ def change_faces(
 def _as_real(
     faces: Tensor, label: str, scale: FaceScale, noise: np.random.Generator, other_geometry: bool
 ) -> Tensor:
-    """One reading, one strong direction of features, and one geometry for each person.
+    """One reading, one strong direction of features, and one geometry.
 
     The direction lies between two training faces, with as much chance again: strong features have
     the ties of real ones, and tell nothing of the label.
@@ -83,19 +86,16 @@ def _as_real(
     reading = redrawn_scores(label, noise)
     faces[..., scale.groups["scores"]] = torch.from_numpy(reading).float()
     faces[..., scale.groups["log_scores"]] = torch.from_numpy(np.log(reading)).float()
-    people, size = len(faces), features.stop - features.start
-    chosen = torch.from_numpy(noise.integers(len(scale.faces), size=(3, people, 1, 1)))
-    first, second, lender = scale.faces[chosen]
-    direction = (first - second)[..., features] * scale.scale[features] / 2
-    direction = (
-        direction + torch.from_numpy(noise.normal(size=(people, 1, 1, size))).float() / 2**0.5
-    )
+    size = features.stop - features.start
+    first, second, lender = scale.faces[torch.from_numpy(noise.integers(len(scale.faces), size=3))]
+    direction = (first - second)[features] * scale.scale[features] / 2
+    direction = direction + torch.from_numpy(noise.normal(size=size)).float() / 2**0.5
     jitter = torch.from_numpy(noise.normal(size=(*faces.shape[:-1], size))).float()
     strength = noise.uniform(*REAL_STRENGTH)
     moved = scale.deviation[features] * (strength * direction + FRAME_JITTER * jitter)
     faces[..., features] = scale.shift[features] + moved
     if other_geometry:
-        faces[..., signals] = lender[..., signals].expand(*faces.shape[:-1], -1)
+        faces[..., signals] = lender[signals]
     return faces
 
 

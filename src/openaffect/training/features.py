@@ -1,7 +1,7 @@
 """Tower features of corpus rows, computed once: frozen towers need not run at every step.
 
-Every file says which media, which towers and how much of a clip it comes from; one that comes from
-others is computed anew. A feature folder holds its rows (`rows.jsonl`) and one safetensors file for
+Every file says which media, which towers and how much of a clip it comes from, and by what faces and
+voices were measured; one that comes from others is computed anew. A feature folder holds its rows (`rows.jsonl`) and one safetensors file for
 each row and variant, so that it can be carried to another machine and trained on without the media.
 Faces and voices can be recognised from it: it is biometric data, lies under
 OPENAFFECT_HOME/features by default, and is removed by `openaffect models purge --features`.
@@ -39,16 +39,18 @@ from openaffect.models.omni_emotion import (
     OmniEmotionProcessor,
 )
 from openaffect.models.tower_features import (
+    measured_by,
+    picture_settings,
     read_origin,
     shown_to_towers,
     towers_identity,
     write_features,
 )
-from openaffect.training.augment import augment_voice
+from openaffect.training.augment import AUGMENTATION, augment_voice
 
 ROWS_FILE = "rows.jsonl"
 # Of the metadata in a feature file. What counts as a voice is part of what is shown.
-MEDIA_KEY, TOWERS_KEY, SHOWN_KEY = "media", "towers", "shown"
+MEDIA_KEY, TOWERS_KEY, SHOWN_KEY, MEASURED_KEY = "media", "towers", "shown", "measured"
 FIELDS = {
     "video_features": "video",
     "face_features": "faces",
@@ -152,7 +154,8 @@ def clip_features(
 
 def shown_told(processor: ClipProcessor) -> str:
     """What a feature file says under SHOWN_KEY, as JSON."""
-    return json.dumps({**shown_to_towers(processor), "least_speech": LEAST_SPEECH})
+    told = shown_to_towers(processor) | picture_settings(processor)
+    return json.dumps({**told, "least_speech": LEAST_SPEECH})
 
 
 class FeatureFolder:
@@ -168,7 +171,7 @@ class FeatureFolder:
         self.kind = kind
 
     def path(self, row: Row, variant: int) -> Path:
-        name = row.id.replace("/", "_")
+        name = row.id.replace("%", "%25").replace("/", "%2F")  # no two ids in one file
         return self.folder / f"{name}.{variant}.safetensors"
 
     def load(self, row: Row, variant: int = 0) -> Features:
@@ -236,6 +239,7 @@ class FeatureFolder:
         failed: dict[str, str] = {}
         towers = towers_identity(model)
         shown = shown_told(processor)
+        measured = json.dumps({**measured_by(), "augmented": AUGMENTATION})
         for done, row in enumerate(rows):
             report(done, len(rows))
             if row.media is None:
@@ -245,6 +249,7 @@ class FeatureFolder:
                 MEDIA_KEY: file_sha256(media) if media.is_file() else "",
                 TOWERS_KEY: towers,
                 SHOWN_KEY: shown,
+                MEASURED_KEY: measured,
             }
             augmented = variants > 1 and row.split == "train"
             if augmented and self.origin(row) == origin and not self.has_voice(row):

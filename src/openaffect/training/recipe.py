@@ -86,7 +86,8 @@ class Dropout(Strict):
     face_geometry: Share = 0.3  # the measured face geometry, leaving the expression scores
     face_scores: Share = 0.15  # the expression scores, leaving the geometry
     face_noise: float = Field(0.5, ge=0)  # deviation of noise on standardised face geometry
-    real_faces: Share = 0.0  # faces given a real one's appearance and trustworthy scores
+    # Of any face:
+    real_faces: Share = 0.0  # main persons given a real face's appearance and trustworthy scores
     # Most that a face's or voice's tokens are drawn to another one's in the same micro-batch.
     mixing: Share = 0.0
 
