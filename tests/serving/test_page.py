@@ -94,6 +94,34 @@ def test_a_click_on_the_timeline_seeks_and_shows_the_face(analysed) -> None:
     assert float(shown) == pytest.approx(0.5, abs=0.06)
 
 
+def test_a_scroll_that_begins_on_the_timeline_does_not_seek(analysed) -> None:
+    place = analysed.execute_script(
+        """player.currentTime = 0;
+        window.cancelled = false;
+        window.addEventListener("pointercancel", () => { window.cancelled = true; });
+        lanes.scrollIntoView({block: "center"});
+        const box = lanes.getBoundingClientRect();
+        return {x: box.left + box.width / 2, y: box.top + box.height / 2};"""
+    )
+
+    def touch(kind: str, *points: dict[str, float]) -> None:
+        touched = {"type": kind, "touchPoints": points}
+        analysed.execute_cdp_cmd("Input.dispatchTouchEvent", touched)
+
+    touch("touchStart", place)
+    for pixels in range(12, 96, 12):
+        touch("touchMove", {**place, "y": place["y"] + pixels})
+    touch("touchEnd")
+    until(analysed, lambda: analysed.execute_script("return window.cancelled"))
+    hover = {"type": "mouseMoved", "x": place["x"] + 50, "y": place["y"]}
+    analysed.execute_cdp_cmd("Input.dispatchMouseEvent", hover)
+    assert analysed.execute_script("return player.currentTime") == 0
+    touch("touchStart", place)
+    touch("touchMove", {**place, "x": place["x"] + 50})
+    until(analysed, lambda: analysed.execute_script("return player.currentTime") > 0)
+    touch("touchEnd")
+
+
 def test_a_clue_stands_out_at_its_moment_and_leads_there(analysed) -> None:
     analysed.execute_script(
         """show({...state.result, clues: {face: ["a broad smile"], scene: ["a room"]}}, 0, "tiny",

@@ -2,6 +2,9 @@
 const $ = (id) => document.getElementById(id);
 const state = {key: sessionStorage.getItem("openaffect-key") || "", file: null, url: null, run: null, current: null, job: null, name: "", result: null, start: 0, end: 0, recorder: null};
 const FORMS = [["json", "JSON"], ["csv", "CSV"], ["vtt", "WebVTT"], ["srt", "SRT"], ["eaf", "ELAN"], ["textgrid", "TextGrid"], ["html", "HTML report"]];
+const PAUSES = [1, 2, 4, 8, 16, 32, 64];  // seconds before a lost stream is opened again
+
+class Lost extends Error {}
 
 async function call(path, options = {}) {
   const headers = {...(options.headers || {})};
@@ -11,7 +14,7 @@ async function call(path, options = {}) {
   if (!answer.ok) {
     let told = "The service answered " + answer.status + ".";
     try { told = (await answer.json()).error.message; } catch { /* no JSON: the number must do */ }
-    throw new Error(told);
+    throw Object.assign(new Error(told), {status: answer.status});
   }
   return answer;
 }
@@ -57,12 +60,37 @@ for (const name of ["dragover", "dragleave", "drop"]) {
   });
 }
 
+// The camera; without a microphone its picture alone.
+async function camera() {
+  try {
+    return await navigator.mediaDevices.getUserMedia({video: true, audio: true});
+  } catch (error) {
+    if (error.name !== "NotFoundError") throw error;
+    const stream = await navigator.mediaDevices.getUserMedia({video: true});
+    say("There is no microphone: no sound is recorded.");
+    return stream;
+  }
+}
+
+function recording(recorder) {
+  state.recorder = recorder;
+  $("record").textContent = recorder ? "Stop recording" : "Record from the camera";
+  $("record").setAttribute("aria-pressed", recorder !== null);
+  $("preview").hidden = !recorder;
+  $("preview").srcObject = recorder && recorder.stream;
+  ready();
+}
+
+if (!navigator.mediaDevices) {
+  $("record").disabled = true;
+  $("no-camera").hidden = false;
+}
 $("record").addEventListener("click", async () => {
   if (state.recorder) { state.recorder.stop(); return; }
   complain("");
   $("record").disabled = true;  // a second click would turn on a camera that nobody turns off
   try {
-    const stream = await navigator.mediaDevices.getUserMedia({video: true, audio: true});
+    const stream = await camera();
     const pieces = [];
     const recorder = new MediaRecorder(stream);
     recorder.ondataavailable = (event) => pieces.push(event.data);
@@ -70,14 +98,10 @@ $("record").addEventListener("click", async () => {
       stream.getTracks().forEach((track) => track.stop());
       const kind = recorder.mimeType.split(";")[0] || "video/webm";
       bring(new File(pieces, "recording." + (kind.includes("mp4") ? "mp4" : "webm"), {type: kind}));
-      state.recorder = null;
-      $("record").textContent = "Record from the camera";
-      $("record").setAttribute("aria-pressed", "false");
+      recording(null);
     };
     recorder.start();
-    state.recorder = recorder;
-    $("record").textContent = "Stop recording";
-    $("record").setAttribute("aria-pressed", "true");
+    recording(recorder);
   } catch (error) {
     complain("The camera cannot be used: " + error.message);
   } finally {
@@ -87,7 +111,7 @@ $("record").addEventListener("click", async () => {
 
 // Analysing
 
-async function* eventsOf(job) {
+async function* streamOf(job) {
   const answer = await call("/v1/jobs/" + job + "/events");
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let held = "";
@@ -104,6 +128,28 @@ async function* eventsOf(job) {
   }
 }
 
+// The events of a job. A stream that is lost is opened again, and then tells all of them anew.
+async function* eventsOf(job, signal) {
+  for (let told = 0, tries = 0; ; tries++) {
+    let number = 0;
+    try {
+      for await (const event of streamOf(job)) {
+        if (++number > told) [told, tries] = [number, 0];
+        yield event;
+      }
+    } catch (error) {
+      if (error.status < 500) throw error;  // there is no such job any more
+    }
+    if (tries === PAUSES.length) throw new Lost("The connection to the service was lost; the analysis may go on there.");
+    say("The connection to the service was lost; it is tried again.");
+    await pause(PAUSES[tries], signal);
+  }
+}
+
+async function pause(seconds, signal) {
+  if (!signal.aborted) await new Promise((go) => { setTimeout(go, 1000 * seconds); signal.onabort = go; });
+}
+
 // Put a clip into the player, or none; an address that nobody revokes keeps its clip in memory.
 function play(file) {
   if (state.url) URL.revokeObjectURL(state.url);
@@ -113,11 +159,18 @@ function play(file) {
   $("player").load();
 }
 
-function busy(working) {
-  $("go").disabled = working;
-  $("cancel").hidden = !working;
-  $("progress").hidden = !working;
+// Nothing can be sent while something is analysed, or while the clip is still recorded.
+function ready() {
+  $("go").disabled = Boolean(state.run || state.recorder);
+}
+
+function busy(run) {
+  state.run = run;
+  ready();
+  $("cancel").hidden = !run && !state.current;
+  $("progress").hidden = !run;
   $("progress").removeAttribute("value");
+  $("reached").textContent = "";
 }
 
 // What is asked for now; the fields may say something else before the last model has answered.
@@ -130,32 +183,30 @@ async function analyse({file, labels, subtitle, keep}, model, column, signal) {
   form.set("labels", labels);
   form.set("subtitle", subtitle);
   form.set("keep", keep);
-  const job = await (await call("/v1/jobs", {method: "POST", body: form, signal})).json();
-  state.current = job.id;
-  try {
-    return {job: job.id, result: await followed(job.id, model, column)};
-  } finally {
-    state.current = null;
-  }
+  const {id} = await (await call("/v1/jobs", {method: "POST", body: form, signal})).json();
+  state.current = id;
+  if (column === 0) Object.assign(state, {job: id, name: file.name});
+  await followed(id, model, column, signal);
+  state.current = null;
 }
 
-async function followed(job, model, column) {
+async function followed(job, model, column, signal) {
   const segments = [];
-  for await (const event of eventsOf(job)) {
+  for await (const event of eventsOf(job, signal)) {
     if (event.type === "queued") say("Waiting, number " + event.position + " in the queue.");
     else if (event.type === "started") say("Reading the clip.");
     else if (event.type === "segment") {
+      if (segments.length && event.value.start <= segments.at(-1).start) continue;  // told anew
       segments.push(event.value);
       $("progress").value = event.progress;
-      say(segments.length + " segments read, up to " + clock(event.value.end) + ".");
+      $("reached").textContent = segments.length + " segments read, up to " + clock(event.value.end) + ".";
       show({segments, emotions: event.value.emotions, clues: event.value.clues, reasoning: event.value.reasoning, open_emotions: event.value.open_emotions, clip: {start: 0, end: event.value.end}}, column, model, true);
     } else if (event.type === "done") {
       show(event.result, column, model, false, event.moments);
-      return event.result;
+      return;
     } else if (event.type === "failed") throw new Error(event.error);
     else if (event.type === "cancelled") throw new Error("The analysis was cancelled.");
   }
-  throw new Error("The connection to the service was lost.");
 }
 
 $("ask").addEventListener("submit", async (event) => {
@@ -163,9 +214,8 @@ $("ask").addEventListener("submit", async (event) => {
   complain("");
   if (!state.file) { complain("Choose or record a clip first."); $("file").focus(); return; }
   clear();
-  busy(true);
   const run = new AbortController();
-  state.run = run;
+  busy(run);
   say("Sending the clip.");
   const request = asked();
   const moves = !request.file.type.startsWith("image/");
@@ -174,28 +224,40 @@ $("ask").addEventListener("submit", async (event) => {
   try {
     const models = [$("model").value, $("other").value].filter((name, at, all) => name && all.indexOf(name) === at);
     for (const [at, model] of models.entries()) {
-      const found = await analyse(request, model, at, run.signal);
-      if (at === 0) offer(found, request.file.name);  // whatever becomes of the other model
+      await analyse(request, model, at, run.signal);
+      if (at === 0) offer();  // whatever becomes of the other model
     }
     say("Done.");
-    $("results").focus();
+    if ([$("go"), $("cancel"), document.body].includes(document.activeElement)) $("results").focus();
   } catch (error) {
-    complain(run.signal.aborted ? "The analysis was cancelled." : error.message);
+    const lost = error instanceof Lost;
+    if (lost) offer();
+    else state.current = null;
+    complain(run.signal.aborted && !lost ? "The analysis was cancelled." : error.message);
     say("");
   } finally {
-    state.run = null;
-    busy(false);
+    busy(null);
   }
 });
 
 // Nothing more is sent; what is already a job is cancelled there.
-$("cancel").addEventListener("click", () => {
-  if (state.run) state.run.abort();
-  if (state.current) call("/v1/jobs/" + state.current, {method: "DELETE"}).catch((error) => complain(error.message));
+$("cancel").addEventListener("click", async () => {
+  const {run, current} = state;
+  if (run) run.abort();
+  if (!current) return;
+  try {
+    await call("/v1/jobs/" + current, {method: "DELETE"});
+    if (run || state.current !== current) return;  // its events tell of it, or another run goes on
+    state.current = null;
+    $("cancel").hidden = true;
+    complain("The analysis was cancelled.");
+  } catch (error) { complain(error.message); }
 });
 
 function clear() {
   state.result = null;
+  state.current = null;
+  $("cancel").hidden = !state.run;
   $("columns").replaceChildren();
   $("answers").replaceChildren();
   $("lane-list").replaceChildren();
@@ -205,13 +267,15 @@ function clear() {
 
 // Findings
 
+function cardOf(model) {
+  const card = element("section", null, {"aria-label": "Findings of " + short(model)});
+  card.append(element("h2", "Emotion perceived as · " + short(model)), element("div"), element("div"), element("div"));
+  $("columns").append(card);
+  return card;
+}
+
 function show(result, column, model, partial, moments = []) {
-  let card = $("columns").children[column];
-  if (!card) {
-    card = element("section", null, {"aria-label": "Findings of " + short(model)});
-    $("columns").append(card);
-  }
-  const parts = [element("h2", "Emotion perceived as · " + short(model))];
+  const [, findings, course, use] = ($("columns").children[column] || cardOf(model)).children;
   const bars = element("dl", null, {class: "bars"});
   for (const emotion of result.emotions.slice(0, 9)) {
     const meter = element("meter", null, {min: 0, max: 1, value: emotion.probability, "aria-label": emotion.label});
@@ -219,16 +283,16 @@ function show(result, column, model, partial, moments = []) {
     cell.append(meter);
     bars.append(element("dt", emotion.label), element("dd", percent(emotion.probability)), cell);
   }
-  parts.push(bars);
+  const parts = [bars];
   if (result.open_emotions.length) parts.push(element("p", "In open words: " + result.open_emotions.join(", ")));
   parts.push(element("h3", "Why"), element("p", result.reasoning));
   if (Object.keys(result.clues).length) parts.push(element("h3", "Clues"), cluesOf(result.clues, moments));
-  if (result.segments.length) parts.push(element("h3", "Over time"), courseOf(result.segments));
+  findings.replaceChildren(...parts);
+  if (result.segments.length) extend(course, result.segments);
   if (!partial) {
-    parts.push(element("h3", "What was used"), usesOf(result.modalities));
-    for (const warning of result.warnings) parts.push(element("p", "Note: " + warning, {class: "quiet"}));
+    const notes = result.warnings.map((warning) => element("p", "Note: " + warning, {class: "quiet"}));
+    use.replaceChildren(element("h3", "What was used"), usesOf(result.modalities), ...notes);
   }
-  card.replaceChildren(...parts);
   if (column === 0) {
     state.result = result;
     lanesOf(result);
@@ -253,11 +317,15 @@ function cluesOf(clues, moments) {
   return list;
 }
 
-function courseOf(segments) {
-  const box = element("div", null, {class: "scroll", tabindex: "0", role: "region", "aria-label": "Segments"});
-  const table = element("table");
-  const body = element("tbody");
-  for (const segment of segments) {
+// The rows that are there stay, and with them the focus and how far they are scrolled.
+function extend(course, segments) {
+  if (!course.firstChild) {
+    const box = element("div", null, {class: "scroll", tabindex: "0", role: "region", "aria-label": "Segments"});
+    box.append(element("table"));
+    course.append(element("h3", "Over time"), box);
+  }
+  const table = course.querySelector("table");
+  for (const segment of segments.slice(table.rows.length)) {
     const row = element("tr", null, {"data-start": segment.start, "data-end": segment.end});
     const button = element("button", clock(segment.start), {type: "button", "aria-label": "Play from " + clock(segment.start)});
     button.addEventListener("click", () => { seek(segment.start); $("player").play().catch(() => {}); });
@@ -266,11 +334,8 @@ function courseOf(segments) {
     const top = segment.emotions[0];
     const clues = element("td", segment.reasoning);
     row.append(first, element("td", top ? top.label + " " + percent(top.probability) : ""), clues);
-    body.append(row);
+    table.append(row);
   }
-  table.append(body);
-  box.append(table);
-  return box;
 }
 
 function usesOf(modalities) {
@@ -383,10 +448,12 @@ function boxesAt(now) {
     const box = document.querySelector(".head").getBoundingClientRect();
     return state.start + (state.end - state.start) * (event.clientX - box.left) / box.width;
   };
-  let held = false;
-  $("lanes").addEventListener("pointerdown", (event) => { held = true; seek(toTime(event)); });
-  $("lanes").addEventListener("pointermove", (event) => { if (held) seek(toTime(event)); });
-  window.addEventListener("pointerup", () => { held = false; });
+  let press = null;  // one that moves up or down may become a scroll of the page, which cancels it
+  const sideways = (event) => Math.abs(event.clientX - press.clientX) > Math.abs(event.clientY - press.clientY);
+  $("lanes").addEventListener("pointerdown", (event) => { press = event.button === 0 ? event : null; });
+  $("lanes").addEventListener("pointermove", (event) => { if (press && sideways(event)) seek(toTime(event)); });
+  window.addEventListener("pointerup", (event) => { if (press) seek(toTime(event)); press = null; });
+  window.addEventListener("pointercancel", () => { press = null; });
   $("lanes").addEventListener("keydown", (event) => {
     const steps = {ArrowRight: 0.5, ArrowUp: 0.5, ArrowLeft: -0.5, ArrowDown: -0.5, PageUp: 5, PageDown: -5};
     const player = $("player");
@@ -402,15 +469,15 @@ function boxesAt(now) {
 
 // Follow-up, downloads, purge
 
-function offer({job, result}, name) {
-  Object.assign(state, {job, result, name});
+function offer() {
   $("follow").hidden = false;
   $("downloads").hidden = false;
-  $("forms").replaceChildren(...FORMS.map(([form, name]) => {
-    const button = element("button", name, {type: "button", "data-form": form});
-    button.addEventListener("click", () => download(form).catch((error) => complain(error.message)));
-    return button;
-  }));
+}
+
+for (const [form, name] of FORMS) {
+  const button = element("button", name, {type: "button", "data-form": form});
+  button.addEventListener("click", () => download(form).catch((error) => complain(error.message)));
+  $("forms").append(button);
 }
 
 async function download(form) {
