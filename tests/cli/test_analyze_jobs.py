@@ -118,10 +118,17 @@ def test_what_is_of_workers_is_refused_without_them(tmp_path, option) -> None:
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
-def test_kills_lose_no_clip_and_do_none_twice(tmp_path, model, kills: int) -> None:
-    """Each run is killed as soon as it has finished a clip, at some moment of the next one."""
-    clips, out, count = tmp_path / "clips", tmp_path / "out", 4 + 2 * kills
+@pytest.mark.parametrize(
+    ("kills", "jobs"),
+    [
+        (2, 1),
+        pytest.param(10, 1, marks=pytest.mark.slow),
+        pytest.param(4, 2, marks=pytest.mark.slow),
+    ],
+)
+def test_kills_lose_no_clip_and_do_none_twice(tmp_path, model, kills: int, jobs: int) -> None:
+    """Each run is killed as soon as it has finished a clip, at some moment of the next ones."""
+    clips, out, count = tmp_path / "clips", tmp_path / "out", 4 + 2 * kills * jobs
     clips.mkdir()
     for number in range(count):
         write_clip(clips / f"{number:02d}.mp4", 20 + 8 * number)
@@ -133,7 +140,7 @@ def test_kills_lose_no_clip_and_do_none_twice(tmp_path, model, kills: int) -> No
     for kill in range(kills):
         before, deadline = len(done()), time.monotonic() + START_SECONDS
         run = subprocess.Popen(
-            command(clips, out, model, "--jobs", "1"),
+            command(clips, out, model, "--jobs", str(jobs)),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -147,7 +154,7 @@ def test_kills_lose_no_clip_and_do_none_twice(tmp_path, model, kills: int) -> No
             run.wait(30)
         assert len(done()) > before
     last = subprocess.run(
-        command(clips, out, model, "--jobs", "1"), capture_output=True, text=True, timeout=600
+        command(clips, out, model, "--jobs", str(jobs)), capture_output=True, text=True, timeout=600
     )
     assert last.returncode == 0, last.stderr
     assert len(done()) == len(set(done())) == count

@@ -3,15 +3,18 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from analysis_examples import full_analysis
 from test_analyze_clips import write_clip
 
 from openaffect import DEFAULT_MODEL
 from openaffect.cli import run_record
-from openaffect.cli.analyze_run import Output
-from openaffect.cli.run_record import RECORD_NAME, RunRecord, request_key
+from openaffect.cli.analyze_jobs import Finished
+from openaffect.cli.analyze_run import AnalyzeRun, Output
+from openaffect.cli.run_record import RECORD_NAME, RunRecord, described, request_key
 from openaffect.errors import UsageError
 from openaffect.models import preset
 
@@ -117,7 +120,7 @@ def test_what_is_done_is_remembered_until_something_changes(tmp_path: Path) -> N
     clip.write_bytes(b"first")
     files = [out / "a.json", out / "a.csv"]
     request = {"model": "small", "options": {"frames": 8}}
-    key = request_key(clip, request)
+    key = request_key(clip, described(request))
     with RunRecord(out) as record:
         assert not record.done(key, files)
         for file in files:
@@ -126,11 +129,95 @@ def test_what_is_done_is_remembered_until_something_changes(tmp_path: Path) -> N
     again = RunRecord(out)
     assert again.done(key, files)
     assert not again.done(key, [*files, out / "a.vtt"])
-    assert not again.done(request_key(clip, {**request, "options": {"frames": 9}}), files)
+    assert not again.done(
+        request_key(clip, described({**request, "options": {"frames": 9}})), files
+    )
     clip.write_bytes(b"second")
-    assert request_key(clip, request) != key
+    assert request_key(clip, described(request)) != key
     files[1].unlink()
     assert not again.done(key, files)
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the clips whose bytes were read for a key."""
+    names = []
+
+    def noted(clip: Path, asked: str) -> str:
+        names.append(clip.name)
+        return request_key(clip, asked)
+
+    monkeypatch.setattr(run_record, "request_key", noted)
+    return names
+
+
+@pytest.fixture
+def analysed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Runs over the clips of a folder without a model; returns the names of those analysed."""
+
+    def analysed(*clips: Path, labels: str = "calm") -> list[str]:
+        run = AnalyzeRun("none", "cpu", None, {}, {}, chosen(tmp_path / "out"))
+        monkeypatch.setattr(run, "_checked_options", lambda: None)
+        monkeypatch.setattr(run, "_request", lambda: {"model": "none", "labels": labels})
+        names = []
+
+        def finished(jobs, _options):
+            for job in jobs:
+                names.append(job.clip.name)
+                yield Finished(job, full_analysis(str(job.clip)), None, 1)
+
+        monkeypatch.setattr(run, "_finished", finished)
+        assert run.over(list(clips)) == 0
+        return names
+
+    return analysed
+
+
+def two_clips(folder: Path) -> list[Path]:
+    clips = [folder / "a.mp4", folder / "b.mp4"]
+    for clip in clips:
+        clip.write_bytes(clip.name.encode())
+    return clips
+
+
+def test_a_second_run_reads_no_clip_that_is_as_it_was(tmp_path: Path, read, analysed) -> None:
+    clips = two_clips(tmp_path)
+    assert analysed(*clips) == read == ["a.mp4", "b.mp4"]
+    read.clear()
+    assert analysed(*clips) == read == []
+    assert analysed(*clips, labels="tense") == read == ["a.mp4", "b.mp4"]
+    read.clear()
+    os.utime(clips[0], ns=(1, 1))  # another time, the same bytes
+    clips[1] = clips[1].rename(tmp_path / "c.mp4")
+    assert (analysed(*clips, labels="tense"), read) == ([], ["a.mp4", "c.mp4"])
+    read.clear()
+    assert analysed(*clips, labels="tense") == read == []
+
+
+def test_other_bytes_of_the_same_size_are_analysed_again(tmp_path: Path, read, analysed) -> None:
+    clips = two_clips(tmp_path)
+    analysed(*clips)
+    was = clips[0].stat()
+    clips[0].write_bytes(b"A.MP4")
+    os.utime(clips[0], ns=(was.st_atime_ns, was.st_mtime_ns + 1))
+    read.clear()
+    assert analysed(*clips) == read == ["a.mp4"]
+    assert analysed(*clips) == []
+
+
+def test_clips_that_an_older_run_has_done_are_done(tmp_path: Path, read, analysed) -> None:
+    """Its rows do not tell how large and how old a clip was."""
+    clips = two_clips(tmp_path)
+    analysed(*clips)
+    path = tmp_path / "out" / RECORD_NAME
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    kept = ("key", "clip", "status", "files")
+    older = [json.dumps({name: row[name] for name in kept}) for row in rows]
+    path.write_text("\n".join(older) + "\n")
+    read.clear()
+    assert (analysed(*clips), read) == ([], ["a.mp4", "b.mp4"])
+    read.clear()
+    assert analysed(*clips) == read == []
 
 
 def test_a_file_that_another_request_overwrote_is_not_done(tmp_path: Path) -> None:
@@ -195,12 +282,12 @@ def test_a_changed_checkpoint_folder_is_another_model(tmp_path: Path, name: str)
     clip, model = tmp_path / "a.mp4", tmp_path / "model"
     clip.write_bytes(b"x")
     request = {"model": str(model)}
-    keys = [request_key(clip, request)]
+    keys = [request_key(clip, described(request))]
     for content in ("{}", '{"a": 1}'):
         path = model / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
-        keys.append(request_key(clip, request))
+        keys.append(request_key(clip, described(request)))
     assert len(set(keys)) == 3
 
 
@@ -211,12 +298,11 @@ def test_other_weights_of_a_preset_are_another_model(
     clip.write_bytes(b"x")
     shutil.copytree(preset.PRESETS, presets, ignore=shutil.ignore_patterns("*.safetensors"))
     monkeypatch.setattr(preset, "PRESETS", presets)
-    monkeypatch.setattr(run_record, "_shipped", run_record._shipped.__wrapped__)
     weights = presets / DEFAULT_MODEL / "trained" / "trained_parts.safetensors"
 
     def key(content: bytes, model: str = DEFAULT_MODEL) -> str:
         weights.write_bytes(content)
-        return request_key(clip, {"model": model})
+        return request_key(clip, described({"model": model}))
 
     keys = [key(b"first"), key(b"other"), key(b"first", "omni-emotion-small-permissive")]
     assert len(set(keys)) == 3
@@ -261,13 +347,13 @@ def test_results_below_a_model_folder_do_not_change_the_model(tmp_path: Path) ->
     model.mkdir()
     (model / "trained_parts.json").write_text("{}")
     request = {"model": str(model), "options": {}}
-    key = request_key(clip, request)
+    key = request_key(clip, described(request))
     with RunRecord(model / "results") as record:
         (model / "results" / "a.json").write_text("{}")
         record.add(key, clip, [model / "results" / "a.json"])
-    assert request_key(clip, request) == key
+    assert request_key(clip, described(request)) == key
     (model / "trained_parts.json").write_text('{"fusion": null}')
-    assert request_key(clip, request) != key
+    assert request_key(clip, described(request)) != key
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ class Job:
 
     clip: Path
     name: str  # of its result files
-    key: str  # of the request, in the run's record
+    key: str = ""  # of the request, in the run's record
 
 
 @dataclass(frozen=True)

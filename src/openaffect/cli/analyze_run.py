@@ -15,7 +15,7 @@ from rich.console import Console
 from openaffect.cli import one_line, unexpected
 from openaffect.cli.analyze_jobs import Engine, Finished, Job, finished_jobs
 from openaffect.cli.clips import result_names
-from openaffect.cli.run_record import RunRecord, request_key
+from openaffect.cli.run_record import RunRecord, described
 from openaffect.errors import OpenAffectError, UsageError
 from openaffect.inference.worker_process import WorkerSettings
 from openaffect.media.folder import check_folder
@@ -127,12 +127,14 @@ class AnalyzeRun:
         return self.jobs is not None or self.engine == "ray"
 
     def _jobs(self, clips: list[Path], record: RunRecord | None) -> list[Job]:
-        request = self._request()
-        keys = [request_key(clip, request) for clip in clips]
         if record is None:
-            names = result_names(clips)
-        else:
-            names = result_names(clips, record.names_of(clips, keys), record.names)
+            return [Job(*job) for job in zip(clips, result_names(clips), strict=True)]
+        asked, keys = described(self._request()), []
+        with _progress(len(clips), transient=True) as advance:
+            for clip in clips:
+                keys.append(record.key_of(clip, asked))
+                advance(f"{clip.name}: looked at")
+        names = result_names(clips, record.names_of(clips, keys), record.names)
         return [Job(*job) for job in zip(clips, names, keys, strict=True)]
 
     def _batch(self, jobs: list[Job], options: AnalyzeOptions, record: RunRecord | None) -> int:
@@ -141,7 +143,9 @@ class AnalyzeRun:
         with _progress(len(jobs)) as advance:
             left = []
             for job in jobs:
-                if record and not self.again and record.done(job.key, self.output.files(job.name)):
+                files = self.output.files(job.name)
+                if record and not self.again and record.done(job.key, files):
+                    record.renew(job.key, job.clip, files)
                     skipped += 1
                     advance(f"{job.clip.name}: done before")
                 else:
@@ -259,8 +263,11 @@ def _unusable_first(jobs: list[Job], options: AnalyzeOptions) -> Iterator[Finish
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Any]:
-    """A progress bar on a terminal, nothing in a pipe; yields the function to call per clip."""
+def _progress(total: int, *, transient: bool = False) -> Iterator[Any]:
+    """A progress bar on a terminal, nothing in a pipe; yields the function to call per clip.
+
+    A transient one goes away at its end.
+    """
     if not sys.stderr.isatty():
         yield lambda _name: None
         return
@@ -278,6 +285,6 @@ def _progress(total: int) -> Iterator[Any]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[clip]}", markup=False),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=Console(stderr=True), transient=transient) as progress:
         task = progress.add_task("clips", total=total, clip="")
         yield lambda name: progress.update(task, advance=1, clip=one_line(name))

@@ -7,7 +7,6 @@ import json
 import os
 import time
 from collections.abc import Collection, Sequence
-from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,14 +25,17 @@ class RunRecord:
 
     A row holds `key`, `clip` (its whole path), `status` and its `files` or its `error`. The status
     is `done`, `failed`, or `begun` where files of another request are about to be overwritten. The
-    newest row of a file tells what is in it, and whose results bear its name. One run at a time may
-    write to a folder; another one waits for at most `patience` seconds.
+    newest row of a file tells what is in it, and whose results bear its name. What `key` was made
+    from is in `size`, `mtime_ns` and `request` (a digest; rows of older runs have none of these).
+    One run at a time may write to a folder; another one waits for at most `patience` seconds.
     """
 
     def __init__(self, folder: Path, patience: float = 0.0) -> None:
         self.path = folder / RECORD_NAME
         self._keys: dict[str, str | None] = {}  # of file names; None while one is overwritten
         self._owners: dict[str, tuple[Path, str]] = {}  # clip and key, by the name of the results
+        self._rows: dict[str, dict[str, Any]] = {}  # the newest on a clip's files, by its path
+        self._looks: dict[str, dict[str, Any]] = {}  # what a clip's key was made from, by its path
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("a+", encoding="utf-8")
@@ -71,6 +73,17 @@ class RunRecord:
             names.get(clip.resolve(), left.get(key)) for clip, key in zip(clips, keys, strict=True)
         ]
 
+    def key_of(self, clip: Path, asked: str) -> str:
+        """As `request_key`; a clip with a row is only read where its size or its time changed."""
+        path = str(clip.resolve())
+        self._looks[path] = _look(clip, asked)  # first: what changes later shows next time
+        if self._looks[path] and self._unchanged(path):
+            return str(self._rows[path]["key"])
+        return request_key(clip, asked)
+
+    def _unchanged(self, path: str) -> bool:
+        return self._looks[path].items() <= self._rows.get(path, {}).items()
+
     def done(self, key: str, files: list[Path]) -> bool:
         """Whether these files hold what this very request gave, and are still there."""
         return all(self._keys.get(file.name) == key and file.is_file() for file in files)
@@ -87,12 +100,21 @@ class RunRecord:
         """Note a finished clip on disk."""
         self._append(key, clip, {"status": "done", "files": [file.name for file in files]})
 
+    def renew(self, key: str, clip: Path, files: list[Path]) -> None:
+        """Note a clip that was done before, where no row says how it looks now.
+
+        The next run then need not read it.
+        """
+        if not self._unchanged(str(clip.resolve())):
+            self.add(key, clip, files)
+
     def fail(self, key: str, clip: Path, error: str) -> None:
         """Note a clip that failed, on disk."""
         self._append(key, clip, {"status": "failed", "error": error})
 
     def _append(self, key: str, clip: Path, told: dict[str, Any]) -> None:
-        row = {"key": key, "clip": str(clip.resolve())} | told
+        path = str(clip.resolve())
+        row = {"key": key, "clip": path} | self._looks.get(path, {}) | told
         self._file.write("\n" * self._cut_off + json.dumps(row) + "\n")
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -105,6 +127,7 @@ class RunRecord:
         done = row["status"] == "done"
         self._keys.update(dict.fromkeys(row["files"], row["key"] if done else None))
         self._owners[Path(row["files"][0]).stem] = (Path(row["clip"]), row["key"])
+        self._rows[row["clip"]] = row
 
     def __enter__(self) -> RunRecord:
         return self
@@ -133,6 +156,16 @@ def _lock(file: IO[str], folder: Path, patience: float) -> None:
         time.sleep(LOOK_EVERY)
 
 
+def _look(clip: Path, asked: str) -> dict[str, Any]:
+    """What a key is made from, without the clip's bytes; nothing where there is no clip."""
+    try:
+        stat = clip.stat()
+    except OSError:
+        return {}
+    request = hashlib.sha256(asked.encode()).hexdigest()
+    return {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "request": request}
+
+
 def _remove_halves(folder: Path) -> None:
     """Remove what a killed run left of files that it was writing."""
     for path in folder.glob(f"{PART_PREFIX}*"):
@@ -150,7 +183,6 @@ def _weights(folder: Path) -> list[Path]:
     )
 
 
-@cache  # one run asks once for every clip
 def _shipped(preset: str) -> list[Any]:
     """What tells a small preset's weights from those of another version of it.
 
@@ -172,17 +204,22 @@ def _stamps(model: str) -> list[Any]:
     return [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
 
 
-def request_key(clip: Path, request: dict[str, Any]) -> str:
-    """SHA-256 over the clip's bytes, the request and the version of openaffect.
+def described(request: dict[str, Any]) -> str:
+    """The request and the version of openaffect, as they count in a key.
 
     A model counts by its weights: a preset by what its trained parts hold, a folder by the size
-    and time of the weights and settings below it. A clip that cannot be read has a key of its own
-    name, which no finished clip has.
+    and time of the weights and settings below it.
     """
-    digest = hashlib.sha256()
     stamps = _stamps(str(request["model"]))
-    described = json.dumps([__version__, stamps, request], sort_keys=True, default=vars)
-    digest.update(described.encode())
+    return json.dumps([__version__, stamps, request], sort_keys=True, default=vars)
+
+
+def request_key(clip: Path, asked: str) -> str:
+    """SHA-256 over what is asked, as `described` says it, and the clip's bytes.
+
+    A clip that cannot be read has a key of its own name, which no finished clip has.
+    """
+    digest = hashlib.sha256(asked.encode())
     try:
         with clip.open("rb") as file:
             for block in iter(lambda: file.read(1 << 20), b""):

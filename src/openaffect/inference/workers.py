@@ -5,11 +5,13 @@ A clip that crashes its reader costs only that worker, which is started anew.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -23,7 +25,10 @@ from openaffect.inference.worker_process import (
     serve,
 )
 
+log = logging.getLogger("openaffect.inference")
 END_SECONDS = 5.0  # how long a worker may take to leave before it is killed
+START_PAUSE = 10.0  # seconds before a worker is started in place of one that did not load
+START_TRIES = 5  # starts of each worker that fail before a run without any gives up
 
 
 class WorkerDied(Exception):
@@ -140,13 +145,15 @@ def run_all(
 
     What fails for an expected reason is not tried again; anything else is, `retries` times, by a
     new worker where the old one died. Raises OpenAffectError where the model cannot be loaded, and
-    LoadFailed where nobody foresaw why.
+    LoadFailed where nobody foresaw why: at once before any worker was ready, later only where none
+    is left and several starts failed.
     """
     waiting: deque[tuple[Request, int]] = deque()
     source = iter(requests)
     idle: list[Worker] = []
     busy: dict[Connection, tuple[Worker, Request, int]] = {}
     loading: dict[Connection, Worker] = {}
+    starts = _Starts(jobs)
 
     def next_request() -> tuple[Request, int] | None:
         if waiting:
@@ -170,14 +177,18 @@ def run_all(
                     busy[worker.connection] = (worker, request, attempt)
                     upcoming = None
                     continue
-                if len(busy) + len(loading) < jobs:
-                    worker = Worker(settings)
-                    loading[worker.connection] = worker
+                if len(busy) + len(loading) < jobs and starts.pause == 0:
+                    with starts.tried(alone=not busy):
+                        worker = Worker(settings)
+                        loading[worker.connection] = worker
                     continue
-            for ready in wait([*busy, *loading]):
+            lacking = upcoming is not None and len(busy) + len(loading) < jobs
+            for ready in wait([*busy, *loading], starts.pause if lacking else None):
                 assert isinstance(ready, Connection)
                 if ready in loading:
-                    idle.append(_loaded(loading.pop(ready)))
+                    with starts.tried(alone=not (idle or busy)):
+                        idle.append(_loaded(loading.pop(ready)))
+                        starts.worked()
                     continue
                 worker, request, attempt = busy[ready]
                 outcome = _outcome(worker, request, attempt)
@@ -198,17 +209,49 @@ def run_all(
             worker.close()
 
 
+class _Starts:
+    """What a worker that does not load means: the end of the run, or another try later."""
+
+    def __init__(self, jobs: int) -> None:
+        self._jobs = jobs
+        self._left = 1  # failures until the run ends: the first, before any worker was ready
+        self._again = 0.0  # not before, by the monotonic clock
+
+    @property
+    def pause(self) -> float:
+        """Seconds until the next try."""
+        return max(self._again - time.monotonic(), 0.0)
+
+    def worked(self) -> None:
+        """Note a worker that is ready."""
+        self._left = START_TRIES * self._jobs
+
+    @contextmanager
+    def tried(self, *, alone: bool) -> Iterator[None]:
+        """A try; its error ends the run where no worker is ready (`alone`) and enough failed."""
+        try:
+            yield
+        except (OpenAffectError, LoadFailed, OSError) as error:
+            self._left -= alone
+            if self._left == 0:
+                raise
+            if self._again == 0.0:  # told once
+                log.warning("a worker does not start, it is tried again and again: %s", error)
+            self._again = time.monotonic() + START_PAUSE
+
+
 class Answerer:
     """Answers one request after another by a worker process, which is replaced where it dies."""
 
     def __init__(self, settings: WorkerSettings, retries: int = 1) -> None:
         self.settings, self.retries = settings, retries
         self._worker: Worker | None = None
+        self._starts = _Starts(1)
 
     def answer(self, request: Request) -> Outcome:
         """What became of a request, tried again as in `run_all`.
 
-        Raises OpenAffectError or LoadFailed where the model cannot be loaded.
+        Raises OpenAffectError or LoadFailed as `run_all` does.
         """
         attempt = 0
         while True:
@@ -218,8 +261,11 @@ class Answerer:
                 return outcome
 
     def _tried(self, request: Request, attempt: int) -> Outcome:
-        if self._worker is None:
-            self._worker = _loaded(Worker(self.settings))
+        while self._worker is None:
+            time.sleep(self._starts.pause)
+            with self._starts.tried(alone=True):
+                self._worker = _loaded(Worker(self.settings))
+                self._starts.worked()
         with suppress(WorkerDied):  # then there is no answer, either
             self._worker.submit(request)
         while (outcome := _outcome(self._worker, request, attempt)) is None:
@@ -239,6 +285,7 @@ def _loaded(worker: Worker) -> Worker:
     try:
         event = worker.receive()
     except WorkerDied as died:
+        worker.close()
         raise died_loading(died, "--jobs") from None
     if event.kind == "unusable":
         worker.close()
