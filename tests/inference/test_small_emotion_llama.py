@@ -12,8 +12,7 @@ from making_media import write_video
 from openaffect.errors import UsageError
 from openaffect.inference.analyzer import Analyzer
 from openaffect.inference.options import AnalyzeOptions
-from openaffect.models.preset import EMOTION_LLAMA_SMALL, PRESETS
-from openaffect.models.trained_parts import SETTINGS_FILE
+from openaffect.models.preset import EMOTION_LLAMA_SMALL, PRESETS, SETTINGS_FILE
 from openaffect.prompts.claims import claimed_streams
 from openaffect.prompts.labels import BASIC_LABELS
 from openaffect.results.analysis import Analysis

@@ -176,3 +176,29 @@ def test_a_file_of_another_kind_is_not_what_is_said(tmp_path, monkeypatch):
             subtitle_text(name)
     for said in ("I wrote it into notes.txt", "Stop.", "No.\0", "word " * 2000, ""):
         assert subtitle_text(said) == said
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1:" + "1" * 999_990,
+        "1:1" * 300_000,
+        "0:1 " + " " * 999_990,
+        "1:1 -> " * 140_000,
+        "1:1 ->" + " " * 999_990,
+        f"{SRT}<b " + " " * 900_000,
+        f"{SRT}{'<1:' * 300_000}",
+        f"{SRT}&#{'1' * 900_000};",
+        f"{SRT}&#x{'f' * 900_000};",
+    ],
+)
+def test_what_anybody_may_send_is_read_at_once(text: str) -> None:
+    parse_subtitles(text)
+
+
+def test_a_character_beyond_unicode_is_no_character() -> None:
+    line = "00:00:01,000 --> 00:00:02,500\na &#65; b &#{number}; c\n"
+    for number in ("1114112", "9" * 20, "9" * 5000):
+        (found,) = parse_subtitles(line.replace("{number}", number))
+        assert found.text == "a A b \ufffd c"

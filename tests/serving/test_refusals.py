@@ -1,5 +1,6 @@
 """What the service refuses: strangers, traversal, private addresses, huge and damaged bodies."""
 
+import asyncio
 import base64
 import contextlib
 import http.server
@@ -26,6 +27,8 @@ from running_service import SILENT_SECONDS, Running, write_clip
 
 from openaffect.errors import MediaError, UsageError
 from openaffect.serving.fetch import Fetcher, is_public
+from openaffect.serving.guard import Guard
+from openaffect.serving.metrics import Metrics
 from openaffect.serving.settings import ServeSettings
 from openaffect.serving.store import UploadStore, safe_name
 
@@ -528,21 +531,30 @@ def test_a_stranger_image_is_read_like_a_clip(service: Running, tmp_path: Path) 
 # Everything at once
 
 
-def fuzz(service: Running, examples: int) -> int:
-    """Generated requests for every operation of the OpenAPI document; returns how many."""
+def left_of(service: Running, made: list[str]) -> list[str]:
+    """What lies in the private folder once all that was answered for is deleted."""
+    for path in made:
+        service.client.delete(path)
+    return service.files()
+
+
+def fuzz(service: Running, examples: int) -> tuple[int, list[str]]:
+    """Generated requests for every operation of the OpenAPI document.
+
+    Returns how many, and the addresses of what was made of them.
+    """
     document = service.client.get("/openapi.json").json()
     schema = schemathesis.openapi.from_dict(document)
-    count = 0
-
+    count, made = 0, list[str]()
     for found in schema.get_all_operations():
         operation = found.ok()
         if operation.path.endswith("/events"):
             continue
-        count += _fuzz_operation(service, operation, examples)
-    return count
+        count += _fuzz_operation(service, operation, examples, made)
+    return count, made
 
 
-def _fuzz_operation(service: Running, operation, examples: int) -> int:
+def _fuzz_operation(service: Running, operation, examples: int, made: list[str]) -> int:
     from hypothesis import given
 
     sent = 0
@@ -568,22 +580,85 @@ def _fuzz_operation(service: Running, operation, examples: int) -> int:
         assert "Traceback" not in answer.text
         if answer.status_code >= 400:
             assert json.loads(answer.text)["error"]["message"]
+        if answer.status_code in (201, 202):
+            made.append(f"{operation.path}/{json.loads(answer.text)['id']}")
 
     ask()
     return sent
 
 
 def test_generated_requests_break_nothing(service: Running) -> None:
-    assert fuzz(service, 6) > 60
-    service.client.post("/v1/purge")
-    assert service.files() == []
+    count, made = fuzz(service, 6)
+    assert count > 60 and left_of(service, made) == []
     assert service.client.get("/health").status_code == 200
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_thousand_generated_requests_break_nothing(service: Running) -> None:
-    assert fuzz(service, 100) >= 1000
-    service.client.post("/v1/purge")
-    assert service.files() == []
+    count, made = fuzz(service, 100)
+    assert count >= 1000 and left_of(service, made) == []
     assert service.client.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("kind", "bodies"), [("multipart/form-data; boundary=x", 2), ("application/json", 8)]
+)
+def test_bodies_are_bounded_together(kind: str, bodies: int, tmp_path: Path) -> None:
+    """Two forms of 30 bytes, eight of JSON; one more waits until another one is answered."""
+    held, ended = [], []
+
+    async def holding(scope, receive, send) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        done = asyncio.Event()
+        held.append(done)
+        await done.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    limits = ServeSettings(
+        folder=tmp_path, max_upload_bytes=50, max_kept_bytes=60, max_json_bytes=60
+    )
+    guard = Guard(holding, limits, Metrics())
+    headers = [(b"host", b"localhost"), (b"content-type", kind.encode())]
+
+    async def one() -> dict:
+        pieces = [b"x" * 10, b"x" * 20]
+        sent: list[dict] = []
+
+        async def receive() -> dict:
+            return {"type": "http.request", "body": pieces.pop(), "more_body": bool(pieces)}
+
+        async def send(message: dict) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": "/", "headers": headers}
+        await guard(scope, receive, send)
+        ended.append(sent[0]["status"])
+        return sent[0]
+
+    async def all_of_them() -> None:
+        tasks = [asyncio.create_task(one()) for _ in range(bodies)]
+        while len(held) < bodies:
+            await asyncio.sleep(0)
+        refused = await one()
+        assert refused["status"] == 429 and b"retry-after" in dict(refused["headers"])
+        held[0].set()
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        tasks.append(asyncio.create_task(one()))
+        while len(held) < bodies + 1:
+            await asyncio.sleep(0)
+        for done in held:
+            done.set()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(all_of_them())
+    assert ended == [429, *(bodies + 1) * [200]]
+
+
+def test_a_form_with_two_files_is_refused(service: Running, clip: Path) -> None:
+    files = [("file", ("a.mp4", clip.read_bytes())), ("other", ("b.mp4", b"x"))]
+    before = service.files()
+    answer = service.client.post("/v1/uploads", files=files)
+    assert answer.status_code == 400 and service.files() == before

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from openaffect import DEFAULT_MODEL
 from openaffect.errors import OpenAffectError, UsageError
 from openaffect.inference.worker_process import Event, WorkerSettings
 from openaffect.inference.workers import LoadFailed, WorkerDied
@@ -89,6 +90,13 @@ def test_an_unknown_model_is_one_line(pretended, capfd, caplog) -> None:
         run(ServeSettings(port=0, workers=2))
     assert all(worker.closed for worker in pretended.made)
     assert "Traceback" not in capfd.readouterr().err + caplog.text
+
+
+def test_every_model_is_known_before_the_address_is_taken(pretended) -> None:
+    told: list[str] = []
+    with pytest.raises(UsageError, match="is called omni-emotion-smal;"):
+        run(ServeSettings(port=0, models=(DEFAULT_MODEL, "omni-emotion-smal")), told.append)
+    assert told == [] and pretended.made == []
 
 
 def test_a_crash_while_loading_is_told_as_unexpected(pretended) -> None:

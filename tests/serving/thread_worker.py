@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from openaffect.errors import MediaError
 from openaffect.inference.worker_process import Event, Request, WorkerSettings, _Desk, _failure
 from openaffect.results.analysis import Analysis
+from openaffect.results.answer import Answer
 from openaffect.serving.views import example_analysis
 
 HELD = b"held"  # a clip that is read for as long as a test wants
@@ -34,7 +35,9 @@ class StandIn:
 
     def converse(self, reading: Path):
         content = reading.read_bytes().decode()
-        return SimpleNamespace(answer=lambda question, most, grown: f"{question} {content}")
+        return SimpleNamespace(
+            answer=lambda question, most, grown: Answer(f"{question} {content}", cut=most == 1)
+        )
 
 
 def analysis_of(sha256: str):

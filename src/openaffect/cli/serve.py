@@ -26,6 +26,7 @@ Domains = Annotated[
 ]
 MaxUpload = Annotated[int, typer.Option(min=1, help="Largest upload in MiB.")]
 MaxKept = Annotated[int, typer.Option(min=1, help="All uploads together, in GiB; more get 429.")]
+JobHours = Annotated[float, typer.Option(min=0.01, help="Longest work for one job.")]
 MaxSeconds = Annotated[float, typer.Option(min=1, help="Longest clip read at once, in seconds.")]
 KeepMinutes = Annotated[float, typer.Option(min=0.1, help="How long uploads and results stay.")]
 KeepResults = Annotated[int, typer.Option(min=1, help="Jobs whose result stays, the newest.")]
@@ -50,6 +51,7 @@ def serve(
     max_upload: MaxUpload = 1024,
     max_kept: MaxKept = 20,
     max_seconds: MaxSeconds = 600.0,
+    job_hours: JobHours = 24.0,
     keep_minutes: KeepMinutes = 60.0,
     keep_results: KeepResults = 64,
     drain_seconds: Drain = 60.0,
@@ -81,6 +83,7 @@ def serve(
         max_upload_bytes=most,
         max_kept_bytes=max_kept * 2**30,
         max_json_bytes=min(most, 96 * 2**20),
+        job_seconds=job_hours * 3600,
         drain_seconds=drain_seconds,
         allowed_domains=tuple(allow_domain or ()),
         limits=Limits(max_seconds=max_seconds, max_bytes=most),

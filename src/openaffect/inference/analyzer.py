@@ -34,15 +34,10 @@ from openaffect.models.clip_processing import ClipProcessor
 from openaffect.models.device import checked_device
 from openaffect.models.generation import MediaGeneration
 from openaffect.models.omni_emotion.configuration import check_fusion
-from openaffect.models.preset import (
-    PRESETS,
-    RANDOM_PRESETS,
-    SMALL_PRESETS,
-    load_preset,
-)
+from openaffect.models.preset import SETTINGS_FILE, SMALL_PRESETS, check_model, load_preset
 from openaffect.models.small import assemble_trained
 from openaffect.models.store import part_directory
-from openaffect.models.trained_parts import SETTINGS_FILE, read_settings
+from openaffect.models.trained_parts import read_settings
 from openaffect.prompts.conversation import STREAMS, Given
 from openaffect.prompts.dialogues import dialogue_of
 from openaffect.results.analysis import Analysis, Segment
@@ -120,6 +115,7 @@ class Analyzer:
         """
         target = checked_device(device)
         check_fusion(fusion)
+        check_model(str(model))
         folder = Path(model)
         temperature = 1.0
         if str(model) in SMALL_PRESETS or (folder / SETTINGS_FILE).is_file():
@@ -129,23 +125,13 @@ class Analyzer:
             network, processor = assemble_trained(settings, parts, trained, fusion)
             temperature = float(settings.get("temperature", 1.0))
             identities = reporting.part_identities(DEFAULT_MODEL, trained)
-        elif (folder / "config.json").is_file():
+        else:
             network, processor = load_checkpoint(folder)
             temperature = float(network.config.label_temperature)
             own = getattr(network.config, "fusion", "no choice of fusion")
             if fusion not in (None, own):
                 raise UsageError(f"--fusion {fusion}: this checkpoint was trained for {own}")
             identities = reporting.folder_identity(folder)
-        elif str(model) in RANDOM_PRESETS or (PRESETS / f"{model}.yaml").is_file():
-            raise UsageError(
-                f"{model} is built first: `openaffect models build {model} --out DIR`, "
-                "then analyse with --model DIR"
-            )
-        else:
-            raise UsageError(
-                f"no preset and no checkpoint folder is called {model}; "
-                "`openaffect models list` shows the presets"
-            )
         landmarks = part_directory(DEFAULT_MODEL, "landmarks")
         return cls(
             network.eval().to(target),
@@ -314,7 +300,7 @@ class Analyzer:
             reason = dataclasses.replace(reason, emotions=words)
         else:
             reason = Reason(likely_labels(probabilities)[:MAX_OPEN_WORDS], {}, None)
-        answer = talk.answer(options.question) if options.question else None
+        answer = talk.answer(options.question).text if options.question else None
         return reporting.analysis(self, seen, options, probabilities, reason, answer, dropped, path)
 
     def encoded(self, path: Path, options: AnalyzeOptions) -> EncodedClip:

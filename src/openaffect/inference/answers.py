@@ -17,6 +17,7 @@ from openaffect.prompts.conversation import (
 )
 from openaffect.prompts.emotion_llama import EmotionLlamaDialogue
 from openaffect.prompts.free_reasons import read_reason
+from openaffect.results.answer import Answer
 
 MAX_WORDS_TOKENS = 24  # of the open words
 MAX_CLUE_TOKENS = 32  # of one stream's clues
@@ -166,12 +167,14 @@ class Conversation:
         question: str,
         most_tokens: int | None = None,
         heard: Callable[[str], None] | None = None,
-    ) -> str:
+    ) -> Answer:
         """A free answer to a question of the user's own; `heard` is told it as it grows."""
         limit = min(most_tokens or MAX_ANSWER_TOKENS, MAX_ANSWER_TOKENS)
         return self._told(self.dialogue.free_question(question), limit, heard)
 
-    def _told(self, question: str, limit: int, heard: Callable[[str], None] | None = None) -> str:
+    def _told(
+        self, question: str, limit: int, heard: Callable[[str], None] | None = None
+    ) -> Answer:
         def goes_on(ids: list[int]) -> bool:
             if heard is not None:
                 heard(self._text(ids).strip())
@@ -179,7 +182,8 @@ class Conversation:
 
         stream, dialogue = self.asked(question), self.dialogue
         made = stream.generate(limit, goes_on, dialogue.end_ids, dialogue.drafts)
-        return self._text(made).strip()
+        cut = len(made) == limit and int(stream.logits.argmax()) not in dialogue.end_ids
+        return Answer(self._text(made).strip(), cut)
 
 
 class FreeConversation(Conversation):
@@ -187,7 +191,7 @@ class FreeConversation(Conversation):
 
     def reason(self, clues: dict[str, tuple[str, ...]] | None = None) -> Reason:
         """What the told reason names, and its clauses by the streams that they speak of."""
-        told = self._told(self.dialogue.reason_question, MAX_REASON_TOKENS)
+        told = self._told(self.dialogue.reason_question, MAX_REASON_TOKENS).text
         emotions, clues = read_reason(told, self.dialogue.labels)
         return Reason(emotions, clues, None)
 

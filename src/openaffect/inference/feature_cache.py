@@ -46,8 +46,8 @@ def settings_identity(model: MediaGeneration, processor: ClipProcessor) -> str:
     """Hex sha256 of what encoded clips depend on besides the media.
 
     The towers and how they are read, how pictures are laid out, what finds faces, voices and words
-    in which version, the version of openaffect, precision and kind of device. Not the fusion, the projectors or the
-    language model.
+    in which version, the version of openaffect, precision and kind of device. Not the fusion, the
+    projectors or the language model.
     """
     told: dict[str, Any] = {
         "version": __version__,

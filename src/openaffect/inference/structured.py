@@ -115,4 +115,4 @@ class _Filler:
         return short if low <= short <= high else mean
 
     def _text(self, asked: str, most: int | None = None) -> str:
-        return self.conversation.answer(f"{self.question} {asked}?".strip())[:most]
+        return self.conversation.answer(f"{self.question} {asked}?".strip()).text[:most]

@@ -39,6 +39,10 @@ class Cancelled(BaseException):
     """The parent asked to stop the running request."""
 
 
+class NotLoaded(Exception):
+    """A model that is served does not load: no fault of the request that asked for it first."""
+
+
 @dataclass(frozen=True)
 class WorkerSettings:
     """What every worker of a pool has in common."""
@@ -138,12 +142,16 @@ class _Desk:
         """The model, loaded when first asked for."""
         from openaffect.inference.analyzer import Analyzer
 
-        name = model or self.settings.models[0]
+        settings = self.settings
+        name = model or settings.models[0]
         if name not in self._analyzers:
-            settings = self.settings
-            self._analyzers[name] = Analyzer.load(
-                name, device=settings.device, fusion=settings.fusion
-            )
+            try:
+                loaded = Analyzer.load(name, device=settings.device, fusion=settings.fusion)
+            except OpenAffectError as error:
+                if not self._analyzers:  # the first one, before any request
+                    raise
+                raise NotLoaded(str(error)) from error
+            self._analyzers[name] = loaded
         return self._analyzers[name]
 
     def answer(self, request: Request) -> Any:

@@ -22,13 +22,16 @@ MAX_BYTES = 10_000_000
 
 _CLOCK = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,9}))?"
 _TIMES = re.compile(rf"^\s*{_CLOCK}\s*-->\s*{_CLOCK}(?:\s.*)?$")
-_ARROW = re.compile(r"\d:\d+[^a-z]*->\s*-?\d+:\d")
-"""What looks like times, readable or not: where one subtitle ends and the next begins."""
+_ARROW = re.compile(r"\d:\d{1,9}[^a-z]{0,40}->\s{0,40}-?\d{1,9}:\d")
+"""What looks like times, readable or not: where one subtitle ends and the next begins. Every repeat
+is bounded: text comes from anybody, and an open one may be tried at each of a million places."""
 _NAMES = "b|i|u|s|c|v|lang|ruby|rt|font|span|p|br"
 _TAG = re.compile(
     rf"</?(?:{_NAMES})(?:[.\s][^<>]*)?/?>|<(?:\d+:)?\d+:\d+[.,]\d+>|\{{\\[^{{}}]*\}}", re.IGNORECASE
 )
 """Markup of both formats: known tags, times within a WebVTT cue, places such as {\\an8}."""
+_LONG_NUMBER = re.compile(r"&#\d{8,};?")
+"""A character reference beyond Unicode; of thousands of digits Python makes no number at all."""
 _SPACE = re.compile(r"\s+")
 
 
@@ -151,4 +154,5 @@ def _seconds(clock: tuple[str | None, ...]) -> float:
 
 def _plain(text: str) -> str:
     """Subtitle text without markup."""
-    return _SPACE.sub(" ", html.unescape(_TAG.sub("", text))).strip()
+    plain = _LONG_NUMBER.sub("\ufffd", _TAG.sub("", text))
+    return _SPACE.sub(" ", html.unescape(plain)).strip()

@@ -23,6 +23,12 @@ SMALL_PRESETS = (DEFAULT_MODEL, "omni-emotion-small-permissive", EMOTION_LLAMA_S
 """Presets whose trained parts come with openaffect, around the same pretrained ones."""
 
 
+SETTINGS_FILE = "trained_parts.json"
+"""In a folder of trained parts."""
+CHECKPOINT_FILE = "config.json"
+"""In a checkpoint folder."""
+
+
 def _known_format(value: str) -> str:
     if value not in FORMATS:
         near = get_close_matches(value, FORMATS, n=1, cutoff=0.0)
@@ -193,6 +199,24 @@ def load_preset(name: str = DEFAULT_MODEL) -> Preset:
     if name not in known:
         raise UsageError(f"there is no preset {name!r}; there are {', '.join(known)}")
     return read_preset(PRESETS / f"{name}.yaml")
+
+
+def check_model(name: str) -> None:
+    """Raise UsageError unless a model of that name, a preset or a folder, can be loaded."""
+    folder = Path(name)
+    if name in SMALL_PRESETS or any(
+        (folder / file).is_file() for file in (SETTINGS_FILE, CHECKPOINT_FILE)
+    ):
+        return
+    if name in RANDOM_PRESETS or (PRESETS / f"{name}.yaml").is_file():
+        raise UsageError(
+            f"{name} is built first: `openaffect models build {name} --out DIR`, "
+            "then analyse with --model DIR"
+        )
+    raise UsageError(
+        f"no preset and no checkpoint folder is called {name}; "
+        "`openaffect models list` shows the presets"
+    )
 
 
 def read_preset(path: Path) -> Preset:

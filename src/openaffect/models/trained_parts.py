@@ -23,6 +23,7 @@ from openaffect.models.lora import (
 from openaffect.models.lora import (
     read_settings as read_lora_settings,
 )
+from openaffect.models.preset import SETTINGS_FILE
 
 PART_PREFIXES = {
     "vision_projector": ("model.vision_projector.", "model.image_newline"),
@@ -41,7 +42,6 @@ ADAPTER_FOLDER = "language_model_adapter"
 ADAPTER_FILE = f"{ADAPTER_FOLDER}/adapter_model.safetensors"
 LANGUAGE_MODEL_FILE = "language_model.safetensors"
 """Where the language model's own weights lie, if they were trained without adapters."""
-SETTINGS_FILE = "trained_parts.json"
 TEMPERATURE = "temperature"
 """Settings field: what log-likelihoods of labels are divided by."""
 TRAINED_LABELS = "labels"

@@ -113,8 +113,11 @@ async def _failed(_: Request, error: Exception) -> Response:
         return _told(429, str(error), "store_full", **{"Retry-After": FULL_SECONDS})
     if isinstance(error, NoRoom):
         return _told(503, str(error), "no_room", **{"Retry-After": FULL_SECONDS})
+    if isinstance(error, JobFailed) and error.cancelled:
+        return _told(409, str(error), "cancelled")
     if isinstance(error, JobFailed) and not error.expected:
-        return _told(503, str(error), "not_processed")
+        # not 503: clients would send the same clip again, which may have ended its worker
+        return _told(422, str(error), "not_processed")
     return _told(400, str(error))
 
 

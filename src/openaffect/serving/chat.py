@@ -17,7 +17,7 @@ from openaffect.inference.schemas import check_schema
 from openaffect.prompts.labels import BASIC_LABELS
 from openaffect.serving.forms import LONGEST_TEXT, ChatRequest, encodable
 
-DATA_URL = re.compile(r"^data:([a-z]+/[\w.+-]+)?(?:;[\w=.+-]+)*;base64,", re.IGNORECASE)
+DATA_URL = re.compile(r"^data:([a-z]+/[\w.+-]+)?(?:;\S*?)?;base64,", re.IGNORECASE)
 ENDINGS = {
     "video/mp4": ".mp4",
     "video/webm": ".webm",
@@ -145,23 +145,33 @@ def _decoded(text: str) -> bytes:
     return data
 
 
-def completion(content: str, model: str) -> dict[str, Any]:
-    """A whole answer."""
+def completion(content: str, model: str, *, cut: bool) -> dict[str, Any]:
+    """A whole answer, or one that was cut off at its most tokens."""
     message = {"role": "assistant", "content": content, "refusal": None}
-    choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
+    choice = {"index": 0, "message": message, "finish_reason": _ended(cut), "logprobs": None}
     return {**_head("chat.completion", model), "choices": [choice]}
 
 
-def chunks(model: str) -> tuple[bytes, Callable[[str], bytes], bytes]:
-    """The first event of a streamed answer, the event of a piece of it, and the last ones."""
+def chunks(model: str) -> tuple[bytes, Callable[[str], bytes], Callable[[bool], bytes]]:
+    """The first event of a streamed answer, the event of a piece of it, and the last ones.
+
+    The last ones follow from whether the answer was cut off at its most tokens.
+    """
     head = _head("chat.completion.chunk", model)
 
     def event(delta: dict[str, Any], reason: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}
         return f"data: {json.dumps({**head, 'choices': [choice]})}\n\n".encode()
 
-    last = event({}, "stop") + b"data: [DONE]\n\n"
+    def last(cut: bool) -> bytes:
+        return event({}, _ended(cut)) + b"data: [DONE]\n\n"
+
     return event({"role": "assistant", "content": ""}), lambda t: event({"content": t}), last
+
+
+def _ended(cut: bool) -> str:
+    """OpenAI's word for why an answer ends."""
+    return "length" if cut else "stop"
 
 
 def _head(kind: str, model: str) -> dict[str, Any]:

@@ -27,6 +27,8 @@ POLICY = (
     "img-src 'self' blob: data:; media-src 'self' blob:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
+JSON_BODIES = 4  # of the largest size; so much is in memory at once, and more gets 429
+BUSY_SECONDS = b"10"  # until bodies that are being sent may be read
 HEADERS = (
     (b"content-security-policy", POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
@@ -37,11 +39,13 @@ log = logging.getLogger("openaffect.serving")
 
 
 class Refused(Exception):
-    """A request that goes no further."""
+    """A request that goes no further; `headers` are added to its answer."""
 
-    def __init__(self, status: int, message: str, code: str) -> None:
+    def __init__(
+        self, status: int, message: str, code: str, headers: Sequence[tuple[bytes, bytes]] = ()
+    ) -> None:
         super().__init__(message)
-        self.status, self.message, self.code = status, message, code
+        self.status, self.message, self.code, self.headers = status, message, code, headers
 
 
 def error_body(message: str, kind: str, code: str | None = None) -> dict[str, Any]:
@@ -54,6 +58,8 @@ class _Body:
     """How far a request's body is."""
 
     expected: bool = False  # the head announces one
+    form: bool = False  # it goes to the disk, and is JSON in memory else
+    size: int = 0  # bytes that were read
     whole: bool = False  # all of it was read
 
 
@@ -66,6 +72,7 @@ class Guard:
 
     def __init__(self, app: Any, settings: ServeSettings, metrics: Metrics) -> None:
         self.app, self.settings, self.metrics = app, settings, metrics
+        self._held = {True: 0, False: 0}  # bytes of all requests' bodies: forms, JSON
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
@@ -85,7 +92,9 @@ class Guard:
             if refusals and (not status or status == refusals[0].status):
                 if not status:
                     status = refusals[0].status
-                    await _send_json(send, status, _told(refusals[0]), HEADERS)
+                    refused = refusals[0]
+                    told = _told(refused)
+                    await _send_json(send, status, told, [*HEADERS, *refused.headers])
                 return
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -98,12 +107,13 @@ class Guard:
         try:
             headers = {key.lower(): value for key, value in scope["headers"]}
             body.expected = _has_body(headers)
-            self._check(scope, headers)
-            await self.app(scope, self._counted(headers, receive, refusals, body), answer)
+            body.form = headers.get(b"content-type", b"").lower().startswith(b"multipart/")
+            self._check(scope, headers, body)
+            await self.app(scope, self._counted(receive, refusals, body), answer)
         except Refused as refused:
             if not status:
                 refusals.clear()
-                await _send_json(answer, refused.status, _told(refused))
+                await _send_json(answer, refused.status, _told(refused), refused.headers)
         except RecursionError:
             if not status:
                 told = error_body("the JSON is nested too deeply", "invalid_request_error")
@@ -114,13 +124,14 @@ class Guard:
                 told = error_body("the service failed", "server_error")
                 await _send_json(answer, 500, told)
         finally:
+            self._held[body.form] -= body.size
             route = getattr(scope.get("route"), "path", "other")
             method = scope["method"] if scope["method"] in METHODS else "other"
             self.metrics.requests.labels(method, route, str(status or 499)).inc()
             seconds = time.monotonic() - began
             log.info("%s %s %s %s %.3f s", number, method, route, status or 499, seconds)
 
-    def _check(self, scope: Any, headers: dict[bytes, bytes]) -> None:
+    def _check(self, scope: Any, headers: dict[bytes, bytes], body: _Body) -> None:
         """Refuse by what the head of the request says; raises Refused."""
         settings = self.settings
         host = headers.get(b"host", b"").decode("latin-1")
@@ -138,25 +149,24 @@ class Guard:
         if declared is not None:
             if not declared.isdigit():
                 raise Refused(400, "the content length is not a number", "content_length")
-            self._check_size(int(declared[:20]), headers)
+            self._check_size(int(declared[:20]), body)
 
-    def _check_size(self, size: int, headers: dict[bytes, bytes]) -> None:
-        if size > self._most(headers):
-            raise Refused(413, f"the body is over {self._most(headers)} bytes", "too_large")
+    def _check_size(self, size: int, body: _Body) -> None:
+        """Refuse a body of that size, alone or beside those that are held already."""
+        settings = self.settings
+        most = settings.max_upload_bytes if body.form else settings.max_json_bytes
+        if size > most:
+            raise Refused(413, f"the body is over {most} bytes", "too_large")
+        together = max(settings.max_kept_bytes, most) if body.form else JSON_BODIES * most
+        if self._held[body.form] - body.size + size > together:
+            message = "too much is being sent at once; try again later"
+            raise Refused(429, message, "busy", [(b"retry-after", BUSY_SECONDS)])
 
-    def _most(self, headers: dict[bytes, bytes]) -> int:
-        multipart = headers.get(b"content-type", b"").lower().startswith(b"multipart/")
-        return self.settings.max_upload_bytes if multipart else self.settings.max_json_bytes
-
-    def _counted(
-        self, headers: dict[bytes, bytes], receive: Any, refusals: list[Refused], body: _Body
-    ) -> Any:
+    def _counted(self, receive: Any, refusals: list[Refused], body: _Body) -> Any:
         """`receive` that refuses a body which is too large or too slow."""
-        size = 0
         deadline = time.monotonic() + self.settings.body_seconds
 
         async def counted() -> Any:
-            nonlocal size
             if body.whole:
                 return await receive()
             wait = min(self.settings.idle_seconds, max(deadline - time.monotonic(), 0.01))
@@ -166,12 +176,14 @@ class Guard:
                 refusals.append(Refused(408, "the body arrived too slowly", "timeout"))
                 raise refusals[0] from None
             if message["type"] == "http.request":
-                size += len(message.get("body", b""))
+                more = len(message.get("body", b""))
                 try:
-                    self._check_size(size, headers)
+                    self._check_size(body.size + more, body)
                 except Refused as refused:
                     refusals.append(refused)
                     raise
+                body.size += more
+                self._held[body.form] += more
                 body.whole = not message.get("more_body", False)
             return message
 
@@ -196,7 +208,8 @@ def _netloc(origin: str) -> str:
 
 
 def _told(refused: Refused) -> dict[str, Any]:
-    kind = "authentication_error" if refused.status == 401 else "invalid_request_error"
+    kinds = {401: "authentication_error", 429: "rate_limit_error"}
+    kind = kinds.get(refused.status, "invalid_request_error")
     return error_body(refused.message, kind, refused.code)
 
 

@@ -169,16 +169,15 @@ class Scheduler:
         """Queue a job; raises QueueFull or Draining."""
         if self.draining:
             raise Draining("the service is shutting down")
-        waiting = sum(other.request.kind != "forget" for other in self._waiting)
+        waiting = len(self._in_line())
         if waiting >= self.queue and job.request.kind != "forget":
             self.metrics.jobs.labels("refused").inc()
-            ahead = len(self._waiting) + sum(seat.job is not None for seat in self._seats)
+            ahead = waiting + sum(seat.job is not None for seat in self._seats)
             raise QueueFull(max(round(self._mean_seconds * ahead / len(self._seats)), 1))
         job.request = replace(job.request, id=next(self._numbers))
         self.jobs[job.id] = job
         self._waiting.append(job)
-        job.tell("queued", position=len(self._waiting))
-        self._measure()
+        self._moved()
         async with self._wake:
             self._wake.notify_all()
         return job
@@ -188,6 +187,7 @@ class Scheduler:
         if job in self._waiting:
             self._waiting.remove(job)
             self._end(job, "cancelled")
+            self._moved()
             return
         seat = next((seat for seat in self._seats if seat.job is job), None)
         if seat is None or seat.worker is None or job.state in FINISHED:
@@ -198,7 +198,8 @@ class Scheduler:
         try:
             await asyncio.wait_for(job.ended(), CANCEL_GRACE)
         except TimeoutError:
-            worker.kill()
+            if job.state not in FINISHED:  # else the worker has gone on to the next one
+                worker.kill()
             await job.ended()
 
     async def forget(self, beginning: str = "") -> None:
@@ -210,11 +211,11 @@ class Scheduler:
             await self.submit(Job(request, 60.0, seat=seat.number))
 
     async def purge(self) -> None:
-        """Cancel everything, and forget every result and prefix."""
-        for job in list(self.jobs.values()):
-            if job.state not in FINISHED and job.request.kind != "forget":
-                await self.cancel(job)
-        self.jobs.clear()
+        """Cancel everything, and forget every result and prefix; what comes meanwhile stays."""
+        found = [job for job in self.jobs.values() if job.request.kind != "forget"]
+        for job in sorted(found, key=lambda job: job.state == "running"):
+            await self.cancel(job)
+            self.jobs.pop(job.id, None)
         await self.forget()
 
     def unfinished(self) -> list[Job]:
@@ -312,9 +313,20 @@ class Scheduler:
         if job.stopped == "":
             self._end(job, "cancelled")
         elif job.stopped is not None:
-            self._end(job, "failed", error=job.stopped)
+            self._end(job, "failed", error=job.stopped, expected=False)
         else:
             self._end(job, "failed", error=NOT_PROCESSED, expected=False)
+
+    def _in_line(self) -> list[Job]:
+        """The jobs of clients that wait."""
+        return [job for job in self._waiting if job.request.kind != "forget"]
+
+    def _moved(self) -> None:
+        """Tell every job that waits its place, where that has changed, and count anew."""
+        for place, job in enumerate(self._in_line(), start=1):
+            if not job.events or job.events[-1].get("position") != place:
+                job.tell("queued", position=place)
+        self._measure()
 
     async def _replace(self, seat: _Seat) -> None:
         """A new worker for one that died; tried until it works, the first failure is logged."""
@@ -341,7 +353,7 @@ class Scheduler:
                     if job.seat in (None, seat.number):
                         self._waiting.remove(job)
                         seat.job, job.state, job.ran_on = job, "running", seat.number
-                        self._measure()
+                        self._moved()
                         return job
                 await self._wake.wait()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -15,6 +16,7 @@ from starlette.exceptions import HTTPException
 from openaffect import __version__
 from openaffect.errors import UsageError
 from openaffect.results.analysis import Analysis, plain
+from openaffect.results.answer import Answer
 from openaffect.results.schema import published_schema
 from openaffect.results.writers import RenderOptions, writer_of
 from openaffect.serving.chat import Growing, asked, chunks, completion
@@ -22,7 +24,7 @@ from openaffect.serving.forms import AnalyzeFields, ChatRequest, JobFields, Ques
 from openaffect.serving.guard import error_body
 from openaffect.serving.jobs import FINISHED, Job
 from openaffect.serving.moments import clue_moments
-from openaffect.serving.service import JobFailed, Service, named, result_of
+from openaffect.serving.service import ClientLeft, JobFailed, Service, named, result_of
 from openaffect.serving.store import NoRoom, Upload
 from openaffect.serving.views import (
     ANALYSIS_NAME,
@@ -42,6 +44,7 @@ from openaffect.serving.views import (
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 PIECE = 1 << 20  # bytes of an upload copied at once
+MOST_FIELDS = 40  # of a form; each file of one may take a megabyte of memory
 BEAT_SECONDS = 15.0  # without an event until a comment says that the stream lives
 ALIVE = b": \n\n"  # that comment: proxies close a stream that is silent for a minute
 EVENTS = "text/event-stream"
@@ -61,9 +64,10 @@ TOLD = {
     403: "The request comes from elsewhere.",
     404: "There is no such thing, or it was deleted.",
     408: "The body arrived too slowly.",
-    409: "It is not ready yet.",
+    409: "It is not ready yet, or it was cancelled meanwhile.",
     410: "The clip is no longer kept; send it again.",
     413: "The body is too large.",
+    422: "The clip cannot be processed, or not in the time that there is.",
     429: "Too much waits or is kept; try again after Retry-After seconds.",
     503: "The service cannot do it now.",
 }
@@ -80,6 +84,14 @@ STREAMED: dict[int | str, dict[str, Any]] = {
 }
 
 
+class ClipRequest(Request):
+    """A request whose form holds one file at most."""
+
+    def form(self, **limits: Any) -> Any:
+        """The form; more files than one are no form that the service takes."""
+        return super().form(**{**limits, "max_files": 1, "max_fields": MOST_FIELDS})
+
+
 class ClipRoute(APIRoute):
     """A route that knows a body for which the disk has no room from one that is no form."""
 
@@ -89,7 +101,7 @@ class ClipRoute(APIRoute):
 
         async def told(request: Request) -> Response:
             try:
-                return await handle(request)
+                return await handle(ClipRequest(request.scope, request.receive))
             except HTTPException as error:
                 cause = error.__cause__  # a body goes to the disk while it comes in
                 if not isinstance(cause, OSError) or cause.errno not in NO_ROOM:
@@ -193,16 +205,16 @@ async def delete_upload(request: Request, identity: str) -> Response:
 async def analyze(request: Request, fields: AnalyzeFields) -> Response:
     """Analyse a clip while the client waits; leaving cancels it."""
     service = service_of(request)
-    options = fields.options(service.settings.limits)
+    options = await asyncio.to_thread(fields.options, service.settings.limits)
     service.model(fields.model)
     stored = await _stored(request, fields.file, fields.upload)
-    job = await _submitted(service, stored, fields.model, options, sent=fields.file is not None)
+    job = await _submitted(request, stored, fields.model, options, sent=fields.file is not None)
     analysis = await service.finished(job, request.is_disconnected)
     return JSONResponse(named(analysis, stored.name).to_dict())
 
 
 async def _submitted(
-    service: Service,
+    request: Request,
     stored: Upload,
     model: str,
     options: Any,
@@ -211,7 +223,10 @@ async def _submitted(
     keep: bool = False,
     long: bool = False,
 ) -> Job:
+    service = service_of(request)
     try:
+        if await request.is_disconnected():  # nobody would know of the job
+            raise ClientLeft
         return await service.submit(stored, model, options, sent=sent, keep=keep, long=long)
     except BaseException:
         if sent:
@@ -223,12 +238,12 @@ async def _submitted(
 async def submit(request: Request, fields: JobFields) -> JobView:
     """Queue the analysis of a clip."""
     service = service_of(request)
-    options = fields.options(service.settings.limits)
+    options = await asyncio.to_thread(fields.options, service.settings.limits)
     service.model(fields.model)
     stored = await _stored(request, fields.file, fields.upload)
     sent, keep = fields.file is not None, fields.keep
     return _view(
-        await _submitted(service, stored, fields.model, options, sent=sent, keep=keep, long=True)
+        await _submitted(request, stored, fields.model, options, sent=sent, keep=keep, long=True)
     )
 
 
@@ -244,7 +259,9 @@ async def job(request: Request, identity: str) -> dict[str, Any]:
     """How a job stands; with its result when it is done."""
     found = _job(request, identity)
     view: dict[str, Any] = _view(found).model_dump()
-    return view | _told_result(found) if found.state == "done" else view
+    if found.state == "done":
+        view |= await asyncio.to_thread(_told_result, found)
+    return view
 
 
 @router.delete("/v1/jobs/{identity}", tags=["jobs"])
@@ -271,7 +288,7 @@ async def events(request: Request, identity: str) -> StreamingResponse:
             number += 1
             told = {key: plain(value) for key, value in event.items()}
             if event["type"] == "done":
-                told |= _told_result(found)
+                told |= await asyncio.to_thread(_told_result, found)
             data = json.dumps(told, ensure_ascii=False)
             yield f"id: {number}\nevent: {event['type']}\ndata: {data}\n\n".encode()
 
@@ -286,7 +303,7 @@ async def result(request: Request, identity: str, form: str) -> Response:
     if found.state not in FINISHED:
         raise NotReady("the job is not finished yet")
     analysis: Analysis = named(result_of(found), found.name)
-    text = writer.render(analysis, RenderOptions())
+    text = await asyncio.to_thread(writer.render, analysis, RenderOptions())
     name = f"result{writer.suffix}"
     headers = {"content-disposition": f'attachment; filename="{name}"'}
     return Response(text, media_type=MEDIA_TYPES[writer.name], headers=headers)
@@ -301,8 +318,8 @@ async def question(request: Request, identity: str, body: QuestionBody) -> Answe
     result_of(found)
     asked_for = str(encodable(body.question))
     asking = await service.ask(found, asked_for, body.at)
-    answer = await service.finished(asking, request.is_disconnected)
-    return AnswerView(question=asked_for, answer=answer)
+    answer: Answer = await service.finished(asking, request.is_disconnected)
+    return AnswerView(question=asked_for, answer=answer.text)
 
 
 @router.post("/v1/purge", tags=["service"])
@@ -321,13 +338,17 @@ async def chat(request: Request, body: ChatRequest) -> Response:
         stream = _streamed(service, job, name)
         return StreamingResponse(stream, media_type=EVENTS, headers=AT_ONCE)
     found = await service.finished(job, request.is_disconnected)
-    return JSONResponse(completion(_content(found), name))
+    return JSONResponse(completion(_content(found), name, cut=_cut(found)))
 
 
 def _content(found: Any) -> str:
     if isinstance(found, Analysis):
         return found.reasoning
-    return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
+    return found.text if isinstance(found, Answer) else json.dumps(found, ensure_ascii=False)
+
+
+def _cut(found: Any) -> bool:
+    return isinstance(found, Answer) and found.cut
 
 
 async def _streamed(service: Service, job: Job, name: str) -> AsyncIterator[bytes]:
@@ -348,7 +369,7 @@ async def _streamed(service: Service, job: Job, name: str) -> AsyncIterator[byte
             str(failed), "invalid_request_error" if failed.expected else "server_error"
         )
         yield f"data: {json.dumps(body)}\n\n".encode()
-    yield last
+    yield last(_cut(job.result))
 
 
 def _told_result(job: Job) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from types import FrameType
 import uvicorn
 
 from openaffect.errors import OpenAffectError
+from openaffect.models.preset import check_model
 from openaffect.serving.app import build_app
 from openaffect.serving.connections import PromptProtocol
 from openaffect.serving.guard import Guard
@@ -42,6 +43,8 @@ def run(settings: ServeSettings, tell: Callable[[str], None] | None = None) -> N
     logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(message)s")
     logging.getLogger("openaffect").setLevel(logging.INFO)
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
+    for model in settings.models:
+        check_model(model)
     sockets = bound(settings.host, settings.port)
     try:
         if tell is not None:

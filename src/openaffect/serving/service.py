@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 from openaffect.errors import OpenAffectError, UsageError
 from openaffect.inference.options import AnalyzeOptions
 from openaffect.inference.worker_process import CLIP_GONE, Request, WorkerSettings
 from openaffect.results.analysis import Analysis, Segment
+from openaffect.results.answer import Answer
 from openaffect.serving.chat import Asked, Media
 from openaffect.serving.fetch import Fetcher
 from openaffect.serving.forms import prefix_name
@@ -24,6 +27,7 @@ from openaffect.serving.store import Upload, UploadStore
 EXPIRY_SECONDS = 30.0  # between two looks for what is too old
 FETCHES = 4  # from other servers at once; slow ones hold up nothing else
 LOOK_SECONDS = 0.25  # between two looks whether a waiting client has left
+log = logging.getLogger("openaffect.serving")
 
 Left = Callable[[], Awaitable[bool]]
 """Whether the client has left."""
@@ -38,11 +42,17 @@ class ClientLeft(Exception):
 
 
 class JobFailed(OpenAffectError):
-    """A job ended without a result; `expected` where the clip or the request was the reason."""
+    """A job ended without a result.
 
-    def __init__(self, message: str, expected: bool) -> None:
+    Args:
+        expected: the clip or the request was the reason; else the service itself.
+        cancelled: it was stopped from outside.
+    """
+
+    def __init__(self, message: str, expected: bool, *, cancelled: bool = False) -> None:
         super().__init__(message)
         self.expected = expected
+        self.cancelled = cancelled
 
 
 class ClipGone(JobFailed):
@@ -94,12 +104,14 @@ class Service:
         if job.source is not None:
             self.uploads.used(job.source)
         if job.upload is not None:
-            self.uploads.delete(job.upload)
+            with _logged("a clip could not be deleted"):
+                self.uploads.delete(job.upload)
 
     async def _expire(self) -> None:
         while True:
             await asyncio.sleep(EXPIRY_SECONDS)
-            await self.expire()
+            with _logged("what is too old could not be deleted"):
+                await self.expire()
 
     async def expire(self) -> None:
         """Remove uploads, results and prefixes that are too old; unfinished jobs keep theirs."""
@@ -264,10 +276,17 @@ class Service:
         return await loop.run_in_executor(self._fetching, self.uploads.add, pieces, "clip")
 
     async def purge(self) -> int:
-        """Cancel all work and delete uploads, results and prefixes."""
+        """Cancel all work and delete uploads, results and prefixes; the number of uploads.
+
+        What comes in meanwhile stays.
+        """
+        uploads = self.uploads.ids()
         await self.scheduler.purge()
-        self._clips.clear()
-        return self.uploads.purge()
+        left = {job.clip for job in self.scheduler.unfinished()}
+        self._clips = {clip: sent for clip, sent in self._clips.items() if clip in left}
+        for identity in uploads:
+            self.uploads.delete(identity)
+        return len(uploads)
 
     async def finished(self, job: Job, left: Left) -> Any:
         """The job's result; it is cancelled when the client leaves.
@@ -298,16 +317,25 @@ class Service:
                 elif event["type"] == "waiting":
                     yield None
             result = result_of(job)
-            yield result if isinstance(result, str) else ""
+            yield result.text if isinstance(result, Answer) else ""
         finally:
             if job.state not in ("done", "failed", "cancelled"):
                 await asyncio.shield(self.scheduler.cancel(job))
 
 
+@contextmanager
+def _logged(failure: str) -> Iterator[None]:
+    """Log what the disk refuses, by its type alone: work and later tries go on."""
+    try:
+        yield
+    except OSError as error:
+        log.error("%s: %s", failure, type(error).__name__)
+
+
 def result_of(job: Job) -> Any:
     """What a finished job found; raises JobFailed or ClipGone where it found nothing."""
     if job.state == "cancelled":
-        raise JobFailed("the work was cancelled", True)
+        raise JobFailed("the work was cancelled", True, cancelled=True)
     if job.error == CLIP_GONE:
         raise ClipGone
     if job.state != "done":

@@ -35,7 +35,7 @@ class ServeSettings:
     body_seconds: float = 600.0  # for one request's body to arrive
     idle_seconds: float = 30.0  # between two pieces of it
     answer_seconds: float = 900.0  # of work for /v1/chat/completions and /v1/analyze
-    job_seconds: float = 6 * 3600.0  # of work for a job
+    job_seconds: float = 24 * 3600.0  # of work for a job
     drain_seconds: float = 60.0  # after SIGTERM, for what is running
     allowed_domains: tuple[str, ...] = ()  # from which media may be fetched; none: fetching is off
     folder: Path = field(default_factory=Path)  # private, for uploads

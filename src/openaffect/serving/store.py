@@ -60,7 +60,7 @@ class UploadStore:
     """The uploads of one service process.
 
     Args:
-        most_bytes: of all of them together, those that are still coming in included.
+        most_bytes: of all of them together, those that are being stored included.
     """
 
     def __init__(self, folder: Path, keep_seconds: float, most_bytes: int = MOST_BYTES) -> None:
@@ -159,12 +159,9 @@ class UploadStore:
             if old or not _is_own_file(upload.path):
                 self.delete(upload.id)
 
-    def purge(self) -> int:
-        """Remove everything; returns how many uploads there were."""
-        uploads = self._all()
-        for upload in uploads:
-            self.delete(upload.id)
-        return len(uploads)
+    def ids(self) -> list[str]:
+        """Of all uploads that are there."""
+        return [upload.id for upload in self._all()]
 
     def close(self) -> None:
         """Remove the folder with everything in it."""
