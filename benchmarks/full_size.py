@@ -14,7 +14,8 @@ process on a CPU).
 - `stage1`: one optimiser step of the audio projector alone, voice and text;
 - `stage3`: one optimiser step of LoRA on the decoder and of the projectors, all modalities.
 
-Both training steps use gradient checkpointing.
+Both training steps use gradient checkpointing, and training's own loss, whose logits are those of
+the answer's 64 tokens.
 
 `prefill_mfu` = floating point operations of `forward` / (its seconds x the device's dense bf16
 peak). Operations: 2 x inputs x outputs for every position a linear or convolution layer is applied
@@ -42,6 +43,7 @@ from openaffect.models.omni_emotion import OmniEmotionConfig, OmniEmotionForCond
 from openaffect.models.omni_emotion.full_size import omni_emotion_7b_config
 from openaffect.models.omni_emotion.projectors import audio_tokens
 from openaffect.models.omni_emotion.tiny import tiny_config
+from openaffect.training.trainer import answer_loss
 
 FRAMES = 16
 VOICE_SECONDS = 10
@@ -226,12 +228,12 @@ def train_step(
         part.float().requires_grad_(True)  # as training holds what it changes
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=1e-4)
-    labels = make_labels(inputs)
+    batch = inputs | {"labels": make_labels(inputs)}
     model.train()
 
     def step() -> None:
         optimiser.zero_grad()
-        loss = model(**inputs, labels=labels, use_cache=False).loss
+        loss = answer_loss(model, batch)[0].mean()
         loss.backward()
         if not loss.isfinite():
             raise FloatingPointError(f"the loss is {loss.item()}")

@@ -103,10 +103,12 @@ def measure(kind: str, batch: int, steps: int) -> tuple[float, int, int]:
         for _ in range(steps):
             trainer._train_step()
         seconds = (time.perf_counter() - begun) / steps
+        losses, _ = trainer.objective(model, trainer._batch([draw(0, n) for n in range(batch)]))
+        losses.sum().backward()  # a step leaves no gradients
     sizes = {
-        name: parameter.numel() * parameter.element_size()
+        name: parameter.grad.numel() * parameter.grad.element_size()
         for name, parameter in model.named_parameters()
-        if parameter.requires_grad
+        if parameter.grad is not None
     }
     language = sum(size for name, size in sizes.items() if "language_model" in name)
     return seconds, sum(sizes.values()), language

@@ -7,7 +7,9 @@ import pytest
 
 from openaffect.errors import ConfigError
 from openaffect.models.lora import LoraSettings
-from openaffect.training.continuing import start_lora
+from openaffect.models.omni_emotion.tiny import tiny_model
+from openaffect.models.trained_parts import freeze_all_but, save_trained_parts
+from openaffect.training.continuing import check_no_adapters, start_lora
 from openaffect.training.recipe import Recipe, load_recipe
 from openaffect.training.stage import load_model
 
@@ -32,6 +34,28 @@ def test_a_stage_keeps_the_adapters_that_it_starts_from(tmp_path):
 def test_adapters_of_other_settings_are_refused(wanted, told, tmp_path):
     with pytest.raises(ConfigError, match=told):
         start_lora(wanted, LoraSettings(16, 32, 0.1, ("q_proj", "v_proj")), tmp_path)
+
+
+def test_no_adapters_are_asked_for_where_there_are_some(tmp_path):
+    settings = LoraSettings(2, 4, 0.0, ("q_proj",))
+    for name, lora in (("plain", None), ("adapted", settings)):
+        model = tiny_model()
+        freeze_all_but(model, ("language_model",), lora)
+        save_trained_parts(model, lora, tmp_path / name, {})
+
+    def recipe(start: str | None, **lora: None) -> Recipe:
+        values = {"stage": "s", "model": "m", "output": "o", "trains": ["language_model"]}
+        schedule = {"steps": 1, "learning_rate": 1.0}
+        start = start and str(tmp_path / start)
+        more = {"corpora": {}, "schedule": schedule, "start": start}
+        return Recipe.model_validate({**values, **more, **lora})
+
+    with pytest.raises(ConfigError, match=r"lora is null, but .*adapted has adapters"):
+        check_no_adapters(recipe("adapted", lora=None), None)
+    with pytest.raises(ConfigError, match="lora is null, but m has adapters"):
+        check_no_adapters(recipe(None, lora=None), settings)
+    check_no_adapters(recipe("adapted"), settings)
+    check_no_adapters(recipe("plain", lora=None), None)
 
 
 def test_a_tilde_is_the_home_in_every_path(tmp_path):

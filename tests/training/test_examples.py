@@ -1,9 +1,12 @@
 """Training examples: the answer is exactly what is trained on, and speaks of what is left alone."""
 
 import dataclasses
+from collections import Counter
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any, get_args
+from weakref import WeakSet
 
 import numpy as np
 import pytest
@@ -25,6 +28,7 @@ from openaffect.training.augment import augment_voice
 from openaffect.training.batches import IGNORED, collate
 from openaffect.training.corpora import label_shares, share_of
 from openaffect.training.examples import (
+    TRANSCRIBE_QUESTION,
     ExampleBuilder,
     label_of,
     streams_known,
@@ -150,6 +154,28 @@ def test_a_reason_of_the_corpus_is_told_where_nothing_was_left_out():
     assert TEXT_QUESTION not in prompt_text(example, made.processor)
 
 
+def test_what_is_said_is_asked_of_the_voice_alone():
+    made = builder(Tasks(label=0, reason=0, transcribe=1), Dropout(stream=0, words=0, frames=0))
+    example = made.build(ROW, features(), Random(0), True)
+    prompt = prompt_text(example, made.processor)
+    assert TRANSCRIBE_QUESTION in prompt and "Given: voice." in prompt
+    assert ROW.words not in prompt and example.faces is example.video is None
+    assert made.processor.tokenizer.decode(example.answer_ids) == f"{ROW.words}<|im_end|>"
+    for row, left in (
+        (dataclasses.replace(ROW, words=None), features()),
+        (ROW, dataclasses.replace(features(), audio=None, audio_lengths=None, audio_signals=None)),
+    ):
+        example = made.build(row, left, Random(0), True)
+        assert "Choose one:" in prompt_text(example, made.processor)
+
+
+def test_words_that_look_like_control_tokens_do_not_end_an_answer():
+    made = builder(Tasks(label=0, reason=0, transcribe=1))
+    row = dataclasses.replace(ROW, words="So <|im_end|> it goes.")
+    example = made.build(row, features(), Random(0), False)
+    assert set(example.answer_ids[:-1]).isdisjoint(made.dialogue.end_ids)
+
+
 def test_labels_without_a_counterpart_are_not_replaced():
     made = builder()
     worried = dataclasses.replace(ROW, label=None, open_labels=("worried",), face_label="neutral")
@@ -185,6 +211,14 @@ def test_nobody_is_asked_about_an_undescribed_scene():
         )
         assert STREAM_QUESTIONS["scene"] not in asked
     assert only.build(row, features(), Random(0), False).answer_ids
+
+
+def test_a_hidden_face_is_not_given_whatever_was_found():
+    hidden = dataclasses.replace(ROW, face_label=None, scene=Scene("dim", "indoor", 1, False))
+    given, left = builder().given(hidden, features(), Random(0), training=False)
+    assert not given.face and left.faces is None and left.face_mask is None and given.voice
+    assert not builder(streams=("face",)).usable(hidden, features())
+    assert builder(streams=("face",)).usable(ROW, features())
 
 
 def test_validation_has_no_dropout():
@@ -311,6 +345,29 @@ def test_norms_are_fitted_once_and_where_a_part_first_has_features():
     assert torch.equal(norm.shift, fitted)
 
 
+def test_faces_to_borrow_are_taken_from_one_clip_after_another():
+    from openaffect.models.omni_emotion.projectors import FeatureNorm
+    from openaffect.training.norms import face_scale
+    from openaffect.training.stage import Entry
+
+    alive = WeakSet()
+
+    class Stored(list):
+        """Features that are read at each use."""
+
+        def __getitem__(self, variant):
+            assert len(alive) < 2
+            clip = features()
+            alive.add(clip)
+            return clip
+
+    projector = SimpleNamespace(norm=FeatureNorm(FACE_SIZE))
+    config = SimpleNamespace(face_config=SimpleNamespace(group_slices=GROUPS))
+    model = SimpleNamespace(model=SimpleNamespace(face_projector=projector), config=config)
+    scale = face_scale(model, [Entry(ROW, Stored(), 1.0) for _ in range(10)])
+    assert scale.faces.shape == (10 * 2, FACE_SIZE)
+
+
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_loads(path):
     recipe = load_recipe(path)
@@ -354,6 +411,12 @@ def test_a_wrong_recipe_says_what_is_wrong(override, message):
             )
             for field in ("min_learning_rate", "warmup_learning_rate", "epoch_steps")
         ),
+        ("omni-emotion-small/stage1-audio", "lora.r=8", "lora is set, but only read where"),
+        (
+            "omni-emotion-small/stage2-face",
+            "schedule.language_model_learning_rate=0.001",
+            r"schedule\.language_model_learning_rate is set, but only read where",
+        ),
     ],
 )
 def test_what_a_recipe_sets_and_nothing_reads_is_refused(recipe, override, message):
@@ -378,10 +441,40 @@ def test_what_the_papers_leave_open_are_fields_of_a_recipe():
             section = section_of(told[part].annotation)
 
 
+@pytest.mark.parametrize("name", ["stage1-audio", "stage2-face", "stage3-instruct"])
+def test_a_full_size_recipe_tells_all_that_the_paper_leaves_open(name):
+    recipe = load_recipe(RECIPES[0].parents[1] / f"omni-emotion-7b/{name}.yaml")
+    machine = {
+        *("micro_batch", "gradient_checkpointing", "precision"),
+        *("validate_every", "validation_examples", "calibration_examples", "checkpoint_every"),
+    }
+    choices = {f"schedule.{field}" for field in recipe.schedule.model_fields_set - machine}
+    choices |= {"tasks", "trains", "lora", "streams", "objective", "dropout"}
+    choices -= {field for field in choices if "." not in field} - recipe.model_fields_set
+    assert choices <= {*recipe.open_choices}
+
+
 def section_of(annotation: Any) -> Any:
     """The section that a field holds, whether or not it may be left out."""
     inner = [kind for kind in get_args(annotation) if kind is not type(None)]
     return inner[0] if inner else annotation
+
+
+def test_readings_for_the_temperature_are_of_all_corpora_alike():
+    from openaffect.training.calibration import drawn_evenly
+    from openaffect.training.stage import Entry
+
+    def readings(source: str, count: int) -> list:
+        rows = [dataclasses.replace(ROW, id=f"{source}{n}", source=source) for n in range(count)]
+        return [(Entry(row, (features(),), 1.0), kept) for row in rows for kept in (False, True)]
+
+    given = [*readings("heads", 50), *readings("voices", 10), *readings("few", 2)]
+    drawn = drawn_evenly(given, 24, 0)
+    counts = Counter(entry.row.source for entry, _ in drawn)
+    assert counts == {"heads": 10, "voices": 10, "few": 4}
+    assert len({(entry.row.id, kept) for entry, kept in drawn}) == 24
+    assert drawn == drawn_evenly(given, 24, 0) != drawn_evenly(given, 24, 1)
+    assert len(drawn_evenly(given, 1000, 0)) == len(given)
 
 
 def test_the_fitted_temperature_is_the_one_that_made_the_labels():

@@ -23,7 +23,7 @@ from openaffect.models.trained_parts import (
     widen,
 )
 from openaffect.training.batches import IGNORED, Example, collate
-from openaffect.training.checkpoint import complete_checkpoints
+from openaffect.training.checkpoint import complete_checkpoints, save_checkpoint
 from openaffect.training.recipe import Schedule
 from openaffect.training.trainer import Trainer, answer_loss, rate
 
@@ -109,6 +109,48 @@ def test_resumed_equals_uninterrupted(tmp_path):
     assert again.run() == expected
     for name, tensor in whole.model.named_parameters():
         assert torch.equal(tensor, dict(again.model.named_parameters())[name]), name
+
+
+def test_a_later_and_worse_validation_leaves_the_best_parts_alone(tmp_path, monkeypatch):
+    losses = {2: 3.0, 4: 1.0, 6: 2.0}  # by step
+    at_best = {}
+
+    def prepared() -> Trainer:
+        stage = trainer(tmp_path / "run", validate_every=2)
+        monkeypatch.setattr(stage, "validate", lambda: {"validation": losses[stage.step]})
+
+        def save() -> None:
+            save_trained_parts(stage.model, LORA, tmp_path / "best", {"step": stage.step})
+            at_best.update({n: t.clone() for n, t in stage.model.state_dict().items()})
+
+        stage.save_best = save
+        return stage
+
+    def stop(progress):
+        if progress.step == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepared().run(stop)
+    again = prepared()
+    assert again.resume() and again.best == 1.0
+    again.run()
+    assert read_settings(tmp_path / "best")["step"] == 4
+    assert any(not torch.equal(t, at_best[n]) for n, t in again.model.state_dict().items())
+
+
+def test_a_run_killed_after_its_last_checkpoint_has_its_whole_history(tmp_path, monkeypatch):
+    def save_and_die(folder, step, *rest):
+        save_checkpoint(folder, step, *rest)
+        if step == 6:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr("openaffect.training.trainer.save_checkpoint", save_and_die)
+        trainer(tmp_path).run()
+    again = trainer(tmp_path)
+    assert again.resume() and again.step == 6
+    assert [json.loads(line) for line in (tmp_path / "history.jsonl").open()] == again.run()
 
 
 def test_a_half_written_checkpoint_is_passed_over(tmp_path):

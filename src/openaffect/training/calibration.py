@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from random import Random
 
@@ -69,6 +70,20 @@ def calibrate(
     return fit_temperature(scores, [list(labels).index(label) for _, _, label, labels in clips])
 
 
+def drawn_evenly(
+    readings: Sequence[tuple[Entry, bool]], count: int, seed: int
+) -> list[tuple[Entry, bool]]:
+    """At most `count` readings, as many of each corpus as of any other while they last."""
+    corpora: dict[str, list[tuple[Entry, bool]]] = {}
+    for reading in readings:
+        corpora.setdefault(reading[0].row.source, []).append(reading)
+    rng = Random(seed)
+    for found in corpora.values():
+        rng.shuffle(found)
+    turns = zip_longest(*corpora.values())
+    return [reading for turn in turns for reading in turn if reading is not None][:count]
+
+
 def store_temperature(
     model: MediaGeneration,
     builder: ExampleBuilder,
@@ -80,13 +95,13 @@ def store_temperature(
 ) -> None:
     """Fit the label temperature of the stored parts and write it beside them.
 
-    Each validation row counts once, with all its streams and once more with some left out.
+    Each validation row may count with all its streams, and once more with some left out.
     """
     load_trained_tensors(model, result)
     held = [entry for entry in entries if entry.row.split == "validation"]
     readings = [(entry, training) for entry in held for training in (False, True)]
     clips = []
-    for entry, training in Random(seed).sample(readings, min(len(readings), count)):
+    for entry, training in drawn_evenly(readings, count, seed):
         rng = Random(f"{seed}/{entry.row.id}")
         given, kept = builder.given(entry.row, entry.variants[0], rng, training)
         label = builder.label_of(entry.row, given)

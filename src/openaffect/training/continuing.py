@@ -17,6 +17,7 @@ from openaffect.models.checkpoints.published_configs import read_json
 from openaffect.models.identity import tensors_identity
 from openaffect.models.lora import LoraSettings
 from openaffect.models.trained_parts import (
+    ADAPTER_FILE,
     ADAPTER_FOLDER,
     LANGUAGE_MODEL_FILE,
     TEMPERATURE,
@@ -55,6 +56,29 @@ def start_lora(
                 "that, or start from parts without adapters"
             )
     return dataclasses.replace(found, lora_dropout=wanted.lora_dropout)
+
+
+def check_no_adapters(recipe: Recipe, model_adapters: LoraSettings | None) -> None:
+    """Make sure that `lora: null` meets no adapters: those that are there would train on.
+
+    Args:
+        model_adapters: of the recipe's model itself.
+
+    Raises:
+        ConfigError: there are some.
+        WeightsError: the recipe starts from a folder without trained parts.
+    """
+    told_none = "lora" in recipe.model_fields_set and recipe.lora is None
+    if not told_none or "language_model" not in recipe.trains:
+        return
+    adapted = [recipe.model] if model_adapters is not None else []
+    if recipe.start is not None and has_beside(Path(recipe.start), ADAPTER_FILE):
+        adapted.append(recipe.start)
+    if adapted:
+        raise ConfigError(
+            f"lora is null, but {adapted[0]} has adapters, which would train on; leave lora out to "
+            "let them, or start from parts without adapters"
+        )
 
 
 def check_same_run(recipe: Recipe, output: Path) -> None:

@@ -24,7 +24,6 @@ from openaffect.prompts.clues import (
 )
 from openaffect.prompts.conversation import (
     ABSENT_ANSWERS,
-    END_OF_TURN,
     REASON_QUESTION,
     STREAM_QUESTIONS,
     STREAMS,
@@ -44,6 +43,7 @@ from openaffect.training.features import ClipFeatures, Features
 from openaffect.training.recipe import Dropout, Tasks
 
 LABEL_SETS = (BASIC_LABELS, EMODB_LABELS, RAVDESS_LABELS, LABELS)
+TRANSCRIBE_QUESTION = "What is said?"
 
 
 def stream_labels(row: Row, given: Given) -> dict[str, str | None]:
@@ -97,7 +97,7 @@ class ExampleBuilder:
     def usable(self, row: Row, features: Features) -> bool:
         """Whether a row gives any of the streams that this stage is about, and any label."""
         there = {
-            "face": features.faces,
+            "face": _faces(row, features),
             "voice": features.audio,
             "scene": features.video,
             "words": row.words,
@@ -114,17 +114,19 @@ class ExampleBuilder:
         """One example; dropout and redrawn scores apply in training only."""
         whole, _ = self.given(row, features, rng, training=False)
         given, features = self.given(row, features, rng, training)
-        task = rng.choices(
-            ("label", "reason", "stream", "text"),
-            (self.tasks.label, self.tasks.reason, self.tasks.stream, self.tasks.text),
-        )[0]
+        names = ("label", "reason", "stream", "text", "transcribe")
+        task = rng.choices(names, [getattr(self.tasks, name) for name in names])[0]
         text = row.told.get("reason") or row.reasoning
         if task == "text" and not (text and given.streams == whole.streams):
             task = "reason"  # a text may speak of every stream
+        if task == "transcribe" and not (row.words and given.voice):
+            task = "label"
         stream = self._asked_stream(row, given, rng) if task == "stream" else None
         if stream in given.streams and rng.random() < self.tasks.stream_alone:
             given = given.only((stream,))
-            features = _left(features, given)
+        elif task == "transcribe":
+            given = given.only(("voice",))  # the words would be the answer
+        features = _left(features, given)
         if training and features.faces is not None and self.face_scale is not None:
             faces = change_faces(
                 features.faces, row.face_label, self.face_scale, self.dropout, rng, task == "label"
@@ -134,6 +136,8 @@ class ExampleBuilder:
             question, answer = self._stream_task(stream, row, given, features, rng)
         elif task == "text":
             question, answer = TEXT_QUESTION, text
+        elif task == "transcribe":
+            question, answer = TRANSCRIBE_QUESTION, str(row.words)
         else:
             question, answer = self._task(task, row, given, features, rng)
         return self.example(given, features, question, answer)
@@ -143,7 +147,7 @@ class ExampleBuilder:
         there = [
             stream
             for stream, value in (
-                ("face", features.faces),
+                ("face", _faces(row, features)),
                 ("voice", features.audio),
                 ("scene", features.video),
                 ("words", row.words),
@@ -253,7 +257,7 @@ class ExampleBuilder:
         tokenizer = self.processor.tokenizer
         return Example(
             prompt_ids=tokenizer(prompt, add_special_tokens=False)["input_ids"],
-            answer_ids=tokenizer(answer + END_OF_TURN, add_special_tokens=False)["input_ids"],
+            answer_ids=self.dialogue.answer_ids(answer),
             video=features.video,
             faces=features.faces,
             face_mask=mask,
@@ -261,6 +265,11 @@ class ExampleBuilder:
             audio_lengths=features.audio_lengths,
             audio_signals=features.audio_signals if self.processor.voice_signals else None,
         )
+
+
+def _faces(row: Row, features: Any) -> Any:
+    """The faces of a clip; none where nobody's face can be seen, whatever a detector found."""
+    return None if row.scene is not None and not row.scene.face_visible else features.faces
 
 
 def _left(features: Any, given: Given) -> Any:

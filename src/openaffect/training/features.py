@@ -1,8 +1,9 @@
 """Tower features of corpus rows, computed once: frozen towers need not run at every step.
 
-Every file says which media, which towers and how much of a clip it comes from, and by what faces and
-voices were measured; one that comes from others is computed anew. A feature folder holds its rows (`rows.jsonl`) and one safetensors file for
-each row and variant, so that it can be carried to another machine and trained on without the media.
+Every file says which media, which towers and how much of a clip it comes from, and by what faces
+and voices were measured; one that comes from others is computed anew. A feature folder holds its
+rows (`rows.jsonl`) and one safetensors file for each row and variant, so that it can be carried to
+another machine and trained on without the media.
 Faces and voices can be recognised from it: it is biometric data, lies under
 OPENAFFECT_HOME/features by default, and is removed by `openaffect models purge --features`.
 """

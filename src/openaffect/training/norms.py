@@ -122,10 +122,15 @@ def face_scale(model: MediaGeneration, entries: Sequence[Entry]) -> FaceScale | 
     if not isinstance(norm, FeatureNorm) or not hasattr(config, "group_slices"):
         return None
     groups = config.group_slices
-    clips = [entry.variants[0] for entry in entries if entry.row.split == "train"]
-    if not all(isinstance(clip, ClipFeatures) for clip in clips):
-        return None
-    faces = [clip.faces[clip.face_mask] for clip in clips if clip.faces is not None]
+    faces = []
+    for entry in entries:
+        if entry.row.split != "train":
+            continue
+        clip = entry.variants[0]  # held no longer than its faces are taken out of it
+        if not isinstance(clip, ClipFeatures):
+            return None
+        if clip.faces is not None:
+            faces.append(clip.faces[clip.face_mask])
     if not faces:
         return None
     lenders = torch.cat(faces).flatten(0, 1).float()

@@ -22,7 +22,10 @@ PublishedTask = Literal["emotion", "reason", "reason_v2", "infer", "caption"]
 Stream = Literal["face", "voice", "scene", "words"]
 Share = Annotated[float, Field(ge=0, le=1)]
 PUBLISHED_FIELDS = ("min_learning_rate", "warmup_learning_rate", "epoch_steps")
-"""Fields of a schedule that only its published shapes read."""
+"""Fields of a schedule that only its published shapes read.
+
+`epoch_steps` may stay beside `published`, which an override changes into `published_in_epoch`.
+"""
 
 
 class Strict(BaseModel):
@@ -69,6 +72,7 @@ class Tasks(Strict):
     reason: float = Field(1.0, ge=0)  # open words and the clues of every stream
     stream: float = Field(0.0, ge=0)  # describe one stream, or say that it is absent
     text: float = Field(0.0, ge=0)  # a row's own reason, as written; where it has none, as `reason`
+    transcribe: float = Field(0.0, ge=0)  # what the voice says; where that is not known, as `label`
     stream_alone: Share = 0.0  # streams to be described of which nothing else is given
     streams: tuple[Stream, ...] = ("face", "voice", "scene", "words")  # streams asked about
     other_sets: Share = 0.4  # label sets of any few labels, in place of a corpus's own
@@ -131,7 +135,7 @@ class Recipe(Strict):
     trains: tuple[PartName, ...] = Field(min_length=1)  # everything else is frozen
     fusion: Literal["video_concat", "frame_concat", "cross_attention"] | None = None  # null: preset
     objective: Literal["answer", "embedding"] = "answer"  # what the loss is taken on
-    lora: Lora | None = None
+    lora: Lora | None = None  # left out: adapters that are there train on; null: there are none
     streams: tuple[Stream, ...] = ("face", "voice", "scene", "words")  # what examples are given
     corpora: dict[str, Corpus]
     task_pool: tuple[PublishedTask, ...] = ()  # Emotion-LLaMA's tasks, each as likely
@@ -200,6 +204,17 @@ def unread(recipe: Recipe) -> str | None:
                 return (
                     f"schedule.{field} is {getattr(recipe.schedule, field)}, but shape cosine does "
                     "not read it; leave it out, or set schedule.shape to published"
+                )
+    if "language_model" not in recipe.trains:
+        rate = recipe.schedule.language_model_learning_rate
+        for field, value in (
+            ("lora", recipe.lora),
+            ("schedule.language_model_learning_rate", rate),
+        ):
+            if value is not None:
+                return (
+                    f"{field} is set, but only read where the language model trains; leave it "
+                    "out, or add language_model to trains"
                 )
     return None
 

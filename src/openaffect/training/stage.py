@@ -41,6 +41,7 @@ from openaffect.training.alignment import CLUE_PHRASES, EmbeddingLoss
 from openaffect.training.batches import TokenExample
 from openaffect.training.calibration import store_temperature
 from openaffect.training.continuing import (
+    check_no_adapters,
     check_precision,
     check_same_run,
     kept_settings,
@@ -276,13 +277,14 @@ def run_stage(
         if streams and set(recipe.task_pool) != {"emotion"}:
             raise ConfigError("objective embedding aligns labels: set task_pool to [emotion]")
         tasks = recipe.tasks
-        if not streams and (tasks.reason or tasks.stream or tasks.text):
+        if not streams and (tasks.reason or tasks.stream or tasks.text or tasks.transcribe):
             raise ConfigError("objective embedding aligns labels: set all other tasks to 0")
     if recipe.lora is not None:
         settings = recipe.lora
         lora = LoraSettings(settings.r, settings.alpha, settings.dropout, settings.targets)
-    if streams:
-        lora = start_lora(lora, lora_settings(model.config), Path(recipe.model))
+    model_adapters = lora_settings(model.config) if streams else None
+    check_no_adapters(recipe, model_adapters)
+    lora = start_lora(lora, model_adapters, Path(recipe.model))
     check_same_run(recipe, output)
     check_precision(recipe)
     entries = load_entries(recipe, read, model, processor, say, extracting, parts)

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from openaffect.corpora.replacing import replacing
 from openaffect.errors import OpenAffectError
 from openaffect.models.generation import MediaGeneration
 from openaffect.models.trained_parts import part_of
@@ -230,8 +231,7 @@ class Trainer:
     def _checkpoint(self) -> None:
         best = None if math.isinf(self.best) else self.best
         state = {"best": best, "history": self.history}
+        # First: a run whose last checkpoint is there writes nothing more.
+        with replacing(self.output / HISTORY_FILE) as partial:
+            partial.write_text("".join(json.dumps(row) + "\n" for row in self.history))
         save_checkpoint(self.output, self.step, self.model, self.optimizer, state)
-        lines = "".join(json.dumps(row) + "\n" for row in self.history)
-        temporary = self.output / f".{HISTORY_FILE}"
-        temporary.write_text(lines)
-        temporary.replace(self.output / HISTORY_FILE)
