@@ -3,12 +3,12 @@
 import asyncio
 import base64
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx2 as httpx
 import pytest
 from running_service import Running
 from thread_worker import GO_ON, HELD, ThreadWorker, analysis_of
@@ -103,19 +103,32 @@ def test_a_purge_spares_what_comes_meanwhile(service: Running, monkeypatch) -> N
 def test_a_client_that_left_while_its_clip_was_stored_leaves_nothing(
     service: Running, monkeypatch
 ) -> None:
-    store, left = service.service.store, threading.Event()
+    store, stored, told = service.service.store, threading.Event(), threading.Event()
+    left = routes.ClipRequest.is_disconnected
 
     async def slowly(*given):
         found = await store(*given)
-        await asyncio.to_thread(left.wait, 30)
-        await asyncio.sleep(0.1)  # until the end of the connection was read
+        stored.set()
         return found
 
+    async def surely(request) -> bool:
+        """Ask until the end of the connection was read."""
+        while not await left(request):
+            await asyncio.sleep(0.02)
+        told.set()
+        return True
+
     monkeypatch.setattr(service.service, "store", slowly)
-    with pytest.raises(httpx.TimeoutException):
-        httpx.post(f"{service.url}/v1/jobs", files={"file": ("a.mp4", b"gone")}, timeout=1.0)
-    assert service.files()
-    left.set()
+    monkeypatch.setattr(routes.ClipRequest, "is_disconnected", surely)
+    body = (
+        b'--x\r\ncontent-disposition: form-data; name="file"; filename="a.mp4"\r\n\r\ngone\r\n--x--'
+    )
+    head = f"content-type: multipart/form-data; boundary=x\r\ncontent-length: {len(body)}\r\n\r\n"
+    port = int(service.url.rsplit(":", 1)[1])
+    with socket.create_connection(("127.0.0.1", port), 20) as connection:
+        connection.sendall(b"POST /v1/jobs HTTP/1.1\r\nhost: localhost\r\n" + head.encode() + body)
+        assert stored.wait(30) and service.files()
+    assert told.wait(30)
     give_up = time.monotonic() + 30
     while service.files() and time.monotonic() < give_up:
         time.sleep(0.02)

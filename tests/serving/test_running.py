@@ -247,6 +247,14 @@ def test_an_unexpected_error_is_logged_by_its_type_alone(pretended, monkeypatch,
     assert "ask failed unexpectedly: KeyError" in caplog.text and "miller" not in caplog.text
 
 
+def test_a_model_that_does_not_load_is_told_apart_and_why_is_logged(
+    pretended, monkeypatch, caplog
+) -> None:
+    job = logged_of(Event("unusable", value="the weights are gone"), monkeypatch)
+    assert (job.error, job.failure) == (jobs.NOT_LOADED, "model")
+    assert "a model does not load: the weights are gone" in caplog.text
+
+
 def test_the_code_of_a_worker_that_died_is_logged(pretended, monkeypatch, caplog) -> None:
     assert logged_of(None, monkeypatch).error == jobs.NOT_PROCESSED
     assert "a worker process died: signal 9" in caplog.text

@@ -93,7 +93,7 @@ def test_the_official_client_lists_models_and_asks(service, official, analyzer, 
     content = whole.choices[0].message.content
     here = analyzer.analyze(clip, AnalyzeOptions(question="Who is there?"))
     assert content == here.answer
-    assert whole.choices[0].finish_reason == "stop"
+    assert whole.choices[0].finish_reason == "length"  # random weights find no end
     pieces = official.chat.completions.create(model=served.id, messages=messages, stream=True)
     streamed = [piece.choices[0].delta.content or "" for piece in pieces]
     assert "".join(streamed) == content

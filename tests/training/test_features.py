@@ -216,10 +216,11 @@ def test_other_layouts_of_pictures_make_other_features(parts, monkeypatch):
     assert all(time != before[name] for name, time in times(folder).items())
 
 
-def test_no_two_ids_share_a_file(parts):
-    folder = parts[4]
-    names = ["s1/001", "s1_001", "s1%2F001"]
-    assert len({folder.path(row(name), 0) for name in names}) == 3
+def test_no_two_rows_share_a_file(parts):
+    model, processor, rows, media, folder = parts
+    alike = [dataclasses.replace(rows[0], id=name) for name in ("s1/001", "s1_001")]
+    with pytest.raises(ConfigError, match="rows 's1/001' and 's1_001' would share one file"):
+        folder.extract(alike, media, model, processor, None)
 
 
 def test_features_of_another_choice_of_frames_are_refused_where_no_media_are(parts, monkeypatch):

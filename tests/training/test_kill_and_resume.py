@@ -9,13 +9,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from openaffect.corpora.manifest import CORE_LABELS, Row, write_manifest
 from openaffect.media.face_detection import BLENDSHAPE_NAMES
 from openaffect.media.voice import VOICE_STATISTICS
 from openaffect.models.omni_emotion.tiny import tiny_model, tiny_processor
 from openaffect.models.tower_features import towers_identity
-from openaffect.models.trained_parts import ADAPTER_FILE, TEMPERATURE, read_settings
+from openaffect.models.trained_parts import (
+    ADAPTER_FILE,
+    TEMPERATURE,
+    TENSORS_FILE,
+    read_settings,
+)
 from openaffect.training.features import (
     MEDIA_KEY,
     ROWS_FILE,
@@ -109,6 +115,24 @@ def files(folder: Path) -> dict[str, bytes]:
         for path in folder.rglob("*")
         if path.is_file()
     }
+
+
+def test_a_stage_may_end_between_its_start_and_what_it_learned(made, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    subprocess.run(command(made, "stage2-face", first), check=True, capture_output=True)
+    again = [*command(made, "stage2-face", second), f"start={first / 'trained'}"]
+    subprocess.run([*again, "seed=1", "keep_start=0.25"], check=True, capture_output=True)
+    began, alone, ended = (
+        load_file(folder / TENSORS_FILE)
+        for folder in (first / "trained", second / "trained_alone", second / "trained")
+    )
+    assert ended.keys() == began.keys()
+    for name, tensor in ended.items():
+        torch.testing.assert_close(tensor, 0.25 * began[name] + 0.75 * alone[name])
+        moved = name.startswith("model.face_projector") and "norm" not in name
+        assert torch.equal(tensor, began[name]) != moved
+    settings = "trained_parts.json"
+    assert files(second / "trained")[settings] == files(second / "trained_alone")[settings]
 
 
 @pytest.mark.parametrize("stage", STAGES)

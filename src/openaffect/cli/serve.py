@@ -26,7 +26,7 @@ Domains = Annotated[
 ]
 MaxUpload = Annotated[int, typer.Option(min=1, help="Largest upload in MiB.")]
 MaxKept = Annotated[int, typer.Option(min=1, help="All uploads together, in GiB; more get 429.")]
-JobHours = Annotated[float, typer.Option(min=0.01, help="Longest work for one job.")]
+JobHours = Annotated[float, typer.Option(min=0.01, help="Hours of work for a job, at most.")]
 MaxSeconds = Annotated[float, typer.Option(min=1, help="Longest clip read at once, in seconds.")]
 KeepMinutes = Annotated[float, typer.Option(min=0.1, help="How long uploads and results stay.")]
 KeepResults = Annotated[int, typer.Option(min=1, help="Jobs whose result stays, the newest.")]

@@ -71,6 +71,11 @@ class Row:
                 f"row {self.id}: media {self.media!r} must be relative to the manifest's folder"
             )
 
+    @property
+    def shows_faces(self) -> bool:
+        """Whether a face can be seen, as far as is known."""
+        return self.scene is None or self.scene.face_visible
+
 
 NEEDED = tuple(
     field.name

@@ -75,6 +75,7 @@ class Request:
 class Event:
     """What a worker tells its parent."""
 
+    # "unusable": a model does not load, the first one before all requests or one that is asked for
     kind: Literal["ready", "unusable", "segment", "text", "done", "failed", "cancelled"]
     id: int = -1
     value: Any = None  # Segment, text, result or message
@@ -297,6 +298,8 @@ def _outcome(desk: _Desk, interrupts: _Interrupts, request: Request) -> Event:
 
 
 def _failure(number: int, error: Exception) -> Event:
+    if isinstance(error, NotLoaded):
+        return Event("unusable", number, str(error))
     if isinstance(error, OpenAffectError):
         return Event("failed", number, str(error))
     return Event("failed", number, f"{type(error).__name__}: {error}", expected=False)

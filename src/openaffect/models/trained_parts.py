@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -144,11 +145,35 @@ def save_trained_parts(
     small deviation may not fit float16. A folder that is there gives way to the new one as a whole;
     `recover` puts it back where the process ended between the two.
     """
+    with _replaced(folder) as written:
+        _write_parts(model, lora, written, settings, dtype, whole)
+
+
+def save_average(trained: Path, start: Path, share: float, folder: Path) -> None:
+    """Write the parts in `trained` with projectors that are by a `share` those of `start`.
+
+    What training on other clips gained and what was known before add up in the average, where
+    each alone loses some of the other (Wortsman et al. 2022, "Robust fine-tuning of zero-shot
+    models", section 3).
+    """
+    began = load_file(start / TENSORS_FILE)
+    averaged = {
+        name: tensor.lerp(began[name].to(tensor.dtype), share) if name in began else tensor
+        for name, tensor in load_file(trained / TENSORS_FILE).items()
+    }
+    with _replaced(folder) as written:
+        shutil.copytree(trained, written)
+        save_file(averaged, written / TENSORS_FILE, metadata={"format": "pt"})
+
+
+@contextmanager
+def _replaced(folder: Path) -> Iterator[Path]:
+    """A folder to be made, which takes the place of `folder` as a whole in the end."""
     written, former = _beside(folder)
     recover(folder)
     for leftover in (written, former):
         shutil.rmtree(leftover, ignore_errors=True)
-    _write_parts(model, lora, written, settings, dtype, whole)
+    yield written
     if folder.exists():
         folder.rename(former)
     written.rename(folder)

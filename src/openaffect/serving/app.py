@@ -113,11 +113,13 @@ async def _failed(_: Request, error: Exception) -> Response:
         return _told(429, str(error), "store_full", **{"Retry-After": FULL_SECONDS})
     if isinstance(error, NoRoom):
         return _told(503, str(error), "no_room", **{"Retry-After": FULL_SECONDS})
-    if isinstance(error, JobFailed) and error.cancelled:
-        return _told(409, str(error), "cancelled")
-    if isinstance(error, JobFailed) and not error.expected:
+    if isinstance(error, JobFailed) and error.why == "cancelled":
+        return _told(409, str(error), "cancelled", **{"x-should-retry": "false"})  # OpenAI's client
+    if isinstance(error, JobFailed) and error.why == "clip":
         # not 503: clients would send the same clip again, which may have ended its worker
         return _told(422, str(error), "not_processed")
+    if isinstance(error, JobFailed) and error.why == "model":
+        return _told(503, str(error), "not_loaded")
     return _told(400, str(error))
 
 

@@ -21,6 +21,8 @@ from openaffect.serving.settings import ServeSettings
 
 OPEN_PATHS = ("/", "/page.css", "/page.js", "/health")
 """Paths without any data, which need no key."""
+FORM_PATHS = ("/v1/uploads", "/v1/analyze", "/v1/jobs")
+"""Paths that take a clip in a form."""
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -58,7 +60,7 @@ class _Body:
     """How far a request's body is."""
 
     expected: bool = False  # the head announces one
-    form: bool = False  # it goes to the disk, and is JSON in memory else
+    form: bool = False  # it goes to the disk; any other one is in memory
     size: int = 0  # bytes that were read
     whole: bool = False  # all of it was read
 
@@ -107,7 +109,8 @@ class Guard:
         try:
             headers = {key.lower(): value for key, value in scope["headers"]}
             body.expected = _has_body(headers)
-            body.form = headers.get(b"content-type", b"").lower().startswith(b"multipart/")
+            multipart = headers.get(b"content-type", b"").lower().startswith(b"multipart/")
+            body.form = multipart and scope["path"] in FORM_PATHS
             self._check(scope, headers, body)
             await self.app(scope, self._counted(receive, refusals, body), answer)
         except Refused as refused:
@@ -159,7 +162,7 @@ class Guard:
             raise Refused(413, f"the body is over {most} bytes", "too_large")
         together = max(settings.max_kept_bytes, most) if body.form else JSON_BODIES * most
         if self._held[body.form] - body.size + size > together:
-            message = "too much is being sent at once; try again later"
+            message = "the bodies of unanswered requests are too large together; try again later"
             raise Refused(429, message, "busy", [(b"retry-after", BUSY_SECONDS)])
 
     def _counted(self, receive: Any, refusals: list[Refused], body: _Body) -> Any:

@@ -26,12 +26,15 @@ from openaffect.inference.workers import (
 from openaffect.serving.metrics import Metrics
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
+Failure = Literal["request", "clip", "model"]
+"""Why a job failed: the request cannot be, its clip is not processed, its model does not load."""
 FINISHED = ("done", "failed", "cancelled")
 CANCEL_GRACE = 3.0  # seconds until a worker that does not stop is killed
 LOAD_SECONDS = 3600.0  # for a worker to fetch and load its model
 RESTART_PAUSE = 2.0  # seconds between two tries to start a worker
 FIRST_GUESS = 10.0  # seconds of work for a job, before any was measured
 NOT_PROCESSED = "the clip could not be processed"
+NOT_LOADED = "the model could not be loaded"
 log = logging.getLogger("openaffect.serving")
 
 
@@ -69,7 +72,7 @@ class Job:
     finished: float | None = None
     result: Any = None
     error: str | None = None
-    expected: bool = True  # whether the error is the client's to mend
+    failure: Failure = "request"
     events: list[dict[str, Any]] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -213,10 +216,13 @@ class Scheduler:
     async def purge(self) -> None:
         """Cancel everything, and forget every result and prefix; what comes meanwhile stays."""
         found = [job for job in self.jobs.values() if job.request.kind != "forget"]
-        for job in sorted(found, key=lambda job: job.state == "running"):
+        for job in found:
+            if job.state != "running":
+                await self.cancel(job)
+        await self.forget()  # in the queue before anything that comes while running work ends
+        for job in found:
             await self.cancel(job)
             self.jobs.pop(job.id, None)
-        await self.forget()
 
     def unfinished(self) -> list[Job]:
         """The jobs that wait or run."""
@@ -313,9 +319,9 @@ class Scheduler:
         if job.stopped == "":
             self._end(job, "cancelled")
         elif job.stopped is not None:
-            self._end(job, "failed", error=job.stopped, expected=False)
+            self._end(job, "failed", error=job.stopped, failure="clip")
         else:
-            self._end(job, "failed", error=NOT_PROCESSED, expected=False)
+            self._end(job, "failed", error=NOT_PROCESSED, failure="clip")
 
     def _in_line(self) -> list[Job]:
         """The jobs of clients that wait."""
@@ -390,19 +396,22 @@ class Scheduler:
         elif event.kind == "done":
             job.result, job.progress = event.value, 1.0
             self._end(job, "done")
-        elif event.kind == "failed":
-            if not event.expected:  # the type alone: the text behind it may quote what was read
-                name = str(event.value).partition(":")[0]
-                log.error("%s failed unexpectedly: %s", job.request.kind, name)
-            error = str(event.value) if event.expected else NOT_PROCESSED
-            self._end(job, "failed", error=error, expected=event.expected)
+        elif event.kind == "failed" and event.expected:
+            self._end(job, "failed", error=str(event.value))
+        elif event.kind == "failed":  # the type alone: the text behind it may quote what was read
+            name = str(event.value).partition(":")[0]
+            log.error("%s failed unexpectedly: %s", job.request.kind, name)
+            self._end(job, "failed", error=NOT_PROCESSED, failure="clip")
+        elif event.kind == "unusable":  # its text speaks of the model alone
+            log.error("a model does not load: %s", event.value)
+            self._end(job, "failed", error=NOT_LOADED, failure="model")
         elif event.kind == "cancelled":
             self._end_unanswered(job)
 
     def _end(
-        self, job: Job, state: State, *, error: str | None = None, expected: bool = True
+        self, job: Job, state: State, *, error: str | None = None, failure: Failure = "request"
     ) -> None:
-        job.state, job.finished, job.expected = state, time.time(), expected
+        job.state, job.finished, job.failure = state, time.time(), failure
         if error is not None and job.request.path:
             error = error.replace(job.request.path, job.name or "the clip")
         job.error = error

@@ -44,7 +44,7 @@ from openaffect.serving.views import (
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 PIECE = 1 << 20  # bytes of an upload copied at once
-MOST_FIELDS = 40  # of a form; each file of one may take a megabyte of memory
+MOST_FIELDS = 40  # of a form; each may take a megabyte of memory
 BEAT_SECONDS = 15.0  # without an event until a comment says that the stream lives
 ALIVE = b": \n\n"  # that comment: proxies close a stream that is silent for a minute
 EVENTS = "text/event-stream"
@@ -365,9 +365,8 @@ async def _streamed(service: Service, job: Job, name: str) -> AsyncIterator[byte
         for new in growing.piece(_content(job.result), last=True):
             yield piece(new)
     except JobFailed as failed:
-        body = error_body(
-            str(failed), "invalid_request_error" if failed.expected else "server_error"
-        )
+        kind = "server_error" if failed.why == "model" else "invalid_request_error"
+        body = error_body(str(failed), kind)
         yield f"data: {json.dumps(body)}\n\n".encode()
     yield last(_cut(job.result))
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from openaffect.errors import OpenAffectError, UsageError
 from openaffect.inference.options import AnalyzeOptions
@@ -19,7 +19,7 @@ from openaffect.results.answer import Answer
 from openaffect.serving.chat import Asked, Media
 from openaffect.serving.fetch import Fetcher
 from openaffect.serving.forms import prefix_name
-from openaffect.serving.jobs import Job, Scheduler
+from openaffect.serving.jobs import NOT_PROCESSED, Failure, Job, Scheduler
 from openaffect.serving.metrics import Metrics
 from openaffect.serving.settings import ServeSettings
 from openaffect.serving.store import Upload, UploadStore
@@ -42,24 +42,18 @@ class ClientLeft(Exception):
 
 
 class JobFailed(OpenAffectError):
-    """A job ended without a result.
+    """A job ended without a result."""
 
-    Args:
-        expected: the clip or the request was the reason; else the service itself.
-        cancelled: it was stopped from outside.
-    """
-
-    def __init__(self, message: str, expected: bool, *, cancelled: bool = False) -> None:
+    def __init__(self, message: str, why: Failure | Literal["cancelled"]) -> None:
         super().__init__(message)
-        self.expected = expected
-        self.cancelled = cancelled
+        self.why = why
 
 
 class ClipGone(JobFailed):
     """A question came too late: neither the clip nor its prefix is kept."""
 
     def __init__(self) -> None:
-        super().__init__(CLIP_GONE, True)
+        super().__init__(CLIP_GONE, "request")
 
 
 class Service:
@@ -110,13 +104,13 @@ class Service:
     async def _expire(self) -> None:
         while True:
             await asyncio.sleep(EXPIRY_SECONDS)
-            with _logged("what is too old could not be deleted"):
-                await self.expire()
+            await self.expire()
 
     async def expire(self) -> None:
         """Remove uploads, results and prefixes that are too old; unfinished jobs keep theirs."""
         seconds = self.settings.keep_minutes * 60
-        self.uploads.expire(self.scheduler.in_use())
+        with _logged("what is too old could not be deleted"):
+            self.uploads.expire(self.scheduler.in_use())
         self.scheduler.expire(seconds)
         oldest = time.time() - seconds
         for clip in [clip for clip, sent in self._clips.items() if sent < oldest]:
@@ -282,10 +276,12 @@ class Service:
         """
         uploads = self.uploads.ids()
         await self.scheduler.purge()
-        left = {job.clip for job in self.scheduler.unfinished()}
-        self._clips = {clip: sent for clip, sent in self._clips.items() if clip in left}
         for identity in uploads:
             self.uploads.delete(identity)
+        left = {job.clip for job in self.scheduler.jobs.values()}
+        for clip in [*self._clips]:
+            if clip not in left and not self.uploads.holds(clip):
+                del self._clips[clip]
         return len(uploads)
 
     async def finished(self, job: Job, left: Left) -> Any:
@@ -308,13 +304,13 @@ class Service:
     async def texts(self, job: Job, beat: float | None = None) -> AsyncIterator[str | None]:
         """The whole of a growing answer, again and again; the job is cancelled when left early.
 
-        None after every `beat` seconds in which nothing happened.
+        None where anything else happened, and after every `beat` seconds in which nothing did.
         """
         try:
             async for event in job.watch(beat):
                 if event["type"] == "text":
                     yield event["value"]
-                elif event["type"] == "waiting":
+                else:
                     yield None
             result = result_of(job)
             yield result.text if isinstance(result, Answer) else ""
@@ -335,11 +331,11 @@ def _logged(failure: str) -> Iterator[None]:
 def result_of(job: Job) -> Any:
     """What a finished job found; raises JobFailed or ClipGone where it found nothing."""
     if job.state == "cancelled":
-        raise JobFailed("the work was cancelled", True, cancelled=True)
+        raise JobFailed("the work was cancelled", "cancelled")
     if job.error == CLIP_GONE:
         raise ClipGone
     if job.state != "done":
-        raise JobFailed(job.error or "the clip could not be processed", job.expected)
+        raise JobFailed(job.error or NOT_PROCESSED, job.failure)
     return job.result
 
 

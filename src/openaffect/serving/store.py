@@ -125,12 +125,19 @@ class UploadStore:
         return upload
 
     def delete(self, identity: str) -> None:
-        """Remove an upload; nothing happens where there is none."""
+        """Remove an upload; nothing happens where there is none.
+
+        One whose file the disk does not let go of stays known, so that it can be tried again.
+        Raises OSError.
+        """
+        upload = self._uploads.get(identity)
+        if upload is None:
+            return
+        upload.path.unlink(missing_ok=True)
         with self._lock:
-            upload = self._uploads.pop(identity, None)
-        if upload is not None:
-            upload.path.unlink(missing_ok=True)
-            self._release(upload.size)
+            gone = self._uploads.pop(identity, None)
+        if gone is not None:
+            self._release(gone.size)
 
     def used(self, identity: str) -> None:
         """Count an upload's age from now on; nothing happens where there is none."""

@@ -95,11 +95,12 @@ def store_temperature(
 ) -> None:
     """Fit the label temperature of the stored parts and write it beside them.
 
-    Each validation row may count with all its streams, and once more with some left out.
+    Each validation clip may count with all its streams, and once more with some left out.
     """
     load_trained_tensors(model, result)
     held = [entry for entry in entries if entry.row.split == "validation"]
-    readings = [(entry, training) for entry in held for training in (False, True)]
+    readings = [(entry, False) for entry in held]
+    readings += [(entry, True) for entry in held if entry.row.media is not None]
     clips = []
     for entry, training in drawn_evenly(readings, count, seed):
         rng = Random(f"{seed}/{entry.row.id}")

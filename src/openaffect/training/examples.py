@@ -269,7 +269,7 @@ class ExampleBuilder:
 
 def _faces(row: Row, features: Any) -> Any:
     """The faces of a clip; none where nobody's face can be seen, whatever a detector found."""
-    return None if row.scene is not None and not row.scene.face_visible else features.faces
+    return features.faces if row.shows_faces else None
 
 
 def _left(features: Any, given: Given) -> Any:

@@ -172,7 +172,7 @@ class FeatureFolder:
         self.kind = kind
 
     def path(self, row: Row, variant: int) -> Path:
-        name = row.id.replace("%", "%25").replace("/", "%2F")  # no two ids in one file
+        name = row.id.replace("/", "_")
         return self.folder / f"{name}.{variant}.safetensors"
 
     def load(self, row: Row, variant: int = 0) -> Features:
@@ -235,8 +235,14 @@ class FeatureFolder:
         """Compute what is not here yet or comes from other media or towers.
 
         Returns the rows that failed, with the reason: a bad clip costs only itself. Variant 0 is
-        the clip itself; the others have an augmented voice (training rows only).
+        the clip itself; the others have an augmented voice (training rows only). Raises ConfigError
+        where two rows would share a file.
         """
+        names = {self.path(row, 0): row.id for row in rows}
+        for row in rows:
+            if names[self.path(row, 0)] != row.id:
+                both = f"{row.id!r} and {names[self.path(row, 0)]!r}"
+                raise ConfigError(f"rows {both} would share one file of features; rename one")
         failed: dict[str, str] = {}
         towers = towers_identity(model)
         shown = shown_told(processor)

@@ -124,7 +124,7 @@ def face_scale(model: MediaGeneration, entries: Sequence[Entry]) -> FaceScale | 
     groups = config.group_slices
     faces = []
     for entry in entries:
-        if entry.row.split != "train":
+        if entry.row.split != "train" or not entry.row.shows_faces:
             continue
         clip = entry.variants[0]  # held no longer than its faces are taken out of it
         if not isinstance(clip, ClipFeatures):

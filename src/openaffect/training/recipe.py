@@ -90,7 +90,7 @@ class Dropout(Strict):
     face_geometry: Share = 0.3  # the measured face geometry, leaving the expression scores
     face_scores: Share = 0.15  # the expression scores, leaving the geometry
     face_noise: float = Field(0.5, ge=0)  # deviation of noise on standardised face geometry
-    # Of any face:
+    # Whatever is asked:
     real_faces: Share = 0.0  # main persons given a real face's appearance and trustworthy scores
     # Most that a face's or voice's tokens are drawn to another one's in the same micro-batch.
     mixing: Share = 0.0
@@ -131,6 +131,7 @@ class Recipe(Strict):
     model: str  # preset or checkpoint folder that supplies the frozen parts
     features: str | None = None  # preset of the same towers whose cached features are read
     start: str | None = None  # trained parts of the stage before; null starts from the preset's new
+    keep_start: Share = 0.0  # share that `start` has in the projectors of the result (an average)
     output: str  # folder for checkpoints, curve and result
     trains: tuple[PartName, ...] = Field(min_length=1)  # everything else is frozen
     fusion: Literal["video_concat", "frame_concat", "cross_attention"] | None = None  # null: preset
@@ -205,6 +206,11 @@ def unread(recipe: Recipe) -> str | None:
                     f"schedule.{field} is {getattr(recipe.schedule, field)}, but shape cosine does "
                     "not read it; leave it out, or set schedule.shape to published"
                 )
+    if recipe.keep_start and (recipe.start is None or "language_model" in recipe.trains):
+        return (
+            f"keep_start is {recipe.keep_start:g}, but only projectors that go on from a start are "
+            "averaged with it; leave it out, or set start and take language_model out of trains"
+        )
     if "language_model" not in recipe.trains:
         rate = recipe.schedule.language_model_learning_rate
         for field, value in (

@@ -32,6 +32,7 @@ from openaffect.models.trained_parts import (
     load_trained_parts,
     read_settings,
     recover,
+    save_average,
     save_trained_parts,
     widen,
 )
@@ -75,6 +76,7 @@ from openaffect.training.trainer import Progress, Trainer
 SMALL_PARTS = ("text", "speech", "frame", "expression")
 LANDMARKS = "landmarks"
 RESULT = "trained"  # folder of the best trained parts, within the recipe's output
+ALONE = "trained_alone"  # that of those before `keep_start` makes the result of them
 NO_FUSION = "fusion: Emotion-LLaMA has no choice of it; leave out {}"
 HELD_BYTES = 4_000_000_000  # of one corpus's features; more are read from their files at each use
 
@@ -303,6 +305,10 @@ def run_stage(
             model.lm_head.float()
         lora = start_lora(lora, load_trained_parts(model, start, begins), start)
         for part in fit_norms(model, entries, recipe.trains):
+            if recipe.keep_start:
+                raise ConfigError(
+                    f"keep_start: {start} has no trained {part} to keep; leave it out"
+                )
             say(f"{part}: its inputs are standardised from here on; {start} saw none of them")
     whole = carried or ("language_model" in recipe.trains and lora is None)
     torch.manual_seed(recipe.seed)  # new adapters are drawn at random
@@ -318,6 +324,7 @@ def run_stage(
         raise ConfigError("no training row has a label that is asked for and one of the streams")
     note_run(recipe, found, output)
     result = output / RESULT
+    best = output / ALONE if recipe.keep_start else result
     trained_for = {
         "model": Path(recipe.model).name,
         "stage": recipe.stage,
@@ -325,7 +332,7 @@ def run_stage(
         **processor.settings,
     }
     trained_for |= kept_settings(before, recipe.labels if streams else ())
-    recover(result)
+    recover(best)
     model.to(device)  # adapters made since
     if recipe.schedule.precision == "bfloat16":
         halve_frozen(model)
@@ -337,12 +344,14 @@ def run_stage(
         output,
         processor.tokenizer.pad_token_id,
         recipe.seed,
-        lambda: save_trained_parts(model, lora, result, trained_for, torch.float32, whole=whole),
+        lambda: save_trained_parts(model, lora, best, trained_for, torch.float32, whole=whole),
         embedding_objective(model, processor) if recipe.objective == "embedding" else None,
     )
     if trainer.resume():
         say(f"continuing {output} at step {trainer.step}")
     trainer.run(report)
+    if recipe.keep_start:
+        save_average(best, Path(recipe.start or ""), recipe.keep_start, result)
     asks = "emotion" in recipe.task_pool if streams else recipe.tasks.label > 0
     count = recipe.schedule.calibration_examples
     if asks and count and "language_model" in recipe.trains:

@@ -89,8 +89,9 @@ $("record").addEventListener("click", async () => {
   if (state.recorder) { state.recorder.stop(); return; }
   complain("");
   $("record").disabled = true;  // a second click would turn on a camera that nobody turns off
+  let stream;
   try {
-    const stream = await camera();
+    stream = await camera();
     const pieces = [];
     const recorder = new MediaRecorder(stream);
     recorder.ondataavailable = (event) => pieces.push(event.data);
@@ -103,6 +104,7 @@ $("record").addEventListener("click", async () => {
     recorder.start();
     recording(recorder);
   } catch (error) {
+    if (stream) stream.getTracks().forEach((track) => track.stop());
     complain("The camera cannot be used: " + error.message);
   } finally {
     $("record").disabled = false;
@@ -138,7 +140,7 @@ async function* eventsOf(job, signal) {
         yield event;
       }
     } catch (error) {
-      if (error.status < 500) throw error;  // there is no such job any more
+      if (error.status === 404) throw error;  // there is no such job any more
     }
     if (tries === PAUSES.length) throw new Lost("The connection to the service was lost; the analysis may go on there.");
     say("The connection to the service was lost; it is tried again.");

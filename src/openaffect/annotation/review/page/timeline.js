@@ -123,10 +123,12 @@ const Timeline = (() => {
     const box = lanes.querySelector(".head").getBoundingClientRect();
     return length * (event.clientX - box.left) / box.width;
   };
-  let held = false;
-  lanes.addEventListener("pointerdown", (event) => { held = true; seek(toTime(event)); });
-  lanes.addEventListener("pointermove", (event) => { if (held) seek(toTime(event)); });
-  window.addEventListener("pointerup", () => { held = false; });
+  let press = null;  // one that moves up or down may become a scroll of the page, which cancels it
+  const sideways = (event) => Math.abs(event.clientX - press.clientX) > Math.abs(event.clientY - press.clientY);
+  lanes.addEventListener("pointerdown", (event) => { press = event.button === 0 ? event : null; });
+  lanes.addEventListener("pointermove", (event) => { if (press && sideways(event)) seek(toTime(event)); });
+  window.addEventListener("pointerup", (event) => { if (press) seek(toTime(event)); press = null; });
+  window.addEventListener("pointercancel", () => { press = null; });
   lanes.addEventListener("keydown", (event) => {
     if (event.key === "Home") seek(0);
     else if (event.key === "End") seek(length);
