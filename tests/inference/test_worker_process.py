@@ -14,6 +14,8 @@ from openaffect.inference.worker_process import (
     Request,
     WorkerSettings,
     _Desk,
+    _Interrupts,
+    _outcome,
     serve,
     share_read,
 )
@@ -98,6 +100,18 @@ def loading_fails(monkeypatch):
         return told[0]
 
     return event_of
+
+
+def test_another_model_that_does_not_load_is_no_fault_of_the_clip(desk, monkeypatch) -> None:
+    def load(name: str, **given: object) -> Analyzer:
+        raise OpenAffectError(f"{name} is gone")
+
+    monkeypatch.setattr(Analyzer, "load", load)
+    interrupts = _Interrupts(SimpleNamespace(value=-1))
+    found = _outcome(desk, interrupts, Request(7, "analyze", "clip.mp4", "b"))
+    assert (found.kind, found.id, found.value) == ("unusable", 7, "b is gone")
+    asked = Request(8, "ask", "clip.mp4", "a", question="Who?")
+    assert _outcome(desk, interrupts, asked).kind == "done"
 
 
 def test_a_crash_while_loading_is_no_error_that_was_foreseen(loading_fails) -> None:
