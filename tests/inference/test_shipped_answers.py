@@ -7,11 +7,17 @@ import pytest
 
 from openaffect.inference.analyzer import Analyzer
 from openaffect.models.preset import PRESETS, SMALL_PRESETS
+from openaffect.results.analysis import Analysis
 
 HERE = Path(__file__).parent
 EXAMPLE = HERE.parents[1] / "examples" / "surprise-and-joy.mp4"
 ANSWERS = json.loads((HERE / "shipped_answers.json").read_text())
 MOST_BYTES = 40_000_000  # of the trained parts of one preset
+
+
+def readings(found: Analysis) -> dict[str, str]:
+    """The first that is said of each stream."""
+    return {stream: clues[0].split(" and ")[0] for stream, clues in found.clues.items() if clues}
 
 
 @pytest.mark.parametrize("preset", SMALL_PRESETS)
@@ -23,6 +29,7 @@ def test_the_shipped_weights_give_the_shipped_answer(preset, small_parts):
     assert found.model.preset == preset and "trained" in found.model.parts
     assert [emotion.label for emotion in found.emotions][:2] == expected["labels"]
     assert list(found.open_emotions) == expected["open_emotions"]
+    assert readings(found) == expected["readings"]
     assert found.emotions[0].probability == pytest.approx(expected["probability"], abs=0.02)
 
 
