@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from openaffect.errors import UsageError
 from openaffect.inference.schemas import KINDS, MOST_CHOICES, check_schema
 from openaffect.inference.structured import fill_schema
+from openaffect.results.answer import Answer
 
 TEXTS = st.text(max_size=4)
 NUMBERS = st.integers(-30, 30) | st.floats(allow_nan=False) | st.just(10**400)
@@ -66,8 +67,11 @@ class Guessing:
         self.lot = random.Random(seed)
         self.dialogue = SimpleNamespace(answer_ids=list, choice_question=lambda *asked: "")
 
-    def answer(self, question: str) -> str:
-        return ", ".join(self.lot.choices(["calm", "", "tense", "é" * 30], k=self.lot.randrange(9)))
+    def answer(self, question: str) -> Answer:
+        return Answer(
+            ", ".join(self.lot.choices(["calm", "", "tense", "é" * 30], k=self.lot.randrange(9))),
+            cut=False,
+        )
 
     def asked(self, question: str) -> SimpleNamespace:
         return SimpleNamespace(score=lambda ids: [self.lot.gauss(0, 5) for _ in ids])
