@@ -275,3 +275,22 @@ def test_what_is_not_stored_is_not_counted(tmp_path: Path) -> None:
     store.expire(set())
     assert store.add([b"x" * 10], "a.mp4").size == 10
     assert len(list(store.folder.iterdir())) == 1
+
+
+def test_a_file_that_stays_holds_up_no_other_and_is_tried_again(tmp_path, monkeypatch) -> None:
+    store = UploadStore(tmp_path / "s", keep_seconds=0.0)
+    stays, goes = (store.add([b"x"], name) for name in ("stays.mp4", "goes.mp4"))
+    unlink = Path.unlink
+
+    def refusing(path: Path, missing_ok: bool = False) -> None:
+        if path == stays.path:
+            raise PermissionError(errno.EACCES, "refused")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refusing)
+    with pytest.raises(PermissionError):
+        store.expire(set())
+    assert store.ids() == [stays.id] and not goes.path.exists()
+    monkeypatch.undo()
+    store.expire(set())
+    assert store.ids() == [] and not stays.path.exists()

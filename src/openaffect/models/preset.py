@@ -21,8 +21,6 @@ RANDOM_PRESETS = ("omni-emotion-tiny", "emotion-llama-tiny")
 EMOTION_LLAMA_SMALL = "emotion-llama-small"
 SMALL_PRESETS = (DEFAULT_MODEL, "omni-emotion-small-permissive", EMOTION_LLAMA_SMALL)
 """Presets whose trained parts come with openaffect, around the same pretrained ones."""
-
-
 SETTINGS_FILE = "trained_parts.json"
 """In a folder of trained parts."""
 CHECKPOINT_FILE = "config.json"

@@ -30,7 +30,7 @@ POLICY = (
     "frame-ancestors 'none'"
 )
 JSON_BODIES = 4  # of the largest size; so much is in memory at once, and more gets 429
-BUSY_SECONDS = b"10"  # until bodies that are being sent may be read
+BUSY_SECONDS = b"10"  # until a request whose body is held may be answered
 HEADERS = (
     (b"content-security-policy", POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),

@@ -276,8 +276,7 @@ class Service:
         """
         uploads = self.uploads.ids()
         await self.scheduler.purge()
-        for identity in uploads:
-            self.uploads.delete(identity)
+        self.uploads.delete_all(uploads)
         left = {job.clip for job in self.scheduler.jobs.values()}
         for clip in [*self._clips]:
             if clip not in left and not self.uploads.holds(clip):

@@ -139,6 +139,17 @@ class UploadStore:
         if gone is not None:
             self._release(gone.size)
 
+    def delete_all(self, identities: Iterable[str]) -> None:
+        """Remove uploads; one that stays holds up no other. Raises the last one's OSError."""
+        refused: OSError | None = None
+        for identity in identities:
+            try:
+                self.delete(identity)
+            except OSError as error:
+                refused = error
+        if refused is not None:
+            raise refused
+
     def used(self, identity: str) -> None:
         """Count an upload's age from now on; nothing happens where there is none."""
         with self._lock:
@@ -161,10 +172,11 @@ class UploadStore:
             in_use: ids of uploads that are not too old, whatever their age.
         """
         oldest = time.time() - self.keep_seconds
-        for upload in self._all():
-            old = upload.used < oldest and upload.id not in in_use
-            if old or not _is_own_file(upload.path):
-                self.delete(upload.id)
+        self.delete_all(
+            upload.id
+            for upload in self._all()
+            if (upload.used < oldest and upload.id not in in_use) or not _is_own_file(upload.path)
+        )
 
     def ids(self) -> list[str]:
         """Of all uploads that are there."""
