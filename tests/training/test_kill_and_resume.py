@@ -20,6 +20,7 @@ from openaffect.models.trained_parts import (
     ADAPTER_FILE,
     TEMPERATURE,
     TENSORS_FILE,
+    part_of,
     read_settings,
 )
 from openaffect.training.features import (
@@ -31,6 +32,7 @@ from openaffect.training.features import (
     FeatureFolder,
     shown_told,
 )
+from openaffect.training.recipe import load_recipe
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "omni-emotion-small"
 STAGES = ("stage1-audio", "stage2-face", "stage3-instruct")
@@ -117,22 +119,37 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_a_stage_may_end_between_its_start_and_what_it_learned(made, tmp_path):
+@pytest.mark.parametrize("stage", ["stage2-face", "stage3-instruct"])
+def test_a_stage_may_end_between_its_start_and_what_it_learned(made, stage, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    subprocess.run(command(made, stage, first), check=True, capture_output=True)
+    again = [*command(made, stage, second), f"start={first / 'trained'}"]
+    subprocess.run([*again, "seed=1", "keep_start=0.25"], check=True, capture_output=True)
+    trains = load_recipe(RECIPES / f"{stage}.yaml").trains
+    changed = set()
+    for file in (TENSORS_FILE, ADAPTER_FILE)[: 1 + ("language_model" in trains)]:
+        began, alone, ended = (
+            load_file(folder / file)
+            for folder in (first / "trained", second / "trained_alone", second / "trained")
+        )
+        assert ended.keys() == began.keys()
+        for name, tensor in ended.items():
+            torch.testing.assert_close(tensor, 0.25 * began[name] + 0.75 * alone[name])
+            if not torch.equal(tensor, began[name]):
+                changed.add(part_of(name) or "language_model")
+    assert changed == set(trains)
+    ended, alone = (read_settings(second / name) for name in ("trained", "trained_alone"))
+    fitted = {TEMPERATURE: ended[TEMPERATURE]} if stage == STAGES[2] else {}
+    assert ended == alone | fitted
+
+
+def test_adapters_are_averaged_only_with_adapters(made, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     subprocess.run(command(made, "stage2-face", first), check=True, capture_output=True)
-    again = [*command(made, "stage2-face", second), f"start={first / 'trained'}"]
-    subprocess.run([*again, "seed=1", "keep_start=0.25"], check=True, capture_output=True)
-    began, alone, ended = (
-        load_file(folder / TENSORS_FILE)
-        for folder in (first / "trained", second / "trained_alone", second / "trained")
-    )
-    assert ended.keys() == began.keys()
-    for name, tensor in ended.items():
-        torch.testing.assert_close(tensor, 0.25 * began[name] + 0.75 * alone[name])
-        moved = name.startswith("model.face_projector") and "norm" not in name
-        assert torch.equal(tensor, began[name]) != moved
-    settings = "trained_parts.json"
-    assert files(second / "trained")[settings] == files(second / "trained_alone")[settings]
+    again = [*command(made, "stage3-instruct", second), f"start={first / 'trained'}"]
+    done = subprocess.run([*again, "keep_start=0.5"], capture_output=True, text=True)
+    assert done.returncode and "has no trained adapters to keep" in done.stderr
+    assert not (second / "trained").exists()
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -150,20 +150,23 @@ def save_trained_parts(
 
 
 def save_average(trained: Path, start: Path, share: float, folder: Path) -> None:
-    """Write the parts in `trained` with projectors that are by a `share` those of `start`.
+    """Write the parts in `trained`, by a `share` as they are in `start`.
 
     What training on other clips gained and what was known before add up in the average, where
     each alone loses some of the other (Wortsman et al. 2022, "Robust fine-tuning of zero-shot
-    models", section 3).
+    models", section 3). Of low-rank adapters both factors are averaged, which is near to the
+    average of their products while the two have not moved far apart.
     """
-    began = load_file(start / TENSORS_FILE)
-    averaged = {
-        name: tensor.lerp(began[name].to(tensor.dtype), share) if name in began else tensor
-        for name, tensor in load_file(trained / TENSORS_FILE).items()
-    }
     with _replaced(folder) as written:
         shutil.copytree(trained, written)
-        save_file(averaged, written / TENSORS_FILE, metadata={"format": "pt"})
+        for name in (TENSORS_FILE, ADAPTER_FILE, LANGUAGE_MODEL_FILE):
+            if (trained / name).is_file() and (start / name).is_file():
+                began = load_file(start / name)
+                averaged = {
+                    key: tensor.lerp(began[key].to(tensor.dtype), share) if key in began else tensor
+                    for key, tensor in load_file(trained / name).items()
+                }
+                save_file(averaged, written / name, metadata={"format": "pt"})
 
 
 @contextmanager

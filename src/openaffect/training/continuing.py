@@ -81,6 +81,26 @@ def check_no_adapters(recipe: Recipe, model_adapters: LoraSettings | None) -> No
         )
 
 
+def check_kept(recipe: Recipe, lora: LoraSettings | None) -> None:
+    """Make sure that `start` holds what `keep_start` averages with it.
+
+    Args:
+        lora: of the adapters that train; None where the language model trains whole, or not at all.
+
+    Raises:
+        ConfigError: it does not.
+        WeightsError: the recipe starts from a folder without trained parts.
+    """
+    if not recipe.keep_start or "language_model" not in recipe.trains:
+        return
+    name, told = (ADAPTER_FILE, "adapters") if lora else (LANGUAGE_MODEL_FILE, "language model")
+    if not has_beside(Path(recipe.start or ""), name):
+        raise ConfigError(
+            f"keep_start: {recipe.start} has no trained {told} to keep; leave it out, or start "
+            "from parts that have"
+        )
+
+
 def check_same_run(recipe: Recipe, output: Path) -> None:
     """Make sure that a run in `output` that would go on is one of this recipe.
 

@@ -131,7 +131,7 @@ class Recipe(Strict):
     model: str  # preset or checkpoint folder that supplies the frozen parts
     features: str | None = None  # preset of the same towers whose cached features are read
     start: str | None = None  # trained parts of the stage before; null starts from the preset's new
-    keep_start: Share = 0.0  # share that `start` has in the projectors of the result (an average)
+    keep_start: Share = 0.0  # share that `start` has in what trains, averaged with it in the end
     output: str  # folder for checkpoints, curve and result
     trains: tuple[PartName, ...] = Field(min_length=1)  # everything else is frozen
     fusion: Literal["video_concat", "frame_concat", "cross_attention"] | None = None  # null: preset
@@ -206,10 +206,10 @@ def unread(recipe: Recipe) -> str | None:
                     f"schedule.{field} is {getattr(recipe.schedule, field)}, but shape cosine does "
                     "not read it; leave it out, or set schedule.shape to published"
                 )
-    if recipe.keep_start and (recipe.start is None or "language_model" in recipe.trains):
+    if recipe.keep_start and recipe.start is None:
         return (
-            f"keep_start is {recipe.keep_start:g}, but only projectors that go on from a start are "
-            "averaged with it; leave it out, or set start and take language_model out of trains"
+            f"keep_start is {recipe.keep_start:g}, but there is no start to average with; leave it "
+            "out, or set start"
         )
     if "language_model" not in recipe.trains:
         rate = recipe.schedule.language_model_learning_rate

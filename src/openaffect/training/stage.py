@@ -42,6 +42,7 @@ from openaffect.training.alignment import CLUE_PHRASES, EmbeddingLoss
 from openaffect.training.batches import TokenExample
 from openaffect.training.calibration import store_temperature
 from openaffect.training.continuing import (
+    check_kept,
     check_no_adapters,
     check_precision,
     check_same_run,
@@ -304,6 +305,7 @@ def run_stage(
             model.model.language_model.float()
             model.lm_head.float()
         lora = start_lora(lora, load_trained_parts(model, start, begins), start)
+        check_kept(recipe, lora)
         for part in fit_norms(model, entries, recipe.trains):
             if recipe.keep_start:
                 raise ConfigError(
