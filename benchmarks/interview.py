@@ -5,7 +5,8 @@
 
 The interview is put together from the test clips of a manifest (`openaffect data synth`), whose
 heads, voices and sentences no training saw: each turn holds clips of one label, with half a second
-of quiet between clips, and the next turn has another label. A turn is found where a change of the
+of quiet between clips, and the next turn has another label. The model is asked for the labels that
+the turns show, or for its own seven with `--own-labels`. A turn is found where a change of the
 Analysis lies within a second of its true moment (`--tolerance`). Changes follow from the label
 probabilities, so that with `--no-reasons`, which is faster, the same ones are found. `--keep DIR`
 holds the interview and the segments that are read, so that a run that was cut off goes on and
@@ -35,17 +36,14 @@ from openaffect.inference.whole import changes_between, shares_of
 from openaffect.media.turns import OVERLAP, WINDOW
 from openaffect.results.analysis import Segment, plain
 
-SIDE = (320, 240)
+SIDE = (288, 288)  # as the clips are, so that no face is drawn wider
 RATE = 10  # pictures a second
 SAMPLE_RATE = 16_000
 QUIET = 0.5  # seconds between clips
 
 
-def write_interview(
-    manifest: Path, path: Path, minutes: float, turns: int, seed: int, split: str = "test"
-) -> list[float]:
-    """Write the interview; returns the seconds at which turns begin, the first left out."""
-    chance = random.Random(seed)
+def clips_by_label(manifest: Path, split: str) -> dict[str, list[Path]]:
+    """The clips of a split in which face, voice and whole show one label, by this label."""
     by_label: dict[str, list[Path]] = {}
     for line in manifest.read_text("utf-8").splitlines():
         row = json.loads(line)
@@ -54,6 +52,14 @@ def write_interview(
             by_label.setdefault(row["label"], []).append(manifest.parent / row["media"])
     if len(by_label) < 2:
         raise SystemExit(f"{manifest}: two labels with clips of split {split} are needed")
+    return by_label
+
+
+def write_interview(
+    by_label: dict[str, list[Path]], path: Path, minutes: float, turns: int, seed: int
+) -> list[float]:
+    """Write the interview; returns the seconds at which turns begin, the first left out."""
+    chance = random.Random(seed)
     moments, label, written = [], "", 0.0
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=RATE, options={"preset": "veryfast"})
@@ -147,7 +153,9 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
-def read_whole(options: argparse.Namespace, path: Path, kept: Path) -> list[Segment]:
+def read_whole(
+    options: argparse.Namespace, labels: list[str] | None, path: Path, kept: Path
+) -> list[Segment]:
     """The segments of the interview, of which those in `kept` are not read again."""
     import torch
 
@@ -161,7 +169,7 @@ def read_whole(options: argparse.Namespace, path: Path, kept: Path) -> list[Segm
         keep_segment(kept, segment)
     analyzer = Analyzer.load(options.model)
     began = time.perf_counter()
-    plain = AnalyzeOptions(segments="always", reasons=options.reasons)
+    plain = AnalyzeOptions(segments="always", reasons=options.reasons, labels=labels)
     analyzer.analyze(path, dataclasses.replace(plain, end=60.0))
     short, taken = peak(), time.perf_counter() - began
     print(f"one minute: {taken:.0f} s, peak memory {short:.2f} GB", flush=True)
@@ -190,6 +198,7 @@ def main() -> None:
     parser.add_argument("--model", default="omni-emotion-small")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--reasons", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--own-labels", action="store_true", help="ask for the model's own labels")
     parser.add_argument("--tolerance", type=float, default=1.0, help="seconds, of a turn")
     parser.add_argument("--memory-only", action="store_true")
     parser.add_argument("--keep", type=Path, default=None, help="folder of a run that can go on")
@@ -199,10 +208,9 @@ def main() -> None:
         folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.mkdir(parents=True, exist_ok=True)
         path, turns = folder / "interview.mp4", folder / "turns.json"
+        by_label = clips_by_label(options.manifest, options.split)
         if not turns.is_file():
-            moments = write_interview(
-                options.manifest, path, options.minutes, options.turns, options.seed, options.split
-            )
+            moments = write_interview(by_label, path, options.minutes, options.turns, options.seed)
             turns.write_text(json.dumps(moments), "utf-8")
         moments = json.loads(turns.read_text("utf-8"))
         kept = folder / "segments.jsonl"
@@ -215,7 +223,8 @@ def main() -> None:
             print(f"peak memory of reading: {told}", flush=True)
             if options.memory_only:
                 return
-            segments = read_whole(options, path, kept)
+            labels = None if options.own_labels else sorted(by_label)
+            segments = read_whole(options, labels, path, kept)
     _, table = shares_of(segments)
     parts = stretches_of(table, [s.start for s in segments], [s.end for s in segments])
     found = [change.time for change in changes_between(parts, segments)]
