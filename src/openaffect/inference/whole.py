@@ -7,11 +7,12 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from openaffect.inference.changes import smoothed, stretches_of
+from openaffect.inference.changes import Stretch, smoothed, stretches_of
 from openaffect.results.analysis import (
     UNCLEAR,
     Analysis,
@@ -172,20 +173,16 @@ def shares_of(segments: Sequence[Segment]) -> tuple[list[str], np.ndarray]:
     return labels, np.array([[_share(segment, label) for label in labels] for segment in segments])
 
 
-def changes_between(
-    parts: Sequence[tuple[int, int]], segments: Sequence[Segment]
-) -> tuple[Change, ...]:
-    """The changes between stretches [first, last) of segments, with the likeliest label of each."""
-    labels, table = shares_of(segments)
-    weighted = table * _lengths(segments)[:, None]
-    tops = [labels[int(weighted[a:b].sum(0).argmax())] for a, b in parts]
+def changes_between(parts: Sequence[Stretch], segments: Sequence[Segment]) -> tuple[Change, ...]:
+    """The changes between stretches of segments, with the label of each."""
+    labels, _ = shares_of(segments)
     return tuple(
         Change(
-            round((segments[first - 1].end + segments[first].start) / 2, 3),
-            tops[index],
-            tops[index + 1],
+            round((segments[after.first - 1].end + segments[after.first].start) / 2, 3),
+            labels[before.label],
+            labels[after.label],
         )
-        for index, (first, _) in enumerate(parts[1:])
+        for before, after in pairwise(parts)
     )
 
 
