@@ -28,7 +28,7 @@ FIRST = 3  # words that a reader sees first
 def read_clip_words(analyzer: Analyzer, path: Path) -> dict:
     """The model's own words for a clip, and its label probabilities."""
     talk = analyzer.converse(analyzer.read(path, AnalyzeOptions()))
-    shares = talk.label_probabilities(analyzer.dialogue.labels, analyzer.temperature)
+    shares = analyzer.probabilities(talk, analyzer.dialogue.labels)
     return {"p": shares, "w": talk.reason().emotions}
 
 

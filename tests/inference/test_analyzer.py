@@ -74,6 +74,25 @@ def test_one_reading_scores_as_one_reading_for_each_set(analyzer):
         assert answer == pytest.approx(alone, abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("streams", "lone"),
+    [
+        (("face",), True),
+        (("voice", "scene"), True),
+        (("voice", "words"), False),
+        (("face", "voice"), False),
+    ],
+)
+def test_a_stream_alone_is_read_at_a_temperature_of_its_own(analyzer, monkeypatch, streams, lone):
+    before = analyzer.score(EXAMPLE, ["happy", "sad", "surprised"], streams=streams)
+    other = "temperature_alone" if lone else "temperature"
+    for name in ("temperature", "temperature_alone"):
+        monkeypatch.setattr(analyzer, name, 3.0 * getattr(analyzer, name))
+        now = analyzer.score(EXAMPLE, ["happy", "sad", "surprised"], streams=streams)
+        assert (now != before) == (name == other)
+        monkeypatch.undo()
+
+
 @pytest.mark.parametrize("streams", [("face",), ("voice",), ("scene", "words"), ("face", "voice")])
 def test_streams_left_out_are_neither_used_nor_spoken_of(analyzer, streams):
     found = analyzer.analyze(EXAMPLE, AnalyzeOptions(streams=streams))

@@ -486,3 +486,21 @@ def test_the_fitted_temperature_is_the_one_that_made_the_labels():
     chances = np.exp(true_logits) / np.exp(true_logits).sum(1, keepdims=True)
     truth = [int(rng.choice(5, p=row)) for row in chances]
     assert fit_temperature((3 * true_logits).tolist(), truth) == pytest.approx(3, rel=0.08)
+
+
+def test_streams_alone_have_a_temperature_of_their_own():
+    from openaffect.training.calibration import LEAST_READINGS, fit_temperatures
+
+    rng = np.random.default_rng(0)
+    true_logits = rng.normal(0, 1.5, (3000, 5))
+    chances = np.exp(true_logits) / np.exp(true_logits).sum(1, keepdims=True)
+    truth = [int(rng.choice(5, p=row)) for row in chances]
+    lone = [number % 2 == 0 for number in range(3000)]
+    scores = [
+        [(3.0 if one else 1.5) * x for x in row] for row, one in zip(true_logits, lone, strict=True)
+    ]
+    found = fit_temperatures(scores, truth, lone)
+    assert found["temperature"] == pytest.approx(1.5, rel=0.1)
+    assert found["temperature_alone"] == pytest.approx(3, rel=0.1)
+    few = [number < LEAST_READINGS - 1 for number in range(3000)]
+    assert list(fit_temperatures(scores, truth, few)) == ["temperature"]

@@ -37,7 +37,7 @@ from openaffect.models.omni_emotion.configuration import check_fusion
 from openaffect.models.preset import SETTINGS_FILE, SMALL_PRESETS, check_model, load_preset
 from openaffect.models.small import assemble_trained
 from openaffect.models.store import part_directory
-from openaffect.models.trained_parts import read_settings
+from openaffect.models.trained_parts import TEMPERATURE, TEMPERATURE_ALONE, read_settings
 from openaffect.prompts.conversation import STREAMS, Given
 from openaffect.prompts.dialogues import dialogue_of
 from openaffect.results.analysis import Analysis, Segment
@@ -74,6 +74,7 @@ class Analyzer:
         name: str,
         parts: dict[str, str],
         temperature: float = 1.0,
+        temperature_alone: float | None = None,
     ) -> None:
         self.model = model
         self.processor = processor
@@ -82,6 +83,7 @@ class Analyzer:
         self.name = name
         self.parts = parts
         self.temperature = temperature
+        self.temperature_alone = temperature if temperature_alone is None else temperature_alone
         self.cache: FeatureCache | None = None  # of the clips that are scored or analysed
         self._make_transcriber = transcriber
         self._transcriber: Transcriber | None = None
@@ -94,6 +96,7 @@ class Analyzer:
             "parts": dict(self.parts),
             "configuration": configuration,
             "temperature": self.temperature,
+            "temperature_alone": self.temperature_alone,
         }
 
     @classmethod
@@ -117,17 +120,18 @@ class Analyzer:
         check_fusion(fusion)
         check_model(str(model))
         folder = Path(model)
-        temperature = 1.0
         if str(model) in SMALL_PRESETS or (folder / SETTINGS_FILE).is_file():
             trained = load_preset(str(model)).trained if str(model) in SMALL_PRESETS else folder
             parts = tower_parts or {n: part_directory(DEFAULT_MODEL, n) for n in SMALL_PARTS}
             settings = read_settings(trained)
             network, processor = assemble_trained(settings, parts, trained, fusion)
-            temperature = float(settings.get("temperature", 1.0))
+            temperature = float(settings.get(TEMPERATURE, 1.0))
+            temperature_alone = settings.get(TEMPERATURE_ALONE)
             identities = reporting.part_identities(DEFAULT_MODEL, trained)
         else:
             network, processor = load_checkpoint(folder)
             temperature = float(network.config.label_temperature)
+            temperature_alone = network.config.label_temperature_alone
             own = getattr(network.config, "fusion", "no choice of fusion")
             if fusion not in (None, own):
                 raise UsageError(f"--fusion {fusion}: this checkpoint was trained for {own}")
@@ -141,6 +145,7 @@ class Analyzer:
             str(model),
             identities,
             temperature,
+            temperature_alone,
         )
 
     def read(self, path: Path, options: AnalyzeOptions) -> Reading:
@@ -282,6 +287,14 @@ class Analyzer:
         stream = Stream.open(self.model, dict(inputs.to(self.model.device)))
         return conversation(stream, self.dialogue, Given())
 
+    def temperature_of(self, given: Given) -> float:
+        """The label temperature for a clip of which the model is given this."""
+        return self.temperature_alone if given.lone else self.temperature
+
+    def probabilities(self, talk: Conversation, labels: Sequence[str]) -> dict[str, float]:
+        """Calibrated probability of each label, most of what the conversation is about given."""
+        return talk.label_probabilities(labels, self.temperature_of(talk.given))
+
     def findings(
         self, reading: Reading, talk: Conversation, options: AnalyzeOptions, path: Path
     ) -> Analysis:
@@ -292,7 +305,7 @@ class Analyzer:
         self, seen: Analysis, talk: Conversation, options: AnalyzeOptions, path: Path
     ) -> Analysis:
         labels = tuple(options.labels or self.dialogue.labels)
-        probabilities = talk.label_probabilities(labels, self.temperature)
+        probabilities = self.probabilities(talk, labels)
         dropped: list[str] = []
         if options.reasons:
             reason, dropped = without_absent(talk.reason(), talk.given)
@@ -354,7 +367,7 @@ class Analyzer:
             MediaError: the file cannot be used, or gives none of `streams`.
         """
         clip = self.encoded(Path(path), options) if options else self.kept(Path(path), streams)
-        return self.converse_about(clip).label_probabilities(labels, self.temperature)
+        return self.probabilities(self.converse_about(clip), labels)
 
     def score_each(
         self,
@@ -375,7 +388,7 @@ class Analyzer:
         for streams in stream_sets:
             clip = whole.only(streams)
             talk = self.converse_about(clip) if clip.given.streams else None
-            answers.append(talk.label_probabilities(labels, self.temperature) if talk else None)
+            answers.append(self.probabilities(talk, labels) if talk else None)
         return answers
 
     def close(self) -> None:

@@ -293,6 +293,7 @@ def analysis(
             "seed": options.seed,
             "streams": tuple(options.streams),
             "temperature": analyzer.temperature,
+            "temperature_alone": analyzer.temperature_alone,
             "transcribe": options.transcribe,
             **analyzer.processor.settings,
         },

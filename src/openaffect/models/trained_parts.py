@@ -44,6 +44,7 @@ ADAPTER_FILE = f"{ADAPTER_FOLDER}/adapter_model.safetensors"
 LANGUAGE_MODEL_FILE = "language_model.safetensors"
 """Where the language model's own weights lie, if they were trained without adapters."""
 TEMPERATURE = "temperature"
+TEMPERATURE_ALONE = "temperature_alone"  # of clips of which one stream tells; else the other
 """Settings field: what log-likelihoods of labels are divided by."""
 TRAINED_LABELS = "labels"
 """Settings field: the closed set that an Emotion-LLaMA was trained for, where it is its own."""

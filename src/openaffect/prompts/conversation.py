@@ -41,6 +41,11 @@ class Given:
         }
         return tuple(stream for stream in STREAMS if there[stream])
 
+    @property
+    def lone(self) -> bool:
+        """Whether at most one of face, voice and words is there."""
+        return self.face + self.voice + bool(self.words) <= 1
+
     def only(self, streams: Sequence[str]) -> "Given":
         """The same without the streams that are not named."""
         return Given(

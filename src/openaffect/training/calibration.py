@@ -1,4 +1,8 @@
-"""One temperature that makes label probabilities mean what they say, fitted on validation clips."""
+"""Temperatures that make label probabilities mean what they say, fitted on validation clips.
+
+A face or a voice alone is read too surely; clips of which several streams tell are not. So each
+kind has a temperature of its own.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,6 +14,7 @@ from openaffect.inference.engine import Stream
 from openaffect.models.generation import MediaGeneration
 from openaffect.models.trained_parts import (
     TEMPERATURE,
+    TEMPERATURE_ALONE,
     load_trained_tensors,
     read_settings,
     write_settings,
@@ -20,6 +25,7 @@ from openaffect.training.entries import Entry
 from openaffect.training.examples import ExampleBuilder
 from openaffect.training.features import Features
 
+LEAST_READINGS = 40  # of a kind that has a temperature of its own
 TEMPERATURES = tuple(0.5 * 1.05**step for step in range(58))  # 0.5 to 8, in steps of 5 %
 
 
@@ -59,15 +65,33 @@ def fit_temperature(scores: Sequence[Sequence[float]], truth: Sequence[int]) -> 
     return min(TEMPERATURES, key=lambda t: negative_log_likelihood(scores, truth, t))
 
 
+def fit_temperatures(
+    scores: Sequence[Sequence[float]], truth: Sequence[int], lone: Sequence[bool]
+) -> dict[str, float]:
+    """The temperature of clips of which several streams tell, and of those of which one does.
+
+    One temperature is fitted on all where either kind has too few clips.
+    """
+
+    def fitted(places: Sequence[int]) -> float:
+        return fit_temperature([scores[p] for p in places], [truth[p] for p in places])
+
+    alone, several = ([p for p, one in enumerate(lone) if one is kind] for kind in (True, False))
+    if min(len(alone), len(several)) < LEAST_READINGS:
+        return {TEMPERATURE: fitted(range(len(truth)))}
+    return {TEMPERATURE: fitted(several), TEMPERATURE_ALONE: fitted(alone)}
+
+
 def calibrate(
     model: MediaGeneration,
     builder: ExampleBuilder,
     clips: Sequence[tuple[Given, Features, str, Sequence[str]]],
-) -> float:
-    """Fit the temperature on clips of (given, features, true label, label set)."""
+) -> dict[str, float]:
+    """Fit the temperatures on clips of (given, features, true label, label set)."""
     model.eval()
     scores = [label_scores(model, builder, g, f, labels) for g, f, _, labels in clips]
-    return fit_temperature(scores, [list(labels).index(label) for _, _, label, labels in clips])
+    truth = [list(labels).index(label) for _, _, label, labels in clips]
+    return fit_temperatures(scores, truth, [given.lone for given, *_ in clips])
 
 
 def drawn_evenly(
@@ -93,7 +117,7 @@ def store_temperature(
     seed: int,
     say: Callable[[str], None],
 ) -> None:
-    """Fit the label temperature of the stored parts and write it beside them.
+    """Fit the label temperatures of the stored parts and write them beside them.
 
     Each validation clip may count with all its streams, and once more with some left out.
     """
@@ -112,7 +136,11 @@ def store_temperature(
     if not clips:
         say("no label temperature was fitted: no validation row has a label that is asked for")
         return
-    temperature = calibrate(model, builder, clips)
-    settings = read_settings(result) | {TEMPERATURE: round(temperature, 3)}
-    write_settings(result, settings)
-    say(f"label temperature {temperature:.2f}, fitted on {len(clips)} validation readings")
+    found = {name: round(value, 3) for name, value in calibrate(model, builder, clips).items()}
+    settings = read_settings(result)
+    settings.pop(TEMPERATURE_ALONE, None)
+    write_settings(result, settings | found)
+    told = f"label temperature {found[TEMPERATURE]:.2f}"
+    if TEMPERATURE_ALONE in found:
+        told += f", of a stream alone {found[TEMPERATURE_ALONE]:.2f}"
+    say(f"{told}, fitted on {len(clips)} validation readings")

@@ -21,6 +21,7 @@ from openaffect.models.trained_parts import (
     ADAPTER_FOLDER,
     LANGUAGE_MODEL_FILE,
     TEMPERATURE,
+    TEMPERATURE_ALONE,
     TRAINED_LABELS,
     has_beside,
 )
@@ -145,9 +146,10 @@ def kept_settings(
 ) -> dict[str, Any]:
     """What the parts that a stage starts from say of labels, until it says so itself.
 
-    A temperature belongs to the labels that it was fitted on.
+    Temperatures belong to the labels that they were fitted on.
     """
-    kept = {name: before[name] for name in (TEMPERATURE, TRAINED_LABELS) if name in before}
+    names = (TEMPERATURE, TEMPERATURE_ALONE, TRAINED_LABELS)
+    kept = {name: before[name] for name in names if name in before}
     if labels and labels != "corpora" and list(labels) != kept.get(TRAINED_LABELS):
         kept = {TRAINED_LABELS: list(labels)}
     return kept

@@ -75,14 +75,17 @@ def test_a_merged_checkpoint_answers_as_the_trained_model(family: str, tmp_path:
 def test_labels_go_along_and_a_temperature_stays_where_none_was_fitted(tmp_path: Path) -> None:
     checkpoint = written("emotion_llama", tmp_path / "base")
     trained("emotion_llama", checkpoint, tmp_path / "trained")
-    write_settings(tmp_path / "trained", {"temperature": 1.7, "labels": ["happy", "sad"]})
+    fitted = {"temperature": 1.7, "temperature_alone": 2.5, "labels": ["happy", "sad"]}
+    write_settings(tmp_path / "trained", fitted)
     write_with_trained(checkpoint, tmp_path / "trained", tmp_path / "first")
     model, processor = load_checkpoint(tmp_path / "first")
     assert processor.labels == ["happy", "sad"] and model.config.label_temperature == 1.7
+    assert model.config.label_temperature_alone == 2.5
     write_settings(tmp_path / "trained", {})
     write_with_trained(tmp_path / "first", tmp_path / "trained", tmp_path / "second")
     model, processor = load_checkpoint(tmp_path / "second")
     assert processor.labels == ["happy", "sad"] and model.config.label_temperature == 1.7
+    assert model.config.label_temperature_alone == 2.5
 
 
 def test_the_command_writes_one_that_can_be_analysed_with(tmp_path: Path) -> None:

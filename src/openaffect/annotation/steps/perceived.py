@@ -36,11 +36,11 @@ class Perceived:
         return f"{self.version} {model_identity(self.model)} {__version__}"
 
     def run(self, sample: Sample, desk: Desk) -> Sample:
-        talk, temperature = desk.talk(sample), desk.analyzer.temperature
-        found = {WHOLE: talk.label_probabilities(BASIC_LABELS, temperature)}
+        talk = desk.talk(sample)
+        found = {WHOLE: desk.analyzer.probabilities(talk, BASIC_LABELS)}
         for stream in TELLING:
             if stream in talk.given.streams:
-                found[stream] = talk.about(stream).label_probabilities(BASIC_LABELS, temperature)
+                found[stream] = desk.analyzer.probabilities(talk.about(stream), BASIC_LABELS)
         rounded = {
             name: {label: round(p, 4) for label, p in sorted(each.items(), key=lambda i: -i[1])}
             for name, each in found.items()

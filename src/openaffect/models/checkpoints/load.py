@@ -16,6 +16,7 @@ from openaffect.models.lora import lora_state, merge_lora
 from openaffect.models.omni_emotion import OmniEmotionConfig
 from openaffect.models.trained_parts import (
     TEMPERATURE,
+    TEMPERATURE_ALONE,
     TRAINED_LABELS,
     load_trained_parts,
     read_settings,
@@ -77,8 +78,10 @@ def write_with_trained(checkpoint: Path, trained: Path, out: Path) -> None:
     load_trained_parts(model, trained)
     if not own_adapters:
         merge_lora(model.model.language_model)
-    settings, own = read_settings(trained), model.config.label_temperature
-    model.config.label_temperature = float(settings.get(TEMPERATURE, own))
+    settings = read_settings(trained)
+    if TEMPERATURE in settings:
+        model.config.label_temperature = settings[TEMPERATURE]
+        model.config.label_temperature_alone = settings.get(TEMPERATURE_ALONE)
     if TRAINED_LABELS in settings:
         processor.labels = list(settings[TRAINED_LABELS])
     with folder_at_once(out) as folder:

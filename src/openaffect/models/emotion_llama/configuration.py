@@ -53,6 +53,8 @@ class EmotionLlamaConfig(PreTrainedConfig):
         lora_r: rank of the language model's adapters; 0 for none.
         lora_alpha: their update is scaled by lora_alpha / lora_r.
         label_temperature: log-likelihoods of labels are divided by it, as validation clips fit.
+        label_temperature_alone: likewise where at most one of face, voice and words is there; None
+            takes the other one.
         lora_dropout: on their input, in training.
         lora_targets: last names of the adapted layers.
     """
@@ -95,6 +97,7 @@ class EmotionLlamaConfig(PreTrainedConfig):
     lora_r: int = 64
     lora_alpha: int = 16
     label_temperature: float | int = 1.0
+    label_temperature_alone: float | int | None = None
     lora_dropout: float | int = 0.05
     lora_targets: list[str] | None = None
     initializer_range: float = 0.02

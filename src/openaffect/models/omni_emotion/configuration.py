@@ -57,6 +57,8 @@ class OmniEmotionConfig(PreTrainedConfig):
         cross_attention_heads: its heads. (open)
         cross_attention_keep_video: frame tokens stay beside the attended face tokens. (open)
         label_temperature: log-likelihoods of labels are divided by it, as validation clips fit.
+        label_temperature_alone: likewise where at most one of face, voice and words is there; None
+            takes the other one.
     """
 
     model_type = "omni_emotion"
@@ -105,6 +107,7 @@ class OmniEmotionConfig(PreTrainedConfig):
     cross_attention_heads: int = 8
     cross_attention_keep_video: bool = True
     label_temperature: float | int = 1.0
+    label_temperature_alone: float | int | None = None
     initializer_range: float = 0.02
     tie_word_embeddings: bool = False
 
