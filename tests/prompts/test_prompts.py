@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from openaffect.media.face_detection import BLENDSHAPE_NAMES
 from openaffect.models.omni_emotion.tiny import tiny_config, tiny_processor
 from openaffect.prompts.claims import claimed_streams
-from openaffect.prompts.clues import face_clues, reading, readings, voice_clues, weigh
+from openaffect.prompts.clues import PHRASES, face_clues, reading, readings, voice_clues, weigh
 from openaffect.prompts.conversation import (
     END_OF_TURN,
     STREAMS,
@@ -20,6 +20,7 @@ from openaffect.prompts.conversation import (
     plain_text,
     reason_answer,
     render,
+    split_clues,
     split_list,
 )
 
@@ -175,3 +176,8 @@ def test_a_reason_answer_can_be_taken_apart(emotions, streams):
 )
 def test_claims_are_found_by_whole_words(text, streams):
     assert claimed_streams(text) == streams
+
+
+@given(st.lists(st.sampled_from(PHRASES), min_size=1, max_size=4, unique=True))
+def test_a_list_of_clues_is_read_as_it_was_told(told):
+    assert split_clues(f"Looks happy, {', '.join(told)}.") == ["Looks happy", *told]

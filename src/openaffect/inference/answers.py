@@ -13,6 +13,7 @@ from openaffect.prompts.conversation import (
     Dialogue,
     Given,
     reason_opening,
+    split_clues,
     split_list,
 )
 from openaffect.prompts.emotion_llama import EmotionLlamaDialogue
@@ -152,7 +153,7 @@ class Conversation:
     def clues(self, made: Sequence[int]) -> tuple[str, ...]:
         """The reading and the clues that generated tokens list."""
         sentence = self.sentence(made)
-        return tuple(split_list(sentence[:1].lower() + sentence[1:]))
+        return tuple(split_clues(sentence[:1].lower() + sentence[1:]))
 
     def is_sentence(self, made: Sequence[int]) -> bool:
         """Whether the last of the generated tokens holds a full stop."""

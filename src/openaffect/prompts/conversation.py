@@ -168,10 +168,21 @@ def reason_opening(clues: Mapping[str, Sequence[str]], together: str | None) -> 
     return " ".join([*sentences, PERCEIVED])
 
 
+COMMA_PHRASES = tuple(phrase for phrase in PHRASES if "," in phrase)
+JOINED = "\0"  # in the place of a comma that parts nothing
+
+
 def split_list(text: str) -> list[str]:
     """Comma-separated words without their final stop, empty and repeated ones left out."""
     words = (word.strip(" .;:\n\"'") for word in text.split(","))
     return list(dict.fromkeys(word for word in words if word))
+
+
+def split_clues(text: str) -> list[str]:
+    """`split_list` of a sentence of clues; commas within one of our phrases do not part it."""
+    for phrase in COMMA_PHRASES:
+        text = text.replace(phrase, phrase.replace(",", JOINED))
+    return [clue.replace(JOINED, ",") for clue in split_list(text)]
 
 
 class Dialogue(ABC):
