@@ -228,12 +228,7 @@ def _reasoning(emotions: Sequence[Emotion], changes: Sequence[Change], count: in
     sentences = [f"Over {count} segments the expression is perceived on average as {told}."]
     if not changes:
         return f"{sentences[0]} No clear change was found."
-    moved = [
-        f"at {_clock(c.time)} from {c.before} to {c.after}"
-        if c.before != c.after
-        else f"at {_clock(c.time)} within {c.before}"
-        for c in changes[:TOLD_CHANGES]
-    ]
+    moved = [f"at {_clock(c.time)} from {c.before} to {c.after}" for c in changes[:TOLD_CHANGES]]
     rest = len(changes) - TOLD_CHANGES
     more = f"; {rest} more follow" if rest > 0 else ""
     sentences.append(f"It changes {', '.join(moved)}{more}.")

@@ -232,9 +232,9 @@ class Change(Record):
     time: float
     """Second, on the file's own clock."""
     before: str
-    """Most likely label of the stretch before it."""
+    """Label perceived in the stretch before it."""
     after: str
-    """Most likely label of the stretch after it; the same where only the shares change."""
+    """Label perceived in the stretch after it, another one."""
 
 
 @dataclass(frozen=True)
