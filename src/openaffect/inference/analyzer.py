@@ -292,7 +292,7 @@ class Analyzer:
         return self.temperature_alone if given.lone else self.temperature
 
     def probabilities(self, talk: Conversation, labels: Sequence[str]) -> dict[str, float]:
-        """Calibrated probability of each label, most of what the conversation is about given."""
+        """Calibrated probability of each label, in the order of the labels."""
         return talk.label_probabilities(labels, self.temperature_of(talk.given))
 
     def findings(

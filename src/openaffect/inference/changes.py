@@ -3,7 +3,7 @@
 A clip is taken for a chain of stretches in each of which one label is perceived: a hidden Markov
 model with a state for each label, whose likeliest path is found by Viterbi's algorithm (Rabiner
 1989, section III B). A window's label probabilities stand for its likelihoods, as in hybrids of
-networks and such models (Bourlard and Morgan 1994, section 7.3) with all labels as likely before.
+networks and such models (Bourlard and Morgan 1994) with all labels as likely before.
 """
 
 from collections.abc import Sequence
