@@ -36,7 +36,7 @@ from openaffect.inference.whole import changes_between, shares_of
 from openaffect.media.turns import OVERLAP, WINDOW
 from openaffect.results.analysis import Segment, plain
 
-SIDE = (288, 288)  # as the clips are, so that no face is drawn wider
+SIDE = (288, 288)  # square as the clips are, so that no face is drawn wider
 RATE = 10  # pictures a second
 SAMPLE_RATE = 16_000
 QUIET = 0.5  # seconds between clips
@@ -168,6 +168,9 @@ def read_whole(
     for segment in segments:
         keep_segment(kept, segment)
     analyzer = Analyzer.load(options.model)
+    asked = set(labels or analyzer.dialogue.labels)
+    if any({emotion.label for emotion in segment.emotions} != asked for segment in segments):
+        raise SystemExit(f"{kept} holds segments that were asked for other labels; delete it")
     began = time.perf_counter()
     plain = AnalyzeOptions(segments="always", reasons=options.reasons, labels=labels)
     analyzer.analyze(path, dataclasses.replace(plain, end=60.0))
@@ -208,8 +211,8 @@ def main() -> None:
         folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.mkdir(parents=True, exist_ok=True)
         path, turns = folder / "interview.mp4", folder / "turns.json"
-        by_label = clips_by_label(options.manifest, options.split)
         if not turns.is_file():
+            by_label = clips_by_label(options.manifest, options.split)
             moments = write_interview(by_label, path, options.minutes, options.turns, options.seed)
             turns.write_text(json.dumps(moments), "utf-8")
         moments = json.loads(turns.read_text("utf-8"))
@@ -223,7 +226,9 @@ def main() -> None:
             print(f"peak memory of reading: {told}", flush=True)
             if options.memory_only:
                 return
-            labels = None if options.own_labels else sorted(by_label)
+            labels = None
+            if not options.own_labels:
+                labels = sorted(clips_by_label(options.manifest, options.split))
             segments = read_whole(options, labels, path, kept)
     _, table = shares_of(segments)
     parts = stretches_of(table, [s.start for s in segments], [s.end for s in segments])

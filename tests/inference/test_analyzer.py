@@ -251,8 +251,16 @@ def test_parts_trained_from_any_small_preset_are_put_together(small_parts, tmp_p
     write_settings(tmp_path, read_settings(tmp_path) | {"model": permissive})
     shipped, again = Analyzer.load(permissive), Analyzer.load(tmp_path)
     assert again.identity == shipped.identity
+    assert shipped.temperature_alone == shipped.temperature
     shipped.close()
     again.close()
+    write_settings(
+        tmp_path, read_settings(tmp_path) | {"temperature": 1.25, "temperature_alone": 2}
+    )
+    two = Analyzer.load(tmp_path)
+    assert (two.temperature, two.temperature_alone) == (1.25, 2)
+    assert two.identity != shipped.identity
+    two.close()
 
 
 def test_a_fusion_that_was_not_trained_is_refused(small_parts):

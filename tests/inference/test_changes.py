@@ -38,7 +38,7 @@ def test_turns_of_a_noisy_course_are_found(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_steady_course_has_no_turn(seed: int) -> None:
-    assert len(edges(course([2], 100, 6.0, seed))) <= 1
+    assert edges(course([2], 100, 6.0, seed)) == set()
 
 
 def cost(path: tuple[int, ...], table: np.ndarray, middles: np.ndarray) -> float:
@@ -52,7 +52,7 @@ def cost(path: tuple[int, ...], table: np.ndarray, middles: np.ndarray) -> float
     return float(total)
 
 
-@given(st.integers(1, 6), st.integers(2, 3), st.floats(1, 60), st.integers(0, 1000))
+@given(st.integers(1, 6), st.integers(1, 3), st.floats(1, 300), st.integers(0, 1000))
 def test_no_other_course_is_likelier(count: int, labels: int, length: float, seed: int) -> None:
     table = np.random.default_rng(seed).dirichlet(np.full(labels, 0.3), count)
     starts = np.arange(count) * length
@@ -68,7 +68,7 @@ def test_few_windows() -> None:
     assert stretches_of(np.array([[0.2, 0.8]]), [0.0], [2.0]) == [(0, 1, 1)]
 
 
-@pytest.mark.parametrize("odd", [0, 5, 19])
+@pytest.mark.parametrize("odd", [0, 5, 19])  # 1.2 s long; at an end a long one may be a stretch
 def test_one_short_odd_window_is_no_stretch_wherever_it_lies(odd: int) -> None:
     table = np.tile([0.9, 0.05, 0.05], (20, 1))
     table[odd] = [0.05, 0.05, 0.9]

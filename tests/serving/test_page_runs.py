@@ -299,7 +299,7 @@ def test_a_page_that_may_not_use_the_camera_says_so(service: Running, browser) -
     script = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", once)
     try:
         browser.get(service.url)
-        assert values(browser, "#record", "disabled") == [True]
+        until(browser, lambda: values(browser, "#record", "disabled") == [True])
         assert "https" in text(browser, "no-camera")
     finally:
         browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)

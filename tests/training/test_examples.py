@@ -1,7 +1,6 @@
 """Training examples: the answer is exactly what is trained on, and speaks of what is left alone."""
 
 import dataclasses
-from collections import Counter
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -459,48 +458,3 @@ def section_of(annotation: Any) -> Any:
     """The section that a field holds, whether or not it may be left out."""
     inner = [kind for kind in get_args(annotation) if kind is not type(None)]
     return inner[0] if inner else annotation
-
-
-def test_readings_for_the_temperature_are_of_all_corpora_alike():
-    from openaffect.training.calibration import drawn_evenly
-    from openaffect.training.stage import Entry
-
-    def readings(source: str, count: int) -> list:
-        rows = [dataclasses.replace(ROW, id=f"{source}{n}", source=source) for n in range(count)]
-        return [(Entry(row, (features(),), 1.0), kept) for row in rows for kept in (False, True)]
-
-    given = [*readings("heads", 50), *readings("voices", 10), *readings("few", 2)]
-    drawn = drawn_evenly(given, 24, 0)
-    counts = Counter(entry.row.source for entry, _ in drawn)
-    assert counts == {"heads": 10, "voices": 10, "few": 4}
-    assert len({(entry.row.id, kept) for entry, kept in drawn}) == 24
-    assert drawn == drawn_evenly(given, 24, 0) != drawn_evenly(given, 24, 1)
-    assert len(drawn_evenly(given, 1000, 0)) == len(given)
-
-
-def test_the_fitted_temperature_is_the_one_that_made_the_labels():
-    from openaffect.training.calibration import fit_temperature
-
-    rng = np.random.default_rng(0)
-    true_logits = rng.normal(0, 1.5, (3000, 5))
-    chances = np.exp(true_logits) / np.exp(true_logits).sum(1, keepdims=True)
-    truth = [int(rng.choice(5, p=row)) for row in chances]
-    assert fit_temperature((3 * true_logits).tolist(), truth) == pytest.approx(3, rel=0.08)
-
-
-def test_streams_alone_have_a_temperature_of_their_own():
-    from openaffect.training.calibration import LEAST_READINGS, fit_temperatures
-
-    rng = np.random.default_rng(0)
-    true_logits = rng.normal(0, 1.5, (3000, 5))
-    chances = np.exp(true_logits) / np.exp(true_logits).sum(1, keepdims=True)
-    truth = [int(rng.choice(5, p=row)) for row in chances]
-    lone = [number % 2 == 0 for number in range(3000)]
-    scores = [
-        [(3.0 if one else 1.5) * x for x in row] for row, one in zip(true_logits, lone, strict=True)
-    ]
-    found = fit_temperatures(scores, truth, lone)
-    assert found["temperature"] == pytest.approx(1.5, rel=0.1)
-    assert found["temperature_alone"] == pytest.approx(3, rel=0.1)
-    few = [number < LEAST_READINGS - 1 for number in range(3000)]
-    assert list(fit_temperatures(scores, truth, few)) == ["temperature"]

@@ -14,7 +14,7 @@ import numpy as np
 
 SMOOTHING = 6.0  # seconds, standard deviation of the Gaussian within a stretch
 USUAL_STRETCH = 60.0  # seconds that a label stays on average before a change to any other
-TELLS_NOTHING = 0.1  # share of windows that are read by chance, so that no single one decides
+TELLS_NOTHING = 0.1  # share of windows that are read by chance: a single one seldom decides
 
 
 class Stretch(NamedTuple):
@@ -35,6 +35,8 @@ def stretches_of(
     count, labels = probabilities.shape
     if count == 0:
         return []
+    if labels == 1:
+        return [Stretch(0, count, 0)]
     told = np.log((1 - TELLS_NOTHING) * probabilities + TELLS_NOTHING / labels)
     middles = (np.asarray(starts, np.float64) + np.asarray(ends, np.float64)) / 2
     apart = np.maximum(np.diff(middles), 1e-3)
@@ -42,10 +44,12 @@ def stretches_of(
     score = told[0]
     origins = np.tile(np.arange(labels), (count, 1))  # the label before, on the best path to each
     for window in range(1, count):
-        best = int(score.argmax())
-        other = score[best] + changes[window - 1] - np.log(max(labels - 1, 1))
+        second, best = np.argsort(score)[-2:]
+        before = np.full(labels, best)  # of a change to each label: the best other one
+        before[best] = second
+        other = score[before] + changes[window - 1] - np.log(labels - 1)
         kept = score + stays[window - 1]
-        origins[window, other > kept] = best
+        origins[window] = np.where(other > kept, before, origins[window])
         score = np.maximum(kept, other) + told[window]
     path = [int(score.argmax())]
     for window in range(count - 1, 0, -1):

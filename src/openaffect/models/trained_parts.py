@@ -44,8 +44,9 @@ ADAPTER_FILE = f"{ADAPTER_FOLDER}/adapter_model.safetensors"
 LANGUAGE_MODEL_FILE = "language_model.safetensors"
 """Where the language model's own weights lie, if they were trained without adapters."""
 TEMPERATURE = "temperature"
-TEMPERATURE_ALONE = "temperature_alone"  # of clips of which one stream tells; else the other
 """Settings field: what log-likelihoods of labels are divided by."""
+TEMPERATURE_ALONE = "temperature_alone"
+"""Settings field: likewise where at most one of face, voice and words is given, if it differs."""
 TRAINED_LABELS = "labels"
 """Settings field: the closed set that an Emotion-LLaMA was trained for, where it is its own."""
 BESIDE = "beside"
@@ -150,8 +151,10 @@ def save_trained_parts(
         _write_parts(model, lora, written, settings, dtype, whole)
 
 
-def save_average(trained: Path, start: Path, share: float, folder: Path) -> None:
-    """Write the parts in `trained`, by a `share` as they are in `start`.
+def save_average(
+    trained: Path, start: Path, share: float, folder: Path, files: Sequence[str]
+) -> None:
+    """Write the parts in `trained`, the tensors in `files` by a `share` as they are in `start`.
 
     What training on other clips gained and what was known before add up in the average, where
     each alone loses some of the other (Wortsman et al. 2022, "Robust fine-tuning of zero-shot
@@ -160,14 +163,13 @@ def save_average(trained: Path, start: Path, share: float, folder: Path) -> None
     """
     with _replaced(folder) as written:
         shutil.copytree(trained, written)
-        for name in (TENSORS_FILE, ADAPTER_FILE, LANGUAGE_MODEL_FILE):
-            if (trained / name).is_file() and (start / name).is_file():
-                began = load_file(start / name)
-                averaged = {
-                    key: tensor.lerp(began[key].to(tensor.dtype), share) if key in began else tensor
-                    for key, tensor in load_file(trained / name).items()
-                }
-                save_file(averaged, written / name, metadata={"format": "pt"})
+        for name in files:
+            began = load_file(start / name)
+            averaged = {
+                key: tensor.lerp(began[key].to(tensor.dtype), share) if key in began else tensor
+                for key, tensor in load_file(trained / name).items()
+            }
+            save_file(averaged, written / name, metadata={"format": "pt"})
 
 
 @contextmanager

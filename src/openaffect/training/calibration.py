@@ -68,7 +68,7 @@ def fit_temperature(scores: Sequence[Sequence[float]], truth: Sequence[int]) -> 
 def fit_temperatures(
     scores: Sequence[Sequence[float]], truth: Sequence[int], lone: Sequence[bool]
 ) -> dict[str, float]:
-    """The temperature of clips of which several streams tell, and of those of which one does.
+    """The temperature of clips of which several of face, voice and words tell, and of `lone` ones.
 
     One temperature is fitted on all where either kind has too few clips.
     """
@@ -142,5 +142,5 @@ def store_temperature(
     write_settings(result, settings | found)
     told = f"label temperature {found[TEMPERATURE]:.2f}"
     if TEMPERATURE_ALONE in found:
-        told += f", of a stream alone {found[TEMPERATURE_ALONE]:.2f}"
+        told += f", {found[TEMPERATURE_ALONE]:.2f} without two of face, voice and words"
     say(f"{told}, fitted on {len(clips)} validation readings")

@@ -22,6 +22,7 @@ from openaffect.models.trained_parts import (
     LANGUAGE_MODEL_FILE,
     TEMPERATURE,
     TEMPERATURE_ALONE,
+    TENSORS_FILE,
     TRAINED_LABELS,
     has_beside,
 )
@@ -82,24 +83,27 @@ def check_no_adapters(recipe: Recipe, model_adapters: LoraSettings | None) -> No
         )
 
 
-def check_kept(recipe: Recipe, lora: LoraSettings | None) -> None:
-    """Make sure that `start` holds what `keep_start` averages with it.
+def kept_files(recipe: Recipe, lora: LoraSettings | None) -> tuple[str, ...]:
+    """The files of `start` with which `keep_start` averages what trains.
 
     Args:
-        lora: of the adapters that train; None where the language model trains whole, or not at all.
+        lora: of the adapters that the recipe or its model asks for.
 
     Raises:
-        ConfigError: it does not.
+        ConfigError: `start` has no such file.
         WeightsError: the recipe starts from a folder without trained parts.
     """
     if not recipe.keep_start or "language_model" not in recipe.trains:
-        return
-    name, told = (ADAPTER_FILE, "adapters") if lora else (LANGUAGE_MODEL_FILE, "language model")
-    if not has_beside(Path(recipe.start or ""), name):
+        return (TENSORS_FILE,)
+    start = Path(recipe.start or "")
+    adapts = lora is not None or has_beside(start, ADAPTER_FILE)
+    name, told = (ADAPTER_FILE, "adapters") if adapts else (LANGUAGE_MODEL_FILE, "language model")
+    if not has_beside(start, name):
         raise ConfigError(
             f"keep_start: {recipe.start} has no trained {told} to keep; leave it out, or start "
             "from parts that have"
         )
+    return (TENSORS_FILE, name)
 
 
 def check_same_run(recipe: Recipe, output: Path) -> None:

@@ -116,7 +116,7 @@ class Schedule(Strict):
     gradient_clip: float | None = Field(1.0, gt=0)  # largest global norm; null: none
     validate_every: int = Field(50, ge=1)  # steps
     validation_examples: int = Field(128, ge=1)
-    calibration_examples: int = Field(100, ge=0)  # readings that the temperature is fitted on
+    calibration_examples: int = Field(100, ge=0)  # readings that temperatures are fitted on
     checkpoint_every: int = Field(50, ge=1)  # steps
     gradient_checkpointing: bool = False
     # Of the frozen language model: float32 leaves it as its checkpoint holds it; bfloat16 is faster

@@ -42,10 +42,10 @@ from openaffect.training.alignment import CLUE_PHRASES, EmbeddingLoss
 from openaffect.training.batches import TokenExample
 from openaffect.training.calibration import store_temperature
 from openaffect.training.continuing import (
-    check_kept,
     check_no_adapters,
     check_precision,
     check_same_run,
+    kept_files,
     kept_settings,
     note_run,
     start_lora,
@@ -290,6 +290,7 @@ def run_stage(
     lora = start_lora(lora, model_adapters, Path(recipe.model))
     check_same_run(recipe, output)
     check_precision(recipe)
+    averaged = kept_files(recipe, lora)
     entries = load_entries(recipe, read, model, processor, say, extracting, parts)
     carried = False  # a language model that was trained whole before
     before: dict = {}  # settings of the parts that this stage starts from
@@ -305,7 +306,6 @@ def run_stage(
             model.model.language_model.float()
             model.lm_head.float()
         lora = start_lora(lora, load_trained_parts(model, start, begins), start)
-        check_kept(recipe, lora)
         for part in fit_norms(model, entries, recipe.trains):
             if recipe.keep_start:
                 raise ConfigError(
@@ -353,7 +353,7 @@ def run_stage(
         say(f"continuing {output} at step {trainer.step}")
     trainer.run(report)
     if recipe.keep_start:
-        save_average(best, Path(recipe.start or ""), recipe.keep_start, result)
+        save_average(best, Path(recipe.start or ""), recipe.keep_start, result, averaged)
     asks = "emotion" in recipe.task_pool if streams else recipe.tasks.label > 0
     count = recipe.schedule.calibration_examples
     if asks and count and "language_model" in recipe.trains:

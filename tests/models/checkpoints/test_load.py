@@ -86,6 +86,10 @@ def test_labels_go_along_and_a_temperature_stays_where_none_was_fitted(tmp_path:
     model, processor = load_checkpoint(tmp_path / "second")
     assert processor.labels == ["happy", "sad"] and model.config.label_temperature == 1.7
     assert model.config.label_temperature_alone == 2.5
+    write_settings(tmp_path / "trained", {"temperature": 1.2})
+    write_with_trained(tmp_path / "second", tmp_path / "trained", tmp_path / "third")
+    model, _ = load_checkpoint(tmp_path / "third")
+    assert model.config.label_temperature == 1.2 and model.config.label_temperature_alone is None
 
 
 def test_the_command_writes_one_that_can_be_analysed_with(tmp_path: Path) -> None:

@@ -60,8 +60,8 @@ def load_checkpoint(folder: Path) -> tuple[MediaGeneration, ClipProcessor]:
 def write_with_trained(checkpoint: Path, trained: Path, out: Path) -> None:
     """Write a checkpoint folder with parts in it that were trained on it, adapters merged.
 
-    Adapters that belong to the model itself, as Emotion-LLaMA's do, stay adapters. The temperature
-    of label probabilities that training fitted goes into the configuration, and labels that it was
+    Adapters that belong to the model itself, as Emotion-LLaMA's do, stay adapters. The temperatures
+    of label probabilities that training fitted go into the configuration, and labels that it was
     fitted on into the processor.
 
     Args:
