@@ -181,3 +181,21 @@ def test_claims_are_found_by_whole_words(text, streams):
 @given(st.lists(st.sampled_from(PHRASES), min_size=1, max_size=4, unique=True))
 def test_a_list_of_clues_is_read_as_it_was_told(told):
     assert split_clues(f"Looks happy, {', '.join(told)}.") == ["Looks happy", *told]
+
+
+@pytest.mark.parametrize(
+    ("streams", "lone"),
+    [
+        (Given(), True),
+        (Given(video=True), True),
+        (Given(video=True, face=True), True),
+        (Given(voice=True), True),
+        (Given(words="Hello."), True),
+        (Given(voice=True, words=""), True),
+        (Given(face=True, voice=True), False),
+        (Given(voice=True, words="Hello."), False),
+        (Given(video=True, face=True, voice=True, words="Hello."), False),
+    ],
+)
+def test_a_stream_is_alone_without_another_of_face_voice_and_words(streams, lone):
+    assert streams.lone is lone
