@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiny_clips import agreeing_row, tiny_features
 
-from openaffect.corpora.manifest import CORE_LABELS, Row, write_manifest
-from openaffect.media.face_detection import BLENDSHAPE_NAMES
+from openaffect.corpora.manifest import write_manifest
 from openaffect.media.voice import VOICE_STATISTICS
 from openaffect.models.omni_emotion.tiny import tiny_model, tiny_processor
 from openaffect.models.tower_features import towers_identity
@@ -28,7 +28,6 @@ from openaffect.training.features import (
     ROWS_FILE,
     SHOWN_KEY,
     TOWERS_KEY,
-    ClipFeatures,
     FeatureFolder,
     shown_told,
 )
@@ -56,34 +55,9 @@ def made(tmp_path_factory) -> Path:
     store = FeatureFolder(folder / "features")
     origin = {MEDIA_KEY: "", TOWERS_KEY: towers_identity(model), SHOWN_KEY: shown_told(processor)}
     generator = torch.Generator().manual_seed(0)
-    rows = []
-    for number in range(28):
-        label = CORE_LABELS[number % 7]
-        rows.append(
-            Row(
-                id=f"clip-{number}",
-                source="test",
-                split="validation" if number >= 21 else "train",
-                media=f"{number}.mp4",
-                speaker=None,
-                language="en",
-                words="It is here.",
-                label=label,
-                open_labels=(label,),
-                face_label=label,
-                voice_label=label,
-            )
-        )
-        features = ClipFeatures(
-            video=torch.randn(2, 9, 24, generator=generator),
-            faces=torch.randn(1, 2, 4, 8, generator=generator),
-            face_mask=torch.tensor([[True, True]]),
-            blendshapes=torch.rand(2, len(BLENDSHAPE_NAMES), generator=generator),
-            audio=torch.randn(1, processor.audio_length([60]) + 1, 2, 16, generator=generator),
-            audio_lengths=torch.tensor([60]),
-            audio_signals=torch.rand(1, len(VOICE_STATISTICS), generator=generator),
-        )
-        store.save(rows[-1], 0, features, origin)
+    rows = [agreeing_row(n, "validation" if n >= 21 else "train") for n in range(28)]
+    for row in rows:
+        store.save(row, 0, tiny_features(processor, generator), origin)
     write_manifest(rows, store.folder / ROWS_FILE)
     return folder
 

@@ -5,10 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from tiny_clips import agreeing_row, tiny_features
 
-from openaffect.corpora.manifest import CORE_LABELS, Row
-from openaffect.media.face_detection import BLENDSHAPE_NAMES
-from openaffect.media.voice import VOICE_STATISTICS
 from openaffect.models.omni_emotion.tiny import tiny_model, tiny_processor
 from openaffect.models.trained_parts import (
     TEMPERATURE,
@@ -26,32 +24,14 @@ from openaffect.training.calibration import (
 )
 from openaffect.training.entries import Entry
 from openaffect.training.examples import ExampleBuilder
-from openaffect.training.features import ClipFeatures
 from openaffect.training.recipe import Dropout, Tasks
 
 CHANGES = {"audio_crop": True, "audio_layers": [1, 2], "audio_summary": 1}
 
 
-def row(number: int, source: str) -> Row:
-    label = CORE_LABELS[number % 7]
-    return Row(
-        id=f"{source}{number}",
-        source=source,
-        split="validation",
-        media="clip.mp4",
-        speaker=None,
-        language="en",
-        words="It is here.",
-        label=label,
-        open_labels=(label,),
-        face_label=label,
-        voice_label=label,
-    )
-
-
 def test_readings_for_the_temperature_are_of_all_corpora_alike():
     def readings(source: str, count: int) -> list:
-        rows = [row(number, source) for number in range(count)]
+        rows = [agreeing_row(number, "validation", source) for number in range(count)]
         return [(Entry(one, (), 1.0), kept) for one in rows for kept in (False, True)]
 
     given = [*readings("heads", 50), *readings("voices", 10), *readings("few", 2)]
@@ -92,17 +72,9 @@ def test_streams_alone_have_a_temperature_of_their_own():
 def test_both_temperatures_are_kept_with_the_parts_while_both_can_be_fitted(tmp_path, monkeypatch):
     model = tiny_model(**CHANGES)
     processor = tiny_processor(model.config)
-    generator = torch.Generator().manual_seed(0)
-    features = ClipFeatures(
-        video=torch.randn(2, 9, 24, generator=generator),
-        faces=torch.randn(1, 2, 4, 8, generator=generator),
-        face_mask=torch.tensor([[True, True]]),
-        blendshapes=torch.rand(2, len(BLENDSHAPE_NAMES), generator=generator),
-        audio=torch.randn(1, processor.audio_length([60]) + 1, 2, 16, generator=generator),
-        audio_lengths=torch.tensor([60]),
-        audio_signals=torch.rand(1, len(VOICE_STATISTICS), generator=generator),
-    )
-    entries = [Entry(row(number, "clips"), (features,), 1.0) for number in range(12)]
+    features = tiny_features(processor, torch.Generator().manual_seed(0))
+    rows = [agreeing_row(number, "validation") for number in range(12)]
+    entries = [Entry(row, (features,), 1.0) for row in rows]
     builder = ExampleBuilder(processor, Tasks(), Dropout(alone=0.9), None)
     save_trained_parts(model, None, tmp_path / "parts", {"stage": "test"})
     told: list[str] = []

@@ -92,14 +92,12 @@ class Analyzer:
     def identity(self) -> dict[str, Any]:
         """What an answer depends on besides openaffect's version, the clip and the question."""
         configuration = reporting.configuration_identity(self.model, self.processor)
-        told = {
+        return {
             "parts": dict(self.parts),
             "configuration": configuration,
             "temperature": self.temperature,
+            "temperature_alone": self.temperature_alone,
         }
-        if self.temperature_alone != self.temperature:
-            told["temperature_alone"] = self.temperature_alone
-        return told
 
     @classmethod
     def load(
